@@ -1,0 +1,100 @@
+"""Beeline: diffusion transformers on any kind of data.
+
+    run = beeline.train("digits")                                  a run folder
+    model = beeline.load(run)                                      ready to sample
+    images = model.sample(16, condition={"label": 3}, seed=0)      uint8 (16, 8, 8, 1)
+
+Everything is loaded when it is first used, so that importing takes no time.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from beeline.cli.evaluate import evaluate
+    from beeline.cli.inspect import inspect
+    from beeline.cli.sample import sample
+    from beeline.cli.train import train
+    from beeline.conditioning.label import ClassLabel
+    from beeline.conditioning.map import AlignedMap
+    from beeline.conditioning.vector import Vector
+    from beeline.core.data import Example, Metric
+    from beeline.core.errors import RunError, UserError
+    from beeline.data.normalisers import Pixels, Standardise
+    from beeline.data.pictures import curves, image_grid, scalar_image
+    from beeline.data.splits import split_by_group
+    from beeline.generate.load import load
+    from beeline.tokenizers.grid import GridTokenizer
+    from beeline.tokenizers.sets import SetTokenizer
+
+_HOMES = {
+    "AlignedMap": "conditioning.map",
+    "ClassLabel": "conditioning.label",
+    "Example": "core.data",
+    "GridTokenizer": "tokenizers.grid",
+    "Metric": "core.data",
+    "Pixels": "data.normalisers",
+    "RunError": "core.errors",
+    "SetTokenizer": "tokenizers.sets",
+    "Standardise": "data.normalisers",
+    "UserError": "core.errors",
+    "Vector": "conditioning.vector",
+    "curves": "data.pictures",
+    "evaluate": "cli.evaluate",
+    "image_grid": "data.pictures",
+    "inspect": "cli.inspect",
+    "load": "generate.load",
+    "sample": "cli.sample",
+    "scalar_image": "data.pictures",
+    "split_by_group": "data.splits",
+    "train": "cli.train",
+}
+
+__all__ = [
+    "AlignedMap",
+    "ClassLabel",
+    "Example",
+    "GridTokenizer",
+    "Metric",
+    "Pixels",
+    "RunError",
+    "SetTokenizer",
+    "Standardise",
+    "UserError",
+    "Vector",
+    "curves",
+    "evaluate",
+    "image_grid",
+    "inspect",
+    "load",
+    "sample",
+    "scalar_image",
+    "split_by_group",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'beeline' has no attribute '{name}'")
+    value = getattr(import_module(f"beeline.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps ``beeline.train`` and ``beeline.evaluate`` the verbs when the rooms of the same name are imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOMES and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,113 @@
+"""Options of the network, and the presets that name sets of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from beeline.core.errors import UserError, unknown
+
+Activation = Literal["gelu", "silu"]
+Positions = Literal["auto", "sincos", "learned", "rotary", "none"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The diffusion transformer.
+
+    Args:
+        preset: sizes by name, with the patch size behind a slash where the data have patches: DiT-S/2 ... DiT-XL/8
+            are the paper's; DiT-Nano, DiT-Micro and DiT-Tiny are made for CPUs. Options given beside it win.
+        hidden_size: numbers a token inside the network.
+        depth: number of blocks.
+        num_heads: attention heads; must divide hidden_size.
+        mlp_ratio: inner width of the feed-forward network over hidden_size.
+        activation: gelu or silu.
+        positions: sincos, learned, rotary or none; auto is sincos where tokens have coordinates, else none.
+        rotary_period: longest wave of rotary positions over 2 pi, in tokens.
+        qk_norm: normalise queries and keys (RMSNorm with weights).
+    """
+
+    preset: str = "DiT-Micro"
+    hidden_size: int | None = None
+    depth: int | None = None
+    num_heads: int | None = None
+    mlp_ratio: float | None = None
+    activation: Activation | None = None
+    positions: Positions = "auto"
+    rotary_period: float = 100.0
+    qk_norm: bool = False
+
+    def __post_init__(self) -> None:
+        if self.positions != "rotary" and self.rotary_period != 100.0:
+            raise UserError(
+                f"rotary_period belongs to positions rotary and means nothing to positions {self.positions}"
+            )
+        if not self.rotary_period > 1:
+            raise UserError(f"rotary_period {self.rotary_period}: must be above 1")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Every size of a network, settled."""
+
+    hidden_size: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float = 4.0
+    activation: Activation = "gelu"
+
+
+# S to XL: Peebles & Xie 2023, Table 1. The others keep heads of 64 numbers, which CPUs and GPUs like.
+PRESETS = {
+    "DiT-Nano": Sizes(64, 2, 1, activation="silu"),
+    "DiT-Micro": Sizes(128, 4, 2, activation="silu"),
+    "DiT-Tiny": Sizes(192, 6, 3, activation="silu"),
+    "DiT-S": Sizes(384, 12, 6),
+    "DiT-B": Sizes(768, 12, 12),
+    "DiT-L": Sizes(1024, 24, 16),
+    "DiT-XL": Sizes(1152, 28, 16),
+}
+
+
+def preset_patch(config: ModelConfig) -> int | None:
+    """The patch size that a preset's name asks for behind its slash, None without one.
+
+    Raises:
+        UserError: what follows the slash is not a positive whole number.
+    """
+    _, slash, patch = config.preset.partition("/")
+    if not slash:
+        return None
+    if not re.fullmatch(r"[1-9]\d*", patch):
+        raise UserError(f"model.preset '{config.preset}': what follows '/' is the patch size, a whole number above 0")
+    return int(patch)
+
+
+def resolve_sizes(config: ModelConfig) -> Sizes:
+    """The sizes of a config: its preset's, save where it names its own.
+
+    Raises:
+        UserError: no preset has that name, or the sizes do not fit together.
+    """
+    name = config.preset.partition("/")[0]
+    known = {key.lower(): key for key in PRESETS}
+    if name.lower() not in known:
+        raise unknown("model.preset", name, PRESETS)
+    own = {
+        field: value
+        for field in ("hidden_size", "depth", "num_heads", "mlp_ratio", "activation")
+        if (value := getattr(config, field)) is not None
+    }
+    sizes = replace(PRESETS[known[name.lower()]], **own)
+    if min(sizes.hidden_size, sizes.depth, sizes.num_heads) < 1 or sizes.mlp_ratio <= 0:
+        raise UserError(f"model: hidden_size, depth, num_heads and mlp_ratio must be above 0, not {sizes}")
+    if sizes.hidden_size % (2 * sizes.num_heads):
+        raise UserError(
+            f"model.hidden_size {sizes.hidden_size} must be an even multiple of num_heads {sizes.num_heads}; "
+            f"try {2 * sizes.num_heads * max(1, round(sizes.hidden_size / (2 * sizes.num_heads)))}"
+        )
+    if config.positions not in get_args(Positions):
+        raise unknown("model.positions", config.positions, get_args(Positions))
+    return sizes

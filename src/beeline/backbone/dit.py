@@ -1,0 +1,176 @@
+"""The diffusion transformer.
+
+    tokens --Linear--> + positions + identities --> blocks under c = time + conditions --> head --> outputs
+
+Source: Peebles & Xie 2023. It takes and returns plain tensors and knows nothing of pixels: patches are made by a
+tokenizer, conditions embedded by their own modules.
+
+Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, P axes, N samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from beeline.backbone.block import Block, Modulation, Surroundings, modulate
+from beeline.backbone.config import ModelConfig, resolve_sizes
+from beeline.core.errors import UserError
+from beeline.nn.attention import attention_mask
+from beeline.nn.embeddings import TimeEmbedding
+from beeline.nn.positions import LearnedPositions, rotary_angles, sincos_positions
+from beeline.nn.precision import full_precision
+
+
+@dataclass(frozen=True)
+class TokenSpace:
+    """What the network must know about the tokens it will meet.
+
+    Args:
+        width: numbers a token, C.
+        features: further numbers a token from ``concat`` conditions.
+        axes: coordinates a token, P; 0 for sets.
+        identities: number of token identities, 0 for none.
+        extents: largest number of tokens along each axis (a set's largest size), for learned positions.
+    """
+
+    width: int
+    features: int = 0
+    axes: int = 0
+    identities: int = 0
+    extents: tuple[int, ...] = ()
+
+
+class DiT(nn.Module):
+    """Diffusion transformer with adaLN-Zero blocks.
+
+    Args:
+        config: sizes and options.
+        space: the tokens it will meet.
+        outputs: 1 for a mean output, 2 for a mean and a variance output, one after the other.
+
+    Raises:
+        UserError: the options do not fit together or do not fit the tokens.
+    """
+
+    def __init__(self, config: ModelConfig, space: TokenSpace, outputs: int = 1) -> None:
+        super().__init__()
+        sizes = resolve_sizes(config)
+        self.positions = _resolve_positions(config.positions, space)
+        self.rotary_period = config.rotary_period
+        self.head_size = sizes.hidden_size // sizes.num_heads
+        width = sizes.hidden_size
+        self.embed = nn.Linear(space.width + space.features, width)
+        self.learned = LearnedPositions(space.extents, width) if self.positions == "learned" else None
+        self.identities = nn.Embedding(space.identities, width) if space.identities else None
+        self.time = TimeEmbedding(width)
+        self.blocks = nn.ModuleList(Block(sizes, config.qk_norm) for _ in range(sizes.depth))
+        self.modulation = Modulation(width, 2)
+        self.head = nn.Linear(width, outputs * space.width)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            linears = (
+                block.attention.qkv,
+                block.attention.projection,
+                block.feedforward.first,
+                block.feedforward.second,
+            )
+            for linear in linears:
+                nn.init.xavier_uniform_(linear.weight)
+                nn.init.zeros_(linear.bias)
+        nn.init.xavier_uniform_(self.embed.weight)
+        nn.init.zeros_(self.embed.bias)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        if self.identities is not None:
+            nn.init.normal_(self.identities.weight, std=0.5)
+
+    def forward(
+        self,
+        values_BLC: Tensor,
+        time_N: Tensor,
+        condition_ND: Tensor | None = None,
+        coords_BLP: Tensor | None = None,
+        ids_BL: Tensor | None = None,
+        keep_BL: Tensor | None = None,
+        segment_BL: Tensor | None = None,
+    ) -> Tensor:
+        """Outputs for every token: (B, L, outputs x C).
+
+        Args:
+            values_BLC: noisy tokens, with the features of ``concat`` conditions appended.
+            time_N: what ``Process.time_input`` gives.
+            condition_ND: sum of the ``global`` conditions' embeddings.
+            coords_BLP: positions.
+            ids_BL: identities.
+            keep_BL: True where a token is real.
+            segment_BL: sample of each token in packed rows.
+        """
+        x_BLD = self.embed(values_BLC)
+        if self.identities is not None and ids_BL is not None:
+            x_BLD = x_BLD + self.identities(ids_BL)
+        rotary = None
+        if coords_BLP is not None:
+            coords_BLP = _once(coords_BLP)
+            if self.positions == "sincos":
+                x_BLD = x_BLD + sincos_positions(coords_BLP, x_BLD.shape[-1])
+            elif self.learned is not None:
+                x_BLD = x_BLD + self.learned(coords_BLP)
+            elif self.positions == "rotary":
+                rotary = rotary_angles(coords_BLP, self.head_size, self.rotary_period)
+        with full_precision(time_N):
+            c_ND = self.time(time_N)
+            if condition_ND is not None:
+                c_ND = c_ND + condition_ND
+        around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary)
+        for block in self.blocks:
+            x_BLD = block(x_BLD, c_ND, around)
+        shift, scale = self.modulation(c_ND, segment_BL)
+        y_BLC: Tensor = self.head(modulate(x_BLD, shift, scale))
+        return y_BLC
+
+
+def _once(shared: Tensor) -> Tensor:
+    """One row of a tensor that was expanded over the batch, so that what follows is computed once."""
+    return shared[:1] if shared.stride(0) == 0 else shared
+
+
+def _resolve_positions(positions: str, space: TokenSpace) -> str:
+    if positions == "auto":
+        return "sincos" if space.axes else "none"
+    if positions != "none" and not space.axes:
+        raise UserError(
+            f"model.positions {positions}: these tokens are a set and have no coordinates; use none or auto"
+        )
+    return positions
+
+
+def position_table_size(model: DiT, space: TokenSpace) -> int:
+    """Numbers of the fixed position table that the DiT paper's parameter counts include."""
+    if model.positions != "sincos":
+        return 0
+    cells = 1
+    for extent in space.extents:
+        cells *= extent
+    return cells * model.embed.out_features
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Trained numbers of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def randomise_zeros(module: nn.Module, scale: float = 0.1) -> None:
+    """Replace every tensor that starts at zero by small random numbers.
+
+    A fresh network is the identity behind closed gates, so a test of what it computes would be vacuous.
+    """
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if not parameter.any():
+                parameter.normal_(std=scale)

@@ -1,0 +1,1 @@
+"""The commands: one thin file each, the verb as a function, the parser last."""

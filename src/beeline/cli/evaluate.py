@@ -1,0 +1,77 @@
+"""``beeline evaluate``: score a trained model by its modality's own metrics."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beeline.cli.console import Display
+from beeline.cli.sample import add_sampling_arguments, sampling_options
+from beeline.core.errors import UserError
+
+if TYPE_CHECKING:
+    from beeline.evaluate.scores import Score
+
+
+def evaluate(
+    run: str | Path,
+    n: int = 1000,
+    seed: int = 0,
+    modality: str | None = None,
+    device: str = "auto",
+    display: Display | None = None,
+    **options: Any,
+) -> list[Score]:
+    """Generate samples under the conditions of held-out examples and score them.
+
+    Args:
+        run: a run folder, a checkpoint or a model.safetensors.
+        n: how many samples.
+        seed: of the samples.
+        modality: file to use in place of the modality file that the model was trained with.
+        device: cpu, cuda or auto.
+        display: where progress goes; silent when None.
+        options: fields of ``SampleConfig`` that differ from the run's.
+
+    Raises:
+        UserError: something given does not exist, does not fit or is out of range.
+    """
+    from beeline.core.files import write_json
+    from beeline.evaluate.scores import evaluate as score_engine
+    from beeline.evaluate.scores import scores_record
+    from beeline.generate.load import load, locate
+
+    if n < 1:
+        raise UserError(f"n {n}: must be at least 1")
+    display = display or Display("silent")
+    engine = load(run, modality, device)
+    with display.work("sampling") as progress:
+        scores, samples = score_engine(engine, n, seed, engine.settings(**options), progress)
+    for score in scores:
+        display.result(score.line())
+    target = locate(Path(run))[0].parent / "scores.json"
+    write_json(target, scores_record(scores, samples))
+    display.result(str(target))
+    return scores
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``beeline evaluate``."""
+    parser.add_argument("run", metavar="RUN", help="run folder, checkpoint or model.safetensors")
+    parser.add_argument("-n", type=int, default=1000, help="number of samples (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples (0)")
+    add_sampling_arguments(parser)
+
+
+def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
+    """Run ``beeline evaluate``."""
+    evaluate(
+        arguments.run,
+        arguments.n,
+        arguments.seed,
+        arguments.modality,
+        arguments.device,
+        display,
+        **sampling_options(arguments),
+    )

@@ -1,0 +1,151 @@
+"""The command line: which verb, with what, and how it ends.
+
+Exit codes: 0 done, 1 failed, 2 the input was wrong (one line; tracebacks only with --debug).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import NoReturn
+
+from beeline.cli.console import Display
+from beeline.core.errors import RunError, UserError, unknown
+
+VERBS = {
+    "train": "fit a model to data, sample it and report",
+    "sample": "draw samples from a trained model",
+    "evaluate": "score a trained model by its modality's metrics",
+    "inspect": "say what a trained model is",
+}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line.
+
+    Args:
+        argv: words after ``beeline``.
+
+    Returns:
+        the exit code.
+    """
+    words = [_normalised(word) for word in argv]
+    debug = "--debug" in words
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        return _fail(f"beeline: {error}", 2, debug)
+    except RunError as error:
+        return _fail(f"beeline: {error}", 1, debug)
+    except KeyboardInterrupt:
+        return _fail("beeline: interrupted", 1, debug=False)
+    except Exception as error:
+        text = " ".join(str(error).split()) or "no message"
+        return _fail(f"beeline: failed: {type(error).__name__}: {text} (--debug shows where)", 1, debug)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        print(f"beeline {version('beeline')}")
+        return 0
+    verb, rest = words[0], words[1:]
+    if verb not in VERBS:
+        raise unknown("command", verb, VERBS)
+    module = import_module(f"beeline.cli.{verb}")
+    parser = _Parser(prog=f"beeline {verb}", description=VERBS[verb], allow_abbrev=False)
+    module.add_arguments(parser)
+    _add_common(parser)
+    flags, plain_words = _split_config_flags(rest) if verb == "train" else ([], rest)
+    if "-h" in plain_words or "--help" in plain_words:
+        print(parser.format_help() + (_options_help() if verb == "train" else ""))
+        return 0
+    arguments, left = parser.parse_known_args(plain_words)
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in left:
+        raise (
+            unknown("option", word.partition("=")[0], known)
+            if word.startswith("-")
+            else UserError(f"'{word}': one word too many")
+        )
+    module.main(arguments, flags, Display(arguments.verbosity, bars=False if arguments.quiet else None))
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="plain lines instead of progress bars")
+    parser.add_argument(
+        "--verbosity", choices=("silent", "summary", "debug"), default="summary", help="how much to print"
+    )
+    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+
+
+def _normalised(word: str) -> str:
+    """Hyphen and underscore are equal in flags: plain flags take hyphens, dotted ones underscores."""
+    match = re.match(r"--[A-Za-z][\w.-]*", word)
+    if match is None:
+        return word
+    name = match[0].removeprefix("--")
+    name = name.replace("-", "_") if "." in name else name.replace("_", "-")
+    return f"--{name}{word[match.end() :]}"
+
+
+def _split_config_flags(words: list[str]) -> tuple[list[str], list[str]]:
+    """Take ``--section.key value`` and ``--section.key=value`` out of the words."""
+    flags: list[str] = []
+    rest: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        if not re.match(r"--\w+\.", word):
+            rest.append(word)
+        elif "=" in word:
+            flags.append(word)
+        else:
+            value = next(waiting, None)
+            if value is None or re.match(r"--[a-z]", value):
+                raise UserError(f"{word}: needs a value")
+            flags.append(f"{word}={value}")
+    return flags, rest
+
+
+def _overview() -> str:
+    lines = ["usage: beeline COMMAND ...", "", "Diffusion transformers on any kind of data.", ""]
+    lines += [f"  {verb:<10}{purpose}" for verb, purpose in VERBS.items()]
+    return "\n".join([*lines, "", "beeline COMMAND --help explains a command; beeline --version tells the version"])
+
+
+def _options_help() -> str:
+    """Help on every dotted option, without the parser's own additions."""
+    from beeline.cli.resolve import config_sections
+    from beeline.core.config import section_parser
+
+    text = section_parser(config_sections(), usage="", add_help=False).format_help()
+    text = re.sub(r"^  --[\w.]+ CONFIG +Path to a configuration file\.\n", "", text, flags=re.MULTILINE)
+    note = "The modality has options of its own, --data.KEY: a wrong key names the right ones."
+    return f"\nOptions of a run (also sections of a .yaml recipe):\n{text.removeprefix('usage: ').strip()}\n\n{note}\n"
+
+
+def _fail(line: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(line, file=sys.stderr)
+    return code
+
+
+def main() -> NoReturn:
+    """Entry point of the command ``beeline``."""
+    sys.exit(run(sys.argv[1:]))

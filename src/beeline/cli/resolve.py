@@ -1,0 +1,144 @@
+"""From a recipe and flags to the complete config of a run, and back from a stored one."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from beeline.backbone.config import preset_patch
+from beeline.cli.recipes import Recipe
+from beeline.core.config import Plain, build, flatten, parse, plain
+from beeline.core.errors import UserError, unknown
+from beeline.train.config import CHANGEABLE, RunConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from beeline.modalities.loading import ModalitySource
+
+_ORIGIN = "origin"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A config and where it comes from.
+
+    Args:
+        config: the run's config.
+        source: its modality.
+        origin: recipe and flags that it was made from, kept in config.yaml.
+        explicit: dotted names of the options that recipe or flags gave.
+    """
+
+    config: RunConfig
+    source: ModalitySource
+    origin: dict[str, Any]
+    explicit: frozenset[str]
+
+
+def config_sections() -> dict[str, type]:
+    """The config dataclass of each section, save the modality's."""
+    hints = typing.get_type_hints(RunConfig)
+    return {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint) and isinstance(hint, type)}
+
+
+def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
+    """The config that a recipe and flags ask for.
+
+    Args:
+        recipe: values given in a file.
+        flags: ``--section.key=value`` strings, which win.
+
+    Raises:
+        UserError: a key is unknown, a value has the wrong type or is out of range.
+    """
+    from beeline.modalities.loading import find_modality
+
+    given = dict(recipe.values)
+    source = find_modality(str(given.pop("modality")))
+    sections = config_sections()
+    if dataclasses.is_dataclass(source.cls):
+        sections["data"] = source.cls
+    for section in given:
+        if section not in sections:
+            raise unknown("section", section, ["modality", *sections])
+    values = _settle_duration(parse(sections, given, flags), given, flags)
+    config = build(RunConfig, {"modality": source.name, **values})
+    explicit = frozenset([*flatten(given), *map(_key, flags)])
+    if "data.patch" not in explicit:
+        config = _with_preset_patch(config)
+    return Resolved(
+        config, source, {"recipe": recipe.name, "flags": list(flags), "modality_sha256": source.sha256}, explicit
+    )
+
+
+def stored_form(config: RunConfig, origin: Mapping[str, Any]) -> Plain:
+    """What config.yaml holds."""
+    return {**plain(config), _ORIGIN: dict(origin)}
+
+
+def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequence[str]) -> Resolved:
+    """The stored config of a run with the few changes that resuming allows.
+
+    Args:
+        stored: contents of config.yaml.
+        recipe: what the user named beside ``--resume``, if anything.
+        flags: what the user gave beside it.
+
+    Raises:
+        UserError: something else was asked for, by name.
+    """
+    from beeline.modalities.loading import find_modality
+
+    kept = dict(stored)
+    origin = dict(kept.pop(_ORIGIN, {}))
+    modality = kept["modality"]
+    if recipe is not None and recipe.values["modality"] != modality:
+        raise UserError(f"resume: this run was trained on modality {modality}, not {recipe.values['modality']}")
+    if find_modality(modality).sha256 != origin.get("modality_sha256"):
+        raise UserError(f"resume: {modality} has changed since this run began; bring its old text back or begin anew")
+    base = Recipe(str(origin.get("recipe", "")), kept)
+    wanted = recipe if recipe is not None else base
+    asked = resolve(wanted, [*(origin.get("flags", []) if recipe is not None else []), *flags])
+    before, after = flatten(kept), flatten(plain(asked.config))
+    for name in sorted(asked.explicit - set(CHANGEABLE)):
+        if name in before and after[name] not in (before[name], "auto", None):
+            raise UserError(
+                f"resume: {name} is {before[name]} in this run and cannot become {after[name]}; "
+                f"only {', '.join(CHANGEABLE)} can change"
+            )
+    changes = [flag for flag in flags if _key(flag) in CHANGEABLE]
+    result = resolve(base, changes)
+    return dataclasses.replace(result, origin=origin)
+
+
+def _settle_duration(values: Plain, given: Mapping[str, Any], flags: Sequence[str]) -> Plain:
+    """Turn the short forms into ``train.duration``; a flag's form wins over a file's."""
+    train = dict(values["train"])
+    by_flag = [name for name in ("duration", "steps", "budget") if f"train.{name}" in set(map(_key, flags))]
+    by_file = [name for name in ("duration", "steps", "budget") if name in given.get("train", {})]
+    for names in (by_flag, by_file):
+        if len(names) > 1:
+            raise UserError(f"train.{names[0]} and train.{names[1]} both say how long to train; give one of them")
+    chosen = (by_flag or by_file or ["duration"])[0]
+    if chosen != "duration":
+        build(TrainConfig, {**plain(TrainConfig()), chosen: train[chosen]}, "train")
+        train["duration"] = f"{train['steps']} steps" if chosen == "steps" else str(train["budget"])
+    return {**values, "train": {**train, "steps": None, "budget": None}}
+
+
+def _with_preset_patch(config: RunConfig) -> RunConfig:
+    """Give the modality the patch size that a preset such as DiT-S/2 asks for."""
+    patch = preset_patch(config.model)
+    if patch is None:
+        return config
+    if "patch" not in config.data:
+        raise UserError(f"model.preset {config.model.preset}: this kind of data has no patches; leave '/{patch}' out")
+    old = config.data["patch"]
+    new = patch if isinstance(old, int) else [patch] * len(old)
+    return dataclasses.replace(config, data={**config.data, "patch": new})
+
+
+def _key(flag: str) -> str:
+    return flag.removeprefix("--").partition("=")[0]

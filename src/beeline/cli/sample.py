@@ -1,0 +1,154 @@
+"""``beeline sample``: draw samples from a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from beeline.cli.console import Display
+from beeline.core.config import as_literals, leaves
+from beeline.core.errors import UserError, unknown
+from beeline.samplers.config import SampleConfig
+
+
+def sample(
+    run: str | Path,
+    n: int = 16,
+    condition: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    shape: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    modality: str | None = None,
+    device: str = "auto",
+    display: Display | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Draw samples from a trained model and write them.
+
+    Args:
+        run: a run folder, a checkpoint or a model.safetensors.
+        n: how many.
+        condition: value of each condition; text is read as on the command line, a list of texts goes round the items.
+        seed: item i depends on (seed, i) alone.
+        out: a .png, an .npz or a folder; ``RUN/samples/seed-SEED`` when None.
+        shape: extents of a grid, or identities of a set; drawn from the training samples' when None.
+        batch_size: items at a time.
+        modality: file to use in place of the modality file that the model was trained with.
+        device: cpu, cuda or auto.
+        display: where progress goes; silent when None.
+        options: fields of ``SampleConfig`` that differ from the run's.
+
+    Returns:
+        the files written.
+
+    Raises:
+        UserError: something given does not exist, does not fit or is out of range.
+    """
+    from beeline.generate.load import load, locate
+    from beeline.generate.write import write_samples
+
+    if n < 1:
+        raise UserError(f"n {n}: must be at least 1")
+    display = display or Display("silent")
+    engine = load(run, modality, device)
+    values = {name: _read(engine.codec.condition(name), value, n) for name, value in (condition or {}).items()}
+    requests = engine.requests(n, values, shape)
+    target = Path(out) if out is not None else locate(Path(run))[0].parent / "samples" / f"seed-{seed}"
+    with display.work("sampling") as progress:
+        samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
+    written = write_samples(engine.modality, samples, target)
+    for path in written:
+        display.result(str(path))
+    return written
+
+
+def _read(condition: Any, value: Any, n: int) -> Any:
+    """A value from text; several texts go round the items."""
+    if isinstance(value, str):
+        return condition.parse(value)
+    if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+        parsed = [condition.parse(text) for text in value]
+        return parsed[0] if len(parsed) == 1 else [parsed[item % len(parsed)] for item in range(n)]
+    return value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``beeline sample``."""
+    parser.add_argument("run", metavar="RUN", help="run folder, checkpoint or model.safetensors")
+    parser.add_argument("-n", type=int, default=16, help="number of samples (16)")
+    parser.add_argument(
+        "--condition",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a condition, such as label=3, law=0.5,1 or under=map.npy; given again, its values go round the samples; "
+        "left out, it is unknown",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="sample i depends on (seed, i) alone (0)")
+    parser.add_argument("--out", metavar="PATH", help="a .png, an .npz or a folder (RUN/samples/seed-SEED)")
+    parser.add_argument("--shape", metavar="AxB", help="extents of a grid such as 8x8, or identities of a set")
+    parser.add_argument("--batch-size", type=int, help="samples at a time")
+    add_sampling_arguments(parser)
+
+
+def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags that every command which samples shares; left out, the run's own options hold."""
+    parser.add_argument("--sampler", help="heun (two network passes a step) or euler (one)")
+    parser.add_argument("--steps", type=int, help="steps from noise to data")
+    parser.add_argument("--grid", help="where the steps lie: uniform, quadratic or cosine")
+    parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
+    parser.add_argument("--cfg-scale", type=float, help="guidance u + s (c - u); 1 is off")
+    parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide (all)")
+    parser.add_argument("--precision", help="fp32 or bf16")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
+    parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
+
+
+def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The sampling options among a command's flags.
+
+    Raises:
+        UserError: a value is not what its option takes.
+    """
+    options = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(SampleConfig)}
+    options = {name: value for name, value in options.items() if value is not None}
+    if "guide_channels" in options:
+        options["guide_channels"] = _whole_numbers("--guide-channels", options["guide_channels"], ",")
+    for name, hint in leaves(SampleConfig).items():
+        if name in options and as_literals(hint) and options[name] not in as_literals(hint):
+            raise unknown(f"--{name}", options[name], as_literals(hint))
+    return options
+
+
+def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
+    """Run ``beeline sample``."""
+    conditions: dict[str, list[str]] = {}
+    for text in arguments.condition:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--condition {text}: needs a name and a value, such as label=3")
+        conditions.setdefault(name, []).append(value)
+    sample(
+        arguments.run,
+        arguments.n,
+        conditions,
+        arguments.seed,
+        arguments.out,
+        None if arguments.shape is None else _whole_numbers("--shape", arguments.shape, "x"),
+        arguments.batch_size,
+        arguments.modality,
+        arguments.device,
+        display,
+        **sampling_options(arguments),
+    )
+
+
+def _whole_numbers(flag: str, text: str, separator: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(separator))
+    except ValueError:
+        raise UserError(f"{flag} {text}: needs whole numbers separated by '{separator}'") from None

@@ -1,0 +1,209 @@
+"""``beeline train``: fit a model to data, then sample it, score it and report."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beeline.cli.console import Display
+from beeline.cli.recipes import find_recipe, recipe_names
+from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
+from beeline.core.config import plain, write_yaml
+from beeline.core.errors import UserError
+from beeline.core.units import amount
+
+if TYPE_CHECKING:
+    from beeline.train.folder import RunFolder
+    from beeline.train.setup import Prepared
+
+
+def train(
+    target: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    options: Mapping[str, Any] | Sequence[str] = (),
+    display: Display | None = None,
+) -> Path:
+    """Train a model and write its run folder.
+
+    Args:
+        target: name of a recipe, a .yaml recipe, or a .py file with a modality; may be left out with ``resume``.
+        out: the run folder; ``runs/NAME`` when None.
+        resume: go on with the run that is there, from its last checkpoint.
+        options: dotted options, as a mapping (``{"train.steps": 500}``) or as flags (``["--train.steps=500"]``).
+        display: where progress goes; silent when None.
+
+    Returns:
+        the run folder.
+
+    Raises:
+        UserError: something given does not exist, does not fit or is out of range.
+        RunError: the gradient became infinite or NaN.
+    """
+    from beeline.train.folder import RunFolder
+
+    display = display or Display("silent")
+    flags = _flags(options)
+    recipe = find_recipe(target) if target is not None else None
+    if recipe is None and (out is None or not resume):
+        raise UserError("name what to train: a recipe, a .yaml file or a modality's .py file (or --out RUN --resume)")
+    folder = RunFolder(Path(out) if out is not None else Path("runs") / (recipe.name if recipe else ""))
+    if folder.is_run() and not resume:
+        raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
+    if folder.is_run():
+        resolved = resolve_stored(folder.read_config(), recipe, flags)
+    elif recipe is None:
+        raise UserError(f"{folder.path}: no run to resume")
+    else:
+        if resume:
+            display.message(f"{folder.path}: no run there yet, starting from the beginning")
+        resolved = resolve(recipe, flags)
+    prepared = _prepare(resolved, folder, display)
+    with folder.lock():
+        _fit_and_report(prepared, resolved, folder, display)
+    return folder.path
+
+
+def _prepare(resolved: Resolved, folder: RunFolder, display: Display) -> Prepared:
+    """Settle what depends on the machine, build everything, create the folder."""
+    import torch
+
+    from beeline.train.machine import settle
+    from beeline.train.setup import prepare
+
+    settings, reasons = settle(resolved.config.train)
+    for reason in reasons:
+        display.message(reason)
+    assert settings.threads is not None
+    torch.set_num_threads(settings.threads)
+    prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
+    stored = stored_form(prepared.config, resolved.origin)
+    if not folder.is_run():
+        folder.create(stored)
+    elif folder.read_config() != stored:
+        folder.write_config(stored)
+    return prepared
+
+
+def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:
+    from beeline.train.loop import restore_latest, run
+
+    trainer = prepared.trainer
+    folder.save_description(prepared.description)
+    if resolved.source.text is not None:
+        (folder.path / "modality.py").write_text(resolved.source.text, encoding="utf-8")
+    restore_latest(trainer, folder)
+    if trainer.step >= trainer.steps and folder.weights.is_file() and folder.report.is_file():
+        display.message(f"{folder.path}: this run is finished ({trainer.step} steps)")
+        _print_paths(folder, display)
+        return
+    if trainer.step:
+        display.message(f"resuming after step {trainer.step}")
+    for line in describe(prepared):
+        display.message(line)
+    with display.work("training"):
+        complete = run(trainer, folder, display)
+    if not complete:
+        display.result(f"stopped after step {trainer.step} of {trainer.steps}; saved; go on with --resume")
+        return
+    finish(folder, display)
+    _print_paths(folder, display)
+
+
+def describe(prepared: Prepared) -> list[str]:
+    """What is about to be trained, in a few lines."""
+    from beeline.model.facts import network_cost
+
+    trainer, train_config = prepared.trainer, prepared.config.train
+    cost = network_cost(trainer.network, prepared.codec)
+    epochs = trainer.steps * train_config.batch_size / len(trainer.examples)
+    lines = [
+        f"model: {amount(cost.parameters)} parameters, {cost.tokens} tokens of {cost.width} numbers, "
+        f"{amount(cost.flops)}FLOP a pass",
+        f"training: {trainer.steps:,} steps of {train_config.batch_size} = {epochs:.1f} epochs of "
+        f"{len(trainer.examples):,} examples, {train_config.device} {train_config.precision}",
+    ]
+    if trainer.ema.horizon() > trainer.steps:
+        lines.append(
+            f"warning: ema_decay {train_config.ema_decay} remembers {trainer.ema.horizon():,.0f} steps, longer than "
+            "this run; until then its warm-up rules"
+        )
+    return lines
+
+
+def finish(folder: RunFolder, display: Display) -> None:
+    """Sample a trained run, score it and write its report."""
+    from beeline.core.files import write_bytes, write_json, write_text
+    from beeline.evaluate.run_report import run_report
+    from beeline.evaluate.scores import Score, evaluate, gallery, scores_record
+    from beeline.generate.load import load
+    from beeline.generate.write import picture_bytes
+
+    stored = folder.read_config()
+    engine = load(folder.path, device=stored["train"]["device"])
+    pages = gallery(engine, engine.modality.dataset("held_out"))
+    pictures: dict[str, bytes] = {}
+    with display.work("sampling") as progress:
+        for index, (name, requests) in enumerate(pages.items()):
+            samples = engine.generate(requests, seed=index)
+            pictures[name] = picture_bytes(engine.modality, samples.examples)
+            write_bytes(folder.samples / f"{name}.png", pictures[name])
+            write_json(folder.samples / f"{name}.json", samples.provenance)
+            progress(index + 1, len(pages))
+    scores: list[Score] = []
+    if count := stored["train"]["score_samples"]:
+        with display.work("scoring") as progress:
+            scores, drawn = evaluate(engine, count, settings=engine.settings(cfg_scale=1.0), progress=progress)
+        write_json(folder.path / "scores.json", scores_record(scores, drawn))
+    for score in scores:
+        display.result(score.line())
+    write_text(folder.report, run_report(folder, engine, pictures, scores))
+
+
+def _print_paths(folder: RunFolder, display: Display) -> None:
+    pictures = sorted(folder.samples.glob("*.png"))
+    for path in (*pictures, folder.weights, folder.description, folder.log, folder.report):
+        display.result(str(path))
+
+
+def _flags(options: Mapping[str, Any] | Sequence[str]) -> list[str]:
+    """Options in either form as ``--section.key=value`` strings."""
+    import json
+
+    from beeline.core.config import flatten, plain
+
+    if not isinstance(options, Mapping):
+        return list(options)
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(plain(value)) for key, value in flatten(options).items()
+    }
+    return [f"--{key}={text}" for key, text in texts.items()]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``beeline train``; dotted ones are read beside them."""
+    parser.add_argument(
+        "target",
+        nargs="?",
+        metavar="RECIPE|FILE",
+        help=f"a recipe ({', '.join(recipe_names())}), a .yaml recipe or a modality's .py file",
+    )
+    parser.add_argument("--out", metavar="RUN", help="run folder (runs/NAME)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or auto: short for --train.device")
+    parser.add_argument("--print-config", action="store_true", help="print every option as it would be used, and stop")
+
+
+def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
+    """Run ``beeline train``."""
+    if arguments.device is not None:
+        flags = [*flags, f"--train.device={arguments.device}"]
+    if arguments.print_config:
+        if arguments.target is None:
+            raise UserError("--print-config: name a recipe, a .yaml file or a modality's .py file")
+        print(write_yaml(plain(resolve(find_recipe(arguments.target), flags).config)), end="")
+        return
+    train(arguments.target, arguments.out, arguments.resume, flags, display)

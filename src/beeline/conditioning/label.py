@@ -1,0 +1,112 @@
+"""A class label."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from beeline.core.errors import UserError
+from beeline.core.protocols import Tokenizer
+
+
+@dataclass(frozen=True)
+class ClassLabel:
+    """One of a number of classes, embedded by a table of hidden width (E16); the null is the table's last row (E9).
+
+    Args:
+        name: key in ``Example.condition``.
+        classes: number of classes; labels are 0 ... classes - 1.
+        dropout: share of training samples that see the null; 0 leaves the null row out.
+    """
+
+    name: str
+    classes: int
+    dropout: float = 0.1
+    route: Literal["global", "concat"] = "global"
+
+    def __post_init__(self) -> None:
+        if self.classes < 1 or not 0 <= self.dropout < 1:
+            raise UserError(f"condition {self.name}: need classes >= 1 and 0 <= dropout < 1")
+
+    channels = 1
+
+    @property
+    def choices(self) -> Sequence[int]:
+        """Every label."""
+        return range(self.classes)
+
+    def fit(self, values: Sequence[Any]) -> Self:
+        """Check the training labels: nothing is fitted."""
+        for value in values:
+            self.encode(value)
+        return self
+
+    def encode(self, value: Any) -> Tensor:
+        """A label as a scalar; None as label 0, whose place the null takes.
+
+        Raises:
+            UserError: the label is not a whole number below ``classes``.
+        """
+        if value is None:
+            return torch.tensor(0)
+        try:
+            label = operator.index(value)
+        except TypeError:
+            label = -1
+        if isinstance(value, bool) or not 0 <= label < self.classes:
+            raise UserError(f"condition {self.name}={value}: labels are whole numbers from 0 to {self.classes - 1}")
+        return torch.tensor(label)
+
+    def parse(self, text: str) -> int:
+        """A label as written on the command line.
+
+        Raises:
+            UserError: it is not a whole number.
+        """
+        try:
+            return int(text)
+        except ValueError:
+            raise UserError(
+                f"condition {self.name}={text}: labels are whole numbers from 0 to {self.classes - 1}"
+            ) from None
+
+    def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
+        """A table of ``classes`` rows, and one for the null where labels are dropped."""
+        return LabelEmbedding(self.classes, hidden_size, has_null=self.dropout > 0)
+
+    def state(self) -> Mapping[str, Any]:
+        """Nothing is fitted."""
+        return {}
+
+    def with_state(self, state: Mapping[str, Any]) -> Self:
+        """Itself: nothing is fitted."""
+        return self
+
+
+class LabelEmbedding(nn.Module):
+    """Table of class vectors whose null index comes from its own size, never from a constant.
+
+    Args:
+        classes: number of classes.
+        hidden_size: numbers a vector.
+        has_null: whether there is a row for "unknown".
+    """
+
+    def __init__(self, classes: int, hidden_size: int, has_null: bool) -> None:
+        super().__init__()
+        self.null_index = classes
+        self.has_null = has_null
+        self.table = nn.Embedding(classes + has_null, hidden_size)
+        nn.init.normal_(self.table.weight, std=0.02)
+
+    def forward(self, labels_N: Tensor, null_N: Tensor) -> Tensor:
+        """(N,) labels and null mask to (N, D)."""
+        if self.has_null:
+            labels_N = torch.where(null_N, self.null_index, labels_N)
+        vectors: Tensor = self.table(labels_N)
+        return vectors

@@ -1,0 +1,116 @@
+"""A map aligned with the data: a coarse field, a mask, a drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from beeline.core.errors import UserError
+from beeline.core.protocols import Tokenizer
+
+
+@dataclass(frozen=True)
+class AlignedMap:
+    """An array (E_1, ..., E_P, channels) on the grid of the data, appended to the tokens it lies under.
+
+    Args:
+        name: key in ``Example.condition``.
+        channels: numbers a cell.
+        dropout: share of training samples that see the null; 0 leaves the null out.
+        mean: training mean of each channel, once fitted.
+        deviation: training standard deviation of each channel, once fitted.
+    """
+
+    name: str
+    channels: int = 1
+    dropout: float = 0.0
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    route: Literal["global", "concat"] = "concat"
+    choices = None
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or not 0 <= self.dropout < 1:
+            raise UserError(f"condition {self.name}: need channels >= 1 and 0 <= dropout < 1")
+
+    def fit(self, values: Sequence[Any]) -> Self:
+        """Measure mean and deviation of each channel over the training maps.
+
+        Raises:
+            UserError: a channel never varies.
+        """
+        cells = np.concatenate([self._array(value).reshape(-1, self.channels) for value in values if value is not None])
+        mean, deviation = cells.mean(axis=0, dtype=np.float64), cells.std(axis=0, dtype=np.float64)
+        for channel in np.flatnonzero(deviation == 0):
+            raise UserError(f"condition {self.name}: channel {channel} is the same everywhere; leave it out")
+        return replace(self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
+
+    def encode(self, value: Any) -> Tensor:
+        """The standardised map; None as one cell of zeros, whose place the null takes.
+
+        Raises:
+            UserError: the value is not a finite array with ``channels`` channels last.
+        """
+        if value is None:
+            return torch.zeros(self.channels)
+        array = (self._array(value) - np.asarray(self.mean)) / np.asarray(self.deviation)
+        return torch.from_numpy(array.astype(np.float32))
+
+    def parse(self, text: str) -> np.ndarray[Any, Any]:
+        """The array in a .npy file.
+
+        Raises:
+            UserError: there is no such file or it holds no array.
+        """
+        if not Path(text).is_file():
+            raise UserError(f"condition {self.name}={text}: no such file; name a .npy file with the map")
+        try:
+            return np.asarray(np.load(text, allow_pickle=False))
+        except (ValueError, OSError, EOFError) as error:
+            raise UserError(f"condition {self.name}={text}: not a readable .npy file ({error})") from None
+
+    def _array(self, value: Any) -> np.ndarray[Any, Any]:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub" or array.ndim < 2 or array.shape[-1] != self.channels:
+            raise UserError(
+                f"condition {self.name}: need a real array with {self.channels} channels last, not {array.dtype} "
+                f"of shape {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise UserError(f"condition {self.name}: the map holds NaN or infinity")
+        return array
+
+    def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
+        """Hands the map's token features on; a trained token takes their place where the condition is absent."""
+        return MapFeatures(tokenizer.lift_width(self.channels), has_null=self.dropout > 0)
+
+    def state(self) -> Mapping[str, Any]:
+        """The fitted means and deviations."""
+        return {"mean": list(self.mean), "deviation": list(self.deviation)}
+
+    def with_state(self, state: Mapping[str, Any]) -> Self:
+        """The condition with fitted means and deviations."""
+        return replace(self, mean=tuple(state["mean"]), deviation=tuple(state["deviation"]))
+
+
+class MapFeatures(nn.Module):
+    """Token features of a map, or a trained token where the map is absent.
+
+    Args:
+        width: features a token.
+        has_null: whether there is a token for "unknown".
+    """
+
+    def __init__(self, width: int, has_null: bool) -> None:
+        super().__init__()
+        self.null = nn.Parameter(torch.randn(width) * 0.02) if has_null else None
+
+    def forward(self, values_BLK: Tensor, null_BL: Tensor) -> Tensor:
+        """(B, L, K) and a null mask (B, 1 or L, 1) to (B, L, K)."""
+        return values_BLK if self.null is None else torch.where(null_BL, self.null, values_BLK)

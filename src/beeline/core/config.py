@@ -1,0 +1,221 @@
+"""Configuration: frozen dataclasses in, one line for every mistake out.
+
+Every option is a field of a dataclass in the ``config.py`` of the room that it builds. A run's config is a mapping of
+sections to such dataclasses; YAML gives values, dotted flags (``--train.batch_size 64``) win over YAML.
+This module imports no torch, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from beeline.core.errors import UserError, unknown
+
+if typing.TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+Config = TypeVar("Config")
+Plain = dict[str, Any]
+
+
+def plain(config: Any) -> Any:
+    """A config as JSON and YAML can hold it: nested dicts, lists and scalars."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    if isinstance(config, Mapping):
+        return {str(key): plain(value) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [plain(value) for value in config]
+    return config
+
+
+def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
+    """A config dataclass from plain values.
+
+    Args:
+        cls: the dataclass.
+        values: what ``plain`` gave; fields left out keep their default.
+        where: dotted name of the section, for messages.
+
+    Raises:
+        UserError: a key is unknown, or the dataclass refuses a value.
+    """
+    assert dataclasses.is_dataclass(cls)
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]
+    arguments: Plain = {}
+    for key, value in values.items():
+        if key not in names:
+            raise unknown("key", _join(where, key), [_join(where, name) for name in names])
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            value = build(hint, value, _join(where, key))
+        elif isinstance(value, list):
+            value = tuple(value)
+        arguments[key] = value
+    try:
+        return cls(**arguments)
+    except UserError as error:
+        raise UserError(f"{where}.{error}" if where else str(error)) from None
+
+
+def leaves(cls: type, where: str = "") -> dict[str, Any]:
+    """Dotted name and type of every option of a config dataclass."""
+    found: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(cls).items():
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            found |= leaves(hint, _join(where, name))
+        else:
+            found[_join(where, name)] = hint
+    return found
+
+
+def flatten(values: Mapping[str, Any], where: str = "") -> Plain:
+    """Nested dicts as one dict of dotted names."""
+    flat: Plain = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, _join(where, str(key)))
+        else:
+            flat[_join(where, str(key))] = value
+    return flat
+
+
+def read_yaml(path: Path) -> Plain:
+    """The mapping in a YAML file.
+
+    Raises:
+        UserError: the file is missing, is not YAML or holds no mapping.
+    """
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: need sections such as 'train:', found {type(values).__name__}")
+    return values
+
+
+def write_yaml(values: Mapping[str, Any]) -> str:
+    """A mapping as YAML text, in its own order, short lists on one line."""
+    return yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+
+
+def parse(sections: Mapping[str, type], given: Mapping[str, Any], flags: Sequence[str]) -> Plain:
+    """Check given values and flags against the sections' dataclasses.
+
+    Args:
+        sections: config dataclass of each section.
+        given: nested values, as from YAML.
+        flags: ``--section.key=value`` strings, which win over ``given``.
+
+    Returns:
+        nested plain values of every section, complete with defaults.
+
+    Raises:
+        UserError: a key is unknown or a value has the wrong type.
+    """
+    import argparse
+
+    known = {name: hint for section, cls in sections.items() for name, hint in leaves(cls, section).items()}
+    for section, values in given.items():
+        if section in sections and not isinstance(values, Mapping):
+            raise UserError(f"{section}: is a section and needs keys below it, not {values!r}")
+    for name in [*flatten(given), *(flag.removeprefix("--").partition("=")[0] for flag in flags)]:
+        if name not in known:
+            raise unknown("key", name, known)
+    parser = section_parser(sections)
+    try:
+        settled = parser.parse_object(dict(given), defaults=True)
+        parser.set_defaults(flatten(settled.as_dict()))
+        return dict(parser.parse_args(list(flags)).as_dict())
+    except argparse.ArgumentError as error:
+        raise _explain(str(error), known) from None
+
+
+def section_parser(sections: Mapping[str, type], **options: Any) -> ArgumentParser:
+    """A parser that knows every option of the sections, with its help.
+
+    Args:
+        sections: config dataclass of each section.
+        options: further arguments of the parser.
+    """
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False, **options)
+    for section, cls in sections.items():
+        parser.add_class_arguments(cls, section)
+    return parser
+
+
+def as_literals(hint: Any) -> tuple[Any, ...]:
+    """The values that a type hint allows one by one, empty when it is not a choice."""
+    if typing.get_origin(hint) is Literal:
+        return typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(value for part in typing.get_args(hint) for value in as_literals(part))
+    return ()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as people expect, and a key given twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def _explain(message: str, known: Mapping[str, Any]) -> UserError:
+    """One line for what the parser says in several."""
+    match = re.search(r'key "([\w.]+)":', message)
+    if match is None or match[1] not in known:
+        return UserError(" ".join(message.split()))
+    name, hint = match[1], known[match[1]]
+    value = (re.findall(r"(?:Got|Given) value: (.*)", message) or ["what was given"])[-1]
+    if as_literals(hint):
+        return unknown(name, value, map(str, as_literals(hint)))
+    return UserError(f"{name}: needs {_describe(hint)}, not {value}")
+
+
+def _describe(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "nothing"}
+    if hint in names:
+        return names[hint]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_describe(part) for part in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        parts = [part for part in typing.get_args(hint) if part is not ...]
+        return (
+            f"a list of {_describe(parts[0])}"
+            if ... in typing.get_args(hint)
+            else f"{len(parts)} of {_describe(parts[0])}"
+        )
+    return str(hint)
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key

@@ -1,0 +1,1 @@
+"""Splits, normalisers, and the order in which a run visits its examples."""

@@ -1,0 +1,77 @@
+"""Small pictures of samples: grids of images, curves and points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+Array = np.ndarray[Any, Any]
+Picture = Image.Image
+_INK = (30, 60, 110)
+_PAPER = (255, 255, 255)
+_FRAME = (205, 205, 205)
+
+
+def image_grid(images: Sequence[Array], columns: int | None = None, tile: int = 64, gap: int = 4) -> Picture:
+    """Images in rows, small ones enlarged without blurring.
+
+    Args:
+        images: uint8 (H, W, C) with 1, 3 or 4 channels.
+        columns: images a row; about square when None.
+        tile: pixels to which the longer side is enlarged, at least.
+        gap: pixels between images.
+    """
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    pictures = [_enlarged(image, tile) for image in images]
+    width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
+    rows = math.ceil(len(pictures) / columns)
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), _PAPER)
+    for index, picture in enumerate(pictures):
+        place = (gap + index % columns * (width + gap), gap + index // columns * (height + gap))
+        sheet.paste(picture, place)
+    return sheet
+
+
+def scalar_image(field: Array, low: float, high: float) -> Array:
+    """A field (H, W) as uint8 (H, W, 3): blue below the middle of [low, high], white there, red above."""
+    level = np.clip((field - low) / max(high - low, 1e-12), 0, 1)[..., None]
+    blue, white, red = (
+        np.array(colour, dtype=np.float64) for colour in ((40, 80, 170), (248, 248, 248), (180, 40, 40))
+    )
+    mixed = np.where(level < 0.5, blue + (white - blue) * 2 * level, white + (red - white) * (2 * level - 1))
+    return np.rint(mixed).astype(np.uint8)
+
+
+def curves(lines: Sequence[Array], columns: int | None = None, size: tuple[int, int] = (160, 80)) -> Picture:
+    """One small panel for each (x, y) line (L, 2) or plain line (L,), all on the same scales.
+
+    Args:
+        lines: curves.
+        columns: panels a row.
+        size: pixels of a panel.
+    """
+    shaped = [np.stack([np.arange(len(line)), line], axis=1) if line.ndim == 1 else np.asarray(line) for line in lines]
+    every = np.concatenate(shaped)
+    low, high = every.min(axis=0), every.max(axis=0)
+    scale = np.where(high > low, high - low, 1.0)
+    panels = []
+    for line in shaped:
+        panel = Image.new("RGB", size, _PAPER)
+        draw = ImageDraw.Draw(panel)
+        draw.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_FRAME)
+        unit = (line - low) / scale
+        x = 4 + unit[:, 0] * (size[0] - 8)
+        y = size[1] - 4 - unit[:, 1] * (size[1] - 8)
+        draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=_INK, width=1)
+        panels.append(np.asarray(panel))
+    return image_grid(panels, columns, tile=1)
+
+
+def _enlarged(image: Array, tile: int) -> Picture:
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
+    factor = max(1, round(tile / max(picture.size)))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

@@ -1,0 +1,1 @@
+"""The one engine that turns a trained model into native samples."""

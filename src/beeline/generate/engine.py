@@ -1,0 +1,254 @@
+"""The one engine that turns a trained model into native samples.
+
+Item number i of seed s is the same sample in any batch and any order: its start is drawn from the key (s, i) alone.
+
+Shapes: N items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from beeline.core.data import Batch, Example
+from beeline.core.errors import UserError, unknown
+from beeline.core.protocols import Modality, Predictor, Process, Source
+from beeline.core.random import Key
+from beeline.core.tokens import Tokens
+from beeline.model.codec import Codec, Encoded, Form
+from beeline.model.network import Network
+from beeline.samplers.build import build_sampler
+from beeline.samplers.config import SampleConfig
+from beeline.samplers.grids import build_grid
+from beeline.samplers.guidance import Guided
+from beeline.samplers.solve import sample
+
+Array = np.ndarray[Any, Any]
+_TOKENS_A_BATCH = 16384
+_ITEMS_A_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Request:
+    """One sample asked for.
+
+    Args:
+        condition: what it should be, by condition name; what is left out is up to the model.
+        form: its form; drawn from those of the training samples when None.
+    """
+
+    condition: Mapping[str, Any]
+    form: Form | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What sampling gives back.
+
+    Args:
+        examples: native arrays with the conditions that were asked for.
+        provenance: where they come from: checkpoint, seed, solver, network passes, guidance.
+    """
+
+    examples: list[Example]
+    provenance: dict[str, Any]
+
+
+class Engine:
+    """A trained model, ready to sample.
+
+    Args:
+        network: with averaged weights, on its device.
+        codec: between native samples and tokens.
+        modality: the kind of data.
+        process: the path that was trained.
+        source: where noise comes from.
+        defaults: how samples are drawn unless asked otherwise.
+        origin: what provenance says of the model.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        codec: Codec,
+        modality: Modality,
+        process: Process,
+        source: Source,
+        defaults: SampleConfig,
+        origin: Mapping[str, Any],
+    ) -> None:
+        self.network = network.eval()
+        self.codec = codec
+        self.modality = modality
+        self.process = process
+        self.source = source
+        self.defaults = defaults
+        self.origin = dict(origin)
+        self.device = next(network.parameters()).device
+
+    def sample(
+        self,
+        n: int = 16,
+        condition: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        shape: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> Array | list[Array]:
+        """Draw native samples.
+
+        Args:
+            n: how many.
+            condition: value of each condition, for all items or a list of one for each; conditions left out are
+                replaced by their null.
+            seed: item i depends on (seed, i) alone.
+            shape: extents of a grid, or identities of a set; drawn from the training samples' when None.
+            batch_size: items at a time; chosen by their number of tokens when None.
+            options: fields of ``SampleConfig`` that differ from the run's: sampler, steps, cfg_scale, ...
+
+        Returns:
+            one array (n, ...) where all samples have the same shape, else a list.
+
+        Raises:
+            UserError: an argument is out of range or a condition does not fit.
+        """
+        requests = self.requests(n, condition or {}, shape)
+        samples = self.generate(requests, seed, self.settings(**options), batch_size)
+        arrays = [example.array for example in samples.examples]
+        return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
+
+    def settings(self, **options: Any) -> SampleConfig:
+        """The run's sampling options with some of them replaced.
+
+        Raises:
+            UserError: there is no such option, or a value is out of range.
+        """
+        known = asdict(self.defaults)
+        for name in options:
+            if name not in known:
+                raise unknown("sampling option", name, known)
+        return replace(self.defaults, **options)
+
+    def requests(self, n: int, condition: Mapping[str, Any], shape: Sequence[int] | None = None) -> list[Request]:
+        """Spread values or lists of values over n items.
+
+        Raises:
+            UserError: n is not above 0, or a condition does not fit.
+        """
+        if n < 1:
+            raise UserError(f"n {n}: must be at least 1")
+        columns = {name: self._column(name, value, n) for name, value in condition.items()}
+        form = None if shape is None else tuple(int(extent) for extent in shape)
+        return [Request({name: column[item] for name, column in columns.items()}, form) for item in range(n)]
+
+    def _column(self, name: str, value: Any, n: int) -> list[Any]:
+        if self.codec.accepts(name, value):
+            return [value] * n
+        if isinstance(value, (list, tuple, range, np.ndarray)) and len(value) == n:
+            return list(value)
+        self.codec.condition(name).encode(value)  # says what is wrong with a single value
+        raise UserError(f"condition {name}: need one value, or a list of {n}")
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        seed: int = 0,
+        settings: SampleConfig | None = None,
+        batch_size: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        first: int = 0,
+    ) -> Samples:
+        """Draw one sample for each request.
+
+        Args:
+            requests: at least one.
+            seed: item i depends on (seed, i) alone.
+            settings: how; the run's own when None.
+            batch_size: items at a time.
+            progress: called with (steps done, steps in all) over all batches.
+            first: number of the first item.
+
+        Raises:
+            UserError: a setting is out of range or a condition does not fit.
+        """
+        settings = settings or self.defaults
+        if batch_size is not None and batch_size < 1:
+            raise UserError(f"batch_size {batch_size}: must be at least 1")
+        solver = build_sampler(settings.sampler)
+        interval = self.process.interval(self.network.prediction)
+        times = build_grid(settings.grid, settings.steps, interval, settings.shift)
+        self._check_guidance(settings)
+        numbers = Key.range(seed, first, len(requests)).numbers
+        encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]
+        batches = list(_batches(encoded, batch_size))
+        arrays: list[Array] = []
+        passes = done = 0
+        for start, stop in batches:
+            batch = self.codec.batch(encoded[start:stop]).to(str(self.device))
+            key = Key(seed, numbers[start:stop].to(self.device))
+            origin = self.process.prior(batch.tokens, self.source, key.fold("start"), interval[1])
+
+            def after_step(_: object) -> None:
+                nonlocal done
+                done += 1
+                if progress is not None:
+                    progress(done, len(batches) * settings.steps)
+
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+                predictor = self._predictor(settings, batch)
+                end = sample(solver, predictor, origin, times, batch.conditions, key, after_step)
+            passes = end.passes
+            arrays.extend(self.codec.decode(end.x))
+        examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
+        return Samples(examples, {**self.origin, "seed": seed, "first": first, **asdict(settings), "passes": passes})
+
+    def _encode(self, request: Request, key: Key) -> Encoded:
+        form = request.form or self.codec.form_of_maps(request.condition)
+        if form is None:
+            form = self._draw_form(key)
+        blank = self.codec.tokenizer.blank(form)
+        self.network.check_extents(blank.layout[0].extents)
+        return self.codec.with_conditions(blank, request.condition)
+
+    def _draw_form(self, key: Key) -> Form:
+        counts = np.array([count for _, count in self.codec.forms], dtype=np.float64)
+        place = float(key.fold("form").uniform()[0, 0])
+        return self.codec.forms[int(np.searchsorted(counts.cumsum() / counts.sum(), place))][0]
+
+    def _check_guidance(self, settings: SampleConfig) -> None:
+        if settings.cfg_scale != 1 and not any(condition.dropout for condition in self.codec.conditions):
+            raise UserError(
+                f"cfg_scale {settings.cfg_scale:g}: guidance needs a condition that was dropped in training, and "
+                "this model has none; use cfg_scale 1"
+            )
+
+    def _predictor(self, settings: SampleConfig, batch: Batch) -> Predictor:
+        if settings.cfg_scale == 1:
+            return self.network
+        return Guided(self.network, settings.cfg_scale, self._guided(settings.guide_channels, batch.tokens))
+
+    def _guided(self, channels: tuple[int, ...] | None, tokens: Tokens) -> Tensor | None:
+        """Which numbers of a token guidance moves: a mask of native channels, lifted."""
+        if channels is None:
+            return None
+        tokenizer = self.codec.tokenizer
+        width = tokenizer.width // tokenizer.lift_width(1)
+        if not channels or not set(channels) <= set(range(width)) or not tokenizer.axes:
+            raise UserError(f"guide_channels {list(channels)}: this data has {width} channels, counted from 0")
+        mask = torch.zeros(*tokens.layout[0].shape, width)
+        mask[..., list(channels)] = 1
+        return tokenizer.lift(mask)[:, :1].bool().to(self.device)
+
+
+def _batches(encoded: Sequence[Encoded], batch_size: int | None) -> Iterator[tuple[int, int]]:
+    """Consecutive stretches of items that go through the network together."""
+    if batch_size is None:
+        longest = max(item.tokens.values.shape[1] for item in encoded)
+        batch_size = max(1, min(_ITEMS_A_BATCH, _TOKENS_A_BATCH // longest))
+    for start in range(0, len(encoded), batch_size):
+        yield start, min(start + batch_size, len(encoded))

@@ -1,0 +1,169 @@
+"""Opening a trained model: run folder, checkpoint or weights file in, Engine out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from beeline.backbone.config import ModelConfig
+from beeline.core import config
+from beeline.core.errors import UserError
+from beeline.core.files import read_json, sha256
+from beeline.core.protocols import Condition, Modality
+from beeline.generate.engine import Engine
+from beeline.modalities.loading import ModalitySource, find_modality
+from beeline.model.build import build_network, build_objective
+from beeline.model.codec import Codec
+from beeline.model.format import DESCRIPTION, FORMAT, WEIGHTS, conventions, describe_part, read_tensors
+from beeline.objectives.config import ObjectiveConfig
+from beeline.process.build import build_process, build_source
+from beeline.process.config import ProcessConfig
+from beeline.samplers.config import SampleConfig
+from beeline.train.machine import find_device
+
+
+def load(path: str | Path, modality: str | None = None, device: str = "auto") -> Engine:
+    """Open a trained model.
+
+    Args:
+        path: a run folder, one of its checkpoints, or a ``model.safetensors`` beside its ``model.json``.
+        modality: file to use in place of the modality file that the model was trained with.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        UserError: something is missing, damaged, changed since training or not of this format.
+    """
+    weights, description_path = locate(Path(path))
+    description = read_description(description_path)
+    source = find_trained_modality(description["modality"], modality)
+    kind = source.make(description["modality"]["options"])
+    codec = build_codec(kind, description)
+    settings = description["config"]
+    process_config = config.build(ProcessConfig, settings["process"], "process")
+    objective_config = config.build(ObjectiveConfig, settings["objective"], "objective")
+    process = build_process(process_config)
+    now = conventions(process, objective_config.prediction, process_config.path)
+    for name, value in description["conventions"].items():
+        if now.get(name) != value:
+            raise UserError(f"{description_path}: trained with {name} = {value}; this version means {now.get(name)}")
+    network = build_network(
+        config.build(ModelConfig, settings["model"], "model"),
+        process_config,
+        build_objective(objective_config, process_config),
+        codec,
+    )
+    tensors = read_tensors(weights)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        raise UserError(f"{weights}: tensor {name} is {'missing' if name in expected else 'not of this model'}")
+    for name, shape in expected.items():
+        if tuple(tensors[name].shape) != shape:
+            raise UserError(f"{weights}: tensor {name} is {tuple(tensors[name].shape)}, this model has {shape}")
+    network.load_state_dict(tensors)
+    return Engine(
+        network.to(find_device(device)),
+        codec,
+        kind,
+        process,
+        build_source(process_config),
+        config.build(SampleConfig, settings["sample"], "sample"),
+        {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights)},
+    )
+
+
+def locate(path: Path) -> tuple[Path, Path]:
+    """Weights and description behind a run folder, a checkpoint or a weights file.
+
+    Raises:
+        UserError: there is no trained model there.
+    """
+    if path.is_file():
+        weights, descriptions = path, [path.with_name(DESCRIPTION)]
+    elif (path / "ema.safetensors").is_file():
+        weights, descriptions = path / "ema.safetensors", [path / DESCRIPTION, path.parent.parent / DESCRIPTION]
+    elif (path / "config.yaml").is_file() and not (path / WEIGHTS).is_file():
+        raise UserError(f"{path}: this run has saved no model yet; train it on with --resume")
+    elif path.exists():
+        weights, descriptions = path / WEIGHTS, [path / DESCRIPTION]
+    else:
+        raise UserError(f"{path}: no such run; name a folder that 'beeline train' wrote")
+    if not weights.is_file():
+        raise UserError(f"{path}: holds no {WEIGHTS}; name a folder that 'beeline train' wrote")
+    for description in descriptions:
+        if description.is_file():
+            return weights, description
+    raise UserError(f"{weights}: its {DESCRIPTION} is missing beside it")
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The contents of a model.json.
+
+    Raises:
+        UserError: it is damaged or of another format.
+    """
+    description = read_json(path)
+    if not isinstance(description, dict) or "format" not in description:
+        raise UserError(f"{path}: is not the description of a Beeline model")
+    if description["format"] != FORMAT:
+        raise UserError(f"{path}: format {description['format']}; this version reads format {FORMAT}")
+    for section in ("modality", "config", "conventions", "normaliser", "tokenizer", "conditions", "forms"):
+        if section not in description:
+            raise UserError(f"{path}: '{section}' is missing")
+    return description
+
+
+def find_trained_modality(stored: Mapping[str, Any], replacement: str | None) -> ModalitySource:
+    """The modality that a model was trained with, or the one named in its place.
+
+    Raises:
+        UserError: its file is gone or has changed.
+    """
+    if replacement is not None:
+        return find_modality(replacement)
+    if stored["sha256"] is None:
+        return find_modality(stored["name"])
+    mend = "name a replacement with --modality; its text is kept in model.json and as modality.py in the run folder"
+    if not Path(stored["name"]).is_file():
+        raise UserError(f"{stored['name']}: the modality file of this model is gone; {mend}")
+    source = find_modality(stored["name"])
+    if source.sha256 != stored["sha256"]:
+        raise UserError(f"{stored['name']}: the modality file has changed since training; {mend}")
+    return source
+
+
+def build_codec(modality: Modality, description: Mapping[str, Any]) -> Codec:
+    """The codec of a model: the modality's parts with their fitted numbers.
+
+    Raises:
+        UserError: the modality's parts are not those the model was trained with.
+    """
+    normaliser, tokenizer = modality.normaliser(), modality.tokenizer()
+    conditions = list(modality.conditions())
+    kept = description["conditions"]
+    if [condition.name for condition in conditions] != [each["name"] for each in kept]:
+        raise UserError(
+            f"the model was trained with conditions {[each['name'] for each in kept]}; the modality differs"
+        )
+    pairs = [(normaliser, description["normaliser"]), (tokenizer, description["tokenizer"])]
+    for part, stored in [*pairs, *zip(conditions, kept, strict=True)]:
+        if describe_part(part)["class"].rpartition(".")[2] != stored["class"].rpartition(".")[2]:
+            raise UserError(f"the model was trained with {stored['class']}; the modality now has {type(part).__name__}")
+    fitted: tuple[Condition, ...] = tuple(
+        condition.with_state(each["state"]) for condition, each in zip(conditions, kept, strict=True)
+    )
+    return Codec(
+        normaliser.with_state(description["normaliser"]["state"]),
+        tokenizer.with_state(description["tokenizer"]["state"]),
+        fitted,
+        tuple((tuple(form), count) for form, count in description["forms"]),
+    )
+
+
+def read_step(weights: Path) -> int | None:
+    """The step at which a weights file was written, None where it does not say."""
+    with safe_open(weights, framework="pt") as file:
+        metadata = file.metadata() or {}
+    return int(metadata["step"]) if "step" in metadata else None

@@ -1,0 +1,103 @@
+"""Finding a modality by name or by file, and knowing it again later."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import beeline.modalities
+from beeline.core import config
+from beeline.core.errors import UserError, unknown
+from beeline.core.protocols import Modality
+
+
+@dataclass(frozen=True)
+class ModalitySource:
+    """Where a kind of data is defined.
+
+    Args:
+        name: built-in name, or the file's path as given.
+        cls: the class behind ``MODALITY``; its dataclass fields are its options.
+        text: source text of a file, None for built-in ones.
+        sha256: hash of that text.
+    """
+
+    name: str
+    cls: type
+    text: str | None = None
+    sha256: str | None = None
+
+    def make(self, options: Mapping[str, Any]) -> Modality:
+        """The modality with these options.
+
+        Raises:
+            UserError: an option is unknown, or the modality refuses it.
+        """
+        if dataclasses.is_dataclass(self.cls):
+            modality = config.build(self.cls, options, "data")
+        elif options:
+            raise unknown("key", f"data.{next(iter(options))}", ())
+        else:
+            modality = self.cls()
+        if not isinstance(modality, Modality):
+            lacking = [name for name in dir(Modality) if not name.startswith("_") and not hasattr(modality, name)]
+            raise UserError(f"{self.name}: MODALITY lacks {', '.join(lacking)}")
+        return modality
+
+
+def built_in_modalities() -> list[str]:
+    """Names of the modalities that come with the package."""
+    names = (module.name for module in pkgutil.iter_modules(beeline.modalities.__path__))
+    return sorted(name for name in names if name != "loading")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a modality is named by a path rather than by a built-in name."""
+    return name.endswith(".py")
+
+
+def find_modality(name: str) -> ModalitySource:
+    """The modality behind a built-in name or a path ending in .py.
+
+    Raises:
+        UserError: there is none, or its file cannot be used.
+    """
+    if is_file_name(name):
+        return _from_file(Path(name))
+    if name not in built_in_modalities():
+        raise unknown("modality", name, built_in_modalities())
+    return ModalitySource(name, importlib.import_module(f"beeline.modalities.{name}").MODALITY)
+
+
+def _from_file(path: Path) -> ModalitySource:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such modality file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    # Registered under a name of its own, so that dataclasses and pickling inside the file find their module.
+    module_name = f"beeline_modality_{digest[:16]}"
+    specification = importlib.util.spec_from_file_location(module_name, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[module_name] = module
+    try:
+        specification.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: does not run ({type(error).__name__}: {error})") from error
+    if not isinstance(getattr(module, "MODALITY", None), type):
+        raise UserError(f"{path}: must end with 'MODALITY = YourClass', the class that describes the data")
+    return ModalitySource(str(path), module.MODALITY, text, digest)

@@ -1,0 +1,182 @@
+"""Between native samples and batches: normaliser, tokenizer and conditions at work together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from beeline.core.conditions import Conditions
+from beeline.core.data import Batch, Example, Examples
+from beeline.core.errors import UserError, unknown
+from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
+from beeline.core.tokens import Tokens, collate, pack, unbatch
+
+Form = tuple[int, ...]
+_MOST_FORMS = 256
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example, ready to be batched.
+
+    Args:
+        tokens: its tokens, B = 1.
+        values: its encoded conditions; maps are tokens of the same form.
+        null: whether each condition is absent.
+    """
+
+    tokens: Tokens
+    values: Mapping[str, Tensor | Tokens]
+    null: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Everything that turns examples into batches and tokens into native arrays.
+
+    Args:
+        normaliser: fitted.
+        tokenizer: fitted.
+        conditions: fitted.
+        forms: forms of the training samples and how many had each, the most frequent first.
+    """
+
+    normaliser: Normaliser
+    tokenizer: Tokenizer
+    conditions: tuple[Condition, ...]
+    forms: tuple[tuple[Form, int], ...] = field(default=())
+
+    @classmethod
+    def fit(cls, modality: Modality, training: Examples) -> Codec:
+        """Measure what normaliser and conditions need on the training examples.
+
+        Raises:
+            UserError: there are no examples, or one of them does not fit the modality.
+        """
+        if not len(training):
+            raise UserError("the training split holds no example")
+        normaliser = modality.normaliser().fit([example.array for example in training])
+        conditions = tuple(
+            condition.fit([example.condition.get(condition.name) for example in training])
+            for condition in modality.conditions()
+        )
+        codec = cls(normaliser, modality.tokenizer(), conditions)
+        counts = Counter(codec.form(example.array) for example in training)
+        return cls(normaliser, codec.tokenizer, conditions, tuple(counts.most_common(_MOST_FORMS)))
+
+    def form(self, array: np.ndarray[Any, Any]) -> Form:
+        """The form of a native array: a grid's extents, a set's identities."""
+        return self.tokenizer.form(torch.from_numpy(np.ascontiguousarray(self.normaliser.apply(array))))
+
+    def condition(self, name: str) -> Condition:
+        """The condition of that name.
+
+        Raises:
+            UserError: there is none.
+        """
+        for condition in self.conditions:
+            if condition.name == name:
+                return condition
+        if not self.conditions:
+            raise UserError(f"condition '{name}': this model is unconditional")
+        raise unknown("condition", name, [condition.name for condition in self.conditions])
+
+    def accepts(self, name: str, value: Any) -> bool:
+        """Whether something is one value of a condition, rather than a list of values."""
+        condition = self.condition(name)
+        try:
+            encoded = condition.encode(value)
+        except UserError:
+            return False
+        return condition.route != "concat" or value is None or encoded.dim() == self.tokenizer.axes + 1
+
+    def form_of_maps(self, condition: Mapping[str, Any]) -> Form | None:
+        """The extents of the first aligned map among some conditions, None without one."""
+        for each in self.conditions:
+            value = condition.get(each.name)
+            if each.route == "concat" and value is not None:
+                return tuple(each.encode(value).shape[:-1])
+        return None
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Largest number of tokens along each axis among the training samples."""
+        layouts = [self.tokenizer.blank(form).layout[0].extents for form, _ in self.forms]
+        return tuple(max(axis) for axis in zip(*layouts, strict=True))
+
+    def encode(self, example: Example) -> Encoded:
+        """Normalise and tokenise one example and encode its conditions.
+
+        Raises:
+            UserError: the array or a condition does not fit.
+        """
+        array = np.ascontiguousarray(self.normaliser.apply(example.array))
+        if np.isinf(array).any():
+            raise UserError("an array holds infinity")
+        tokens = self.tokenizer.encode(torch.from_numpy(array))
+        if not torch.isfinite(tokens.values).all():
+            raise UserError("an array holds NaN where its tokenizer needs a number")
+        return self.with_conditions(tokens, example.condition)
+
+    def with_conditions(self, tokens: Tokens, condition: Mapping[str, Any]) -> Encoded:
+        """Put encoded conditions beside tokens.
+
+        Raises:
+            UserError: a condition is unknown, does not fit, or is absent where there is no null for it.
+        """
+        for name in condition:
+            self.condition(name)
+        for each in self.conditions:
+            if condition.get(each.name) is None and each.dropout == 0:
+                raise UserError(
+                    f"condition '{each.name}' is missing and was never dropped in training: give it a value"
+                )
+        return self.placeholder(tokens, condition)
+
+    def placeholder(self, tokens: Tokens, condition: Mapping[str, Any] | None = None) -> Encoded:
+        """Put conditions beside tokens without asking whether absent ones have a null: enough to count costs."""
+        given = condition or {}
+        values: dict[str, Tensor | Tokens] = {}
+        for each in self.conditions:
+            encoded = each.encode(given.get(each.name))
+            values[each.name] = encoded if each.route == "global" else self._aligned(each.name, encoded, tokens)
+        return Encoded(tokens, values, {each.name: given.get(each.name) is None for each in self.conditions})
+
+    def _aligned(self, name: str, encoded: Tensor, tokens: Tokens) -> Tokens:
+        """Token features of an aligned map; a single cell, which stands for an absent map, is repeated."""
+        shape = tokens.layout[0].shape
+        if encoded.dim() == 1:
+            encoded = encoded.expand(*shape, -1)
+        if tuple(encoded.shape[:-1]) != shape:
+            raise UserError(f"condition {name}: a map of extents {tuple(encoded.shape[:-1])} over data of {shape}")
+        return tokens.with_values(self.tokenizer.lift(encoded, tokens))
+
+    def batch(self, examples: Sequence[Encoded], packed: bool = False, length: int | None = None) -> Batch:
+        """Batch encoded examples, padded or packed.
+
+        Args:
+            examples: at least one.
+            packed: several samples a row instead of one.
+            length: tokens a row; the longest sample when None.
+        """
+        join = pack if packed else collate
+        values: dict[str, Tensor] = {}
+        for name in examples[0].values:
+            column = [example.values[name] for example in examples]
+            maps = [value for value in column if isinstance(value, Tokens)]
+            vectors = [value for value in column if isinstance(value, Tensor)]
+            values[name] = join(maps, length).values if maps else torch.stack(vectors)
+        null = {name: torch.tensor([example.null[name] for example in examples]) for name in examples[0].null}
+        rates = {condition.name: condition.dropout for condition in self.conditions}
+        return Batch(join([example.tokens for example in examples], length), Conditions(values, null, rates))
+
+    def decode(self, tokens: Tokens) -> list[np.ndarray[Any, Any]]:
+        """Native arrays of the samples of a batch."""
+        singles = unbatch(tokens.to("cpu"))
+        return [self.normaliser.undo(self.tokenizer.decode(single).float().numpy()) for single in singles]

@@ -1,0 +1,84 @@
+"""The format in which a model is kept: ``model.safetensors`` (weights) beside ``model.json`` (everything else).
+
+Weights hold no pickles; the JSON holds the complete config, the conventions, every fitted number and the source of a
+modality that lives in a user's file, so that sampling needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from beeline.core.errors import UserError
+from beeline.core.protocols import Fitted, Process
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "model.json"
+
+
+def conventions(process: Process, prediction: str, path: str) -> dict[str, Any]:
+    """What must be known to read the weights' outputs, in words; compared when a model is opened (E3).
+
+    Args:
+        process: the path between data and noise.
+        prediction: what the network predicts.
+        path: name of the path.
+    """
+    low, high = process.interval(prediction)
+    return {
+        "time": "t = 0 is data, t = 1 is noise; x_t = alpha x0 + sigma e",
+        "path": path,
+        "prediction": prediction,
+        "interval": [low, high],
+        "time_input": process.time_input_name,
+        "guidance": "u + cfg_scale (c - u); 1 is off",
+        "tokens": "row-major over the grid; inside a patch (patch axes, channel)",
+    }
+
+
+def describe_part(part: Fitted) -> dict[str, Any]:
+    """Class and fitted numbers of a normaliser, a tokenizer or a condition."""
+    return {"class": f"{type(part).__module__}.{type(part).__qualname__}", "state": dict(part.state())}
+
+
+def library_version() -> str:
+    """Version of the installed package."""
+    return version("beeline")
+
+
+def weights_bytes(module: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
+    """A module's tensors as safetensors bytes."""
+    return tensors_bytes(dict(module.state_dict()), metadata)
+
+
+def tensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Tensors as safetensors bytes.
+
+    Args:
+        tensors: by name.
+        metadata: at most one entry, because the library writes several in no fixed order.
+    """
+    assert metadata is None or len(metadata) == 1
+    held = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(held, metadata=dict(metadata) if metadata else None)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        UserError: the file is missing, truncated or not in that format.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not a complete safetensors file ({error})") from None

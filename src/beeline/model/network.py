@@ -1,0 +1,99 @@
+"""A backbone with its conditions and its process: the Predictor that training fits and sampling asks.
+
+Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, N samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from beeline.backbone.config import ModelConfig, resolve_sizes
+from beeline.backbone.dit import DiT, TokenSpace
+from beeline.core.conditions import Conditions
+from beeline.core.errors import UserError
+from beeline.core.prediction import Prediction
+from beeline.core.protocols import Condition, Process, Tokenizer
+from beeline.core.tokens import Tokens
+from beeline.nn.precision import full_precision
+
+
+class Network(nn.Module):
+    """Embeds conditions, runs the backbone, and wraps what comes out as a Prediction.
+
+    Args:
+        config: sizes and options of the backbone.
+        tokenizer: makes the tokens.
+        conditions: named inputs.
+        process: relates the prediction to data and noise.
+        prediction: what the network predicts.
+        outputs: 1, or 2 with a learned variance.
+        extents: largest number of tokens along each axis.
+
+    Raises:
+        UserError: the options do not fit together or do not fit the data.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        conditions: Sequence[Condition],
+        process: Process,
+        prediction: str = "velocity",
+        outputs: int = 1,
+        extents: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.process = process
+        self.prediction = prediction
+        self.outputs = outputs
+        self.routes = {condition.name: condition.route for condition in conditions}
+        width = resolve_sizes(config).hidden_size
+        embedders = {condition.name: condition.embedder(width, tokenizer) for condition in conditions}
+        features = sum(
+            tokenizer.lift_width(condition.channels) for condition in conditions if condition.route == "concat"
+        )
+        self.space = TokenSpace(tokenizer.width, features, tokenizer.axes, tokenizer.identities, extents)
+        self.backbone = DiT(config, self.space, outputs)
+        self.embedders = nn.ModuleDict(embedders)
+
+    def forward(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
+        """What is expected at noisy samples.
+
+        Args:
+            x_t: the noisy samples.
+            t: (N,) times.
+            conditions: of the samples.
+        """
+        values, vector = x_t.values, None
+        with full_precision(t):
+            for name, route in self.routes.items():
+                null = conditions.null[name]
+                if route == "concat":
+                    features = self.embedders[name](conditions.values[name], x_t.expand(null))
+                    values = torch.cat([values, features], dim=-1)
+                else:
+                    embedded = self.embedders[name](conditions.values[name], null)
+                    vector = embedded if vector is None else vector + embedded
+        time = self.process.time_input(t)
+        output = self.backbone(values, time, vector, x_t.coords, x_t.ids, x_t.keep, x_t.segment)
+        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        mean, *variance = output.split(self.space.width, dim=-1)
+        return Prediction(self.process, x_t, t, mean, self.prediction, variance[0] if variance else None)
+
+    def check_extents(self, extents: tuple[int, ...]) -> None:
+        """Refuse samples that learned positions cannot place.
+
+        Raises:
+            UserError: an axis is longer than in training and positions are learned.
+        """
+        if self.backbone.positions == "learned" and any(
+            wanted > trained for wanted, trained in zip(extents, self.space.extents, strict=True)
+        ):
+            raise UserError(
+                f"learned positions cover {self.space.extents} tokens, this sample needs {extents}; "
+                "train with model.positions sincos or rotary to sample larger ones"
+            )

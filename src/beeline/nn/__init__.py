@@ -1,0 +1,1 @@
+"""Attention, positions, embeddings, norms and feed-forward layers: what a backbone is made of."""

@@ -1,0 +1,65 @@
+"""The one attention function, and the mask that padding and packing need.
+
+    softmax(q k' / sqrt(d)) v
+
+Shapes: B rows, H heads, L tokens a row, D numbers a head.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# Above this many tokens the plain product's L x L scores cost more memory traffic than they save.
+_PLAIN_LENGTH = 512
+
+
+def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attend, with the kernel that is fastest for this dtype, length, mask and device.
+
+    On CPUs the fused kernel runs at the same speed in bf16 as in fp32, far below the matrix product, so short
+    sequences take the plain product (``benchmarks/attention.py``). Its softmax keeps fp32 statistics inside.
+
+    Args:
+        q_BHLD: queries.
+        k_BHLD: keys.
+        v_BHLD: values.
+        mask: boolean, broadcastable to (B, H, L, L), True where a query may look; None for everywhere.
+    """
+    if _prefers_plain_product(q_BHLD):
+        return _plain(q_BHLD, k_BHLD, v_BHLD, mask)
+    return functional.scaled_dot_product_attention(q_BHLD, k_BHLD, v_BHLD, attn_mask=mask)
+
+
+def _prefers_plain_product(q: Tensor) -> bool:
+    if q.device.type != "cpu":
+        return False
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
+    return dtype == torch.bfloat16 and q.shape[-2] <= _PLAIN_LENGTH
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return torch.softmax(scores, dim=-1) @ v
+
+
+def attention_mask(keep: Tensor | None, segment: Tensor | None) -> Tensor | None:
+    """Which tokens may look at which: (B, 1, 1 or L, L) boolean, or None when all may.
+
+    Tokens look at the real tokens of their own sample. Packed padding (segment -1) looks at padding, so that no
+    row of the softmax is empty.
+
+    Args:
+        keep: (B, L) True where a token is real.
+        segment: (B, L) sample of each token.
+    """
+    if segment is not None:
+        return (segment[:, :, None] == segment[:, None, :])[:, None]
+    if keep is not None:
+        return keep[:, None, None, :]
+    return None

@@ -1,0 +1,1 @@
+"""Paths between data and noise, predictions, time densities and sources. Mathematics only."""

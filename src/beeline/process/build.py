@@ -1,0 +1,40 @@
+"""From a config to the process it describes."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from beeline.core.errors import unknown
+from beeline.core.protocols import Process, Source
+from beeline.process.config import Path, ProcessConfig, SourceName
+from beeline.process.linear import Linear
+from beeline.process.sources import Gaussian, ZeroMean
+from beeline.process.vp import VariancePreserving
+
+
+def build_process(config: ProcessConfig) -> Process:
+    """The path that a config describes.
+
+    Raises:
+        UserError: no path has that name.
+    """
+    match config.path:
+        case "linear":
+            return Linear()
+        case "vp":
+            return VariancePreserving(config.beta_min, config.beta_max)
+    raise unknown("path", config.path, get_args(Path))
+
+
+def build_source(config: ProcessConfig) -> Source:
+    """The source of noise that a config describes.
+
+    Raises:
+        UserError: no source has that name.
+    """
+    match config.source:
+        case "gaussian":
+            return Gaussian()
+        case "zero_mean":
+            return ZeroMean()
+    raise unknown("source", config.source, get_args(SourceName))

@@ -1,0 +1,167 @@
+"""The algebra that every Gaussian path shares.
+
+    x_t = alpha(t) x0 + sigma(t) e                      t = 0 data, t = 1 noise
+    y   = a(t) x0 + b(t) e                              any prediction
+    x0  = (b x_t - sigma y) / (alpha b - sigma a)       one 2x2 solve for both
+    e   = (alpha y - a x_t) / (alpha b - sigma a)
+
+    prediction   a         b
+    data         1         0
+    noise        0         1
+    velocity     alpha'    sigma'
+    score        0         -1 / sigma
+    v            -sigma    alpha                        v-diffusion, Salimans & Ho 2022, appendix D
+
+A path is four functions of t; all conversions follow from them.
+Shapes: B rows, L tokens a row, C numbers a token, N samples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from beeline.core.errors import unknown
+from beeline.core.protocols import Source
+from beeline.core.random import Key
+from beeline.core.tokens import Tokens
+from beeline.process.config import PredictionName
+
+PREDICTIONS = get_args(PredictionName)
+
+# A prediction is used only where x0 and e can be read from it: where the 2x2 system is this far from singular
+# and its entries stay below the inverse of that.
+_SMALLEST_DETERMINANT = 1e-3
+
+
+class GaussianPath(ABC):
+    """A process x_t = alpha(t) x0 + sigma(t) e with e from a source; subclasses give the four functions.
+
+    Attributes:
+        t_min: smallest time at which the four functions are finite and well scaled.
+        t_max: largest such time.
+    """
+
+    t_min: float = 0.0
+    t_max: float = 1.0
+    time_input_name = "1000 t"
+
+    @abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """Share of data at time t."""
+
+    @abstractmethod
+    def sigma(self, t: Tensor) -> Tensor:
+        """Share of noise at time t."""
+
+    @abstractmethod
+    def alpha_derivative(self, t: Tensor) -> Tensor:
+        """d alpha / dt."""
+
+    @abstractmethod
+    def sigma_derivative(self, t: Tensor) -> Tensor:
+        """d sigma / dt."""
+
+    def time_input(self, t: Tensor) -> Tensor:
+        """What the time embedding sees: 1000 t, because its slowest wave has a period of 10,000 (E18)."""
+        return 1000.0 * t
+
+    def coefficients(self, t: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
+        """(a, b) of y = a x0 + b e.
+
+        Raises:
+            UserError: no prediction has that name.
+        """
+        zero, one = torch.zeros_like(t), torch.ones_like(t)
+        match prediction:
+            case "data":
+                return one, zero
+            case "noise":
+                return zero, one
+            case "velocity":
+                return self.alpha_derivative(t), self.sigma_derivative(t)
+            case "score":
+                return zero, -1.0 / self.sigma(t)
+            case "v":
+                return -self.sigma(t), self.alpha(t)
+        raise unknown("prediction", prediction, PREDICTIONS)
+
+    def determinant(self, t: Tensor, prediction: str) -> Tensor:
+        """alpha b - sigma a: how far the 2x2 system is from singular."""
+        a, b = self.coefficients(t, prediction)
+        return self.alpha(t) * b - self.sigma(t) * a
+
+    def interval(self, prediction: str) -> tuple[float, float]:
+        """[t_min, t_max] on which x0 and e can be read from that prediction.
+
+        The largest part of the path's own interval around its middle where the determinant is at least 1e-3 in
+        size and no coefficient exceeds 1e3.
+        """
+        return (
+            self._edge(prediction, self.t_min, inside=0.5 * (self.t_min + self.t_max)),
+            self._edge(prediction, self.t_max, inside=0.5 * (self.t_min + self.t_max)),
+        )
+
+    def _edge(self, prediction: str, outside: float, inside: float) -> float:
+        if self._is_usable(prediction, outside):
+            return outside
+        for _ in range(60):
+            middle = 0.5 * (inside + outside)
+            if self._is_usable(prediction, middle):
+                inside = middle
+            else:
+                outside = middle
+        return inside
+
+    def _is_usable(self, prediction: str, t: float) -> bool:
+        time = torch.tensor(t, dtype=torch.float64)
+        a, b = self.coefficients(time, prediction)
+        largest = torch.maximum(a.abs(), b.abs())
+        determinant = self.determinant(time, prediction).abs()
+        return bool((determinant >= _SMALLEST_DETERMINANT) & (largest <= 1.0 / _SMALLEST_DETERMINANT))
+
+    def prior(self, like: Tokens, source: Source, key: Key, t: float) -> Tokens:
+        """Where sampling starts: the marginal of the noise at t, sigma(t) e.
+
+        Args:
+            like: tokens whose form the start has.
+            source: where e comes from.
+            key: names the draws.
+            t: the time at which sampling starts.
+        """
+        sigma = self.sigma(torch.tensor(t, dtype=torch.float64)).item()
+        return like.with_values(sigma * source.sample(like, key))
+
+    def mix(self, x0: Tokens, e: Tensor, t: Tensor) -> Tokens:
+        """x_t = alpha x0 + sigma e.
+
+        Args:
+            x0: data.
+            e: (B, L, C) noise.
+            t: (N,) times.
+        """
+        alpha, sigma = x0.expand(self.alpha(t)), x0.expand(self.sigma(t))
+        return x0.with_values(alpha * x0.values + sigma * e)
+
+    def convert(self, y: Tensor, x_t: Tokens, t: Tensor, source: str, target: str) -> Tensor:
+        """Rewrite a prediction of one kind as another.
+
+        Args:
+            y: (B, L, C) prediction of kind ``source``.
+            x_t: the noisy sample it was made at.
+            t: (N,) times, within ``interval(source)``.
+            source: kind of ``y``.
+            target: kind wanted.
+        """
+        if source == target:
+            return y
+        alpha, sigma = x_t.expand(self.alpha(t)), x_t.expand(self.sigma(t))
+        a, b = (x_t.expand(c) for c in self.coefficients(t, source))
+        determinant = alpha * b - sigma * a
+        x0 = (b * x_t.values - sigma * y) / determinant
+        e = (alpha * y - a * x_t.values) / determinant
+        a, b = (x_t.expand(c) for c in self.coefficients(t, target))
+        return a * x0 + b * e

@@ -1,0 +1,1 @@
+"""Solvers, grids, guidance and the exact mixture predictor."""

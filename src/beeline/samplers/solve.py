@@ -1,0 +1,75 @@
+"""What all solvers of the probability-flow ODE share: evaluating, advancing, finishing, and the walk itself.
+
+dx/dt = v(x, t), integrated from t_max down to t_min
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from beeline.core.conditions import Conditions
+from beeline.core.prediction import Prediction
+from beeline.core.protocols import Predictor, Sampler, SamplerState
+from beeline.core.random import Key
+from beeline.core.tokens import Tokens
+
+
+class OdeSampler:
+    """Start and finish of a deterministic solver; subclasses give ``step``."""
+
+    def initialise(self, x: Tokens, times: Tensor) -> SamplerState:
+        """The state at ``times[0]``."""
+        return SamplerState(x, times)
+
+    def finish(self, state: SamplerState, predictor: Predictor, conditions: Conditions) -> SamplerState:
+        """At t = 0 nothing; where the grid stops short of it, the data expected there, at one more evaluation."""
+        t = state.times[state.index]
+        if t == 0:
+            return state
+        prediction = evaluate(state.x, t, predictor, conditions)
+        return replace(state, x=state.x.with_values(prediction.x0), passes=state.passes + prediction.passes)
+
+
+def evaluate(x: Tokens, t: Tensor, predictor: Predictor, conditions: Conditions) -> Prediction:
+    """What the predictor says when every sample is at the same time.
+
+    Args:
+        x: the samples.
+        t: scalar time.
+        predictor: asked once.
+        conditions: of the samples.
+    """
+    return predictor(x, t.to(x.values).expand(x.samples), conditions)
+
+
+def sample(
+    sampler: Sampler,
+    predictor: Predictor,
+    start: Tokens,
+    times: Tensor,
+    conditions: Conditions,
+    key: Key,
+    after_step: Callable[[SamplerState], None] | None = None,
+) -> SamplerState:
+    """Walk a grid from noise to data.
+
+    Args:
+        sampler: the solver.
+        predictor: says what is expected where the walk is.
+        start: a draw from ``Process.prior``.
+        times: (n + 1,) descending nodes.
+        conditions: of the samples.
+        key: names the draws of stochastic solvers.
+        after_step: called with each state on the way, for trajectories and progress.
+    """
+    with torch.no_grad():
+        state = sampler.initialise(start, times)
+        for index in range(len(times) - 1):
+            state = sampler.step(state, predictor, conditions, key.fold("step", index))
+            if after_step is not None:
+                after_step(state)
+        return sampler.finish(state, predictor, conditions)

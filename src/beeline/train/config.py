@@ -1,0 +1,129 @@
+"""Options of training, and the config of a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from beeline.backbone.config import ModelConfig
+from beeline.core.errors import UserError
+from beeline.objectives.config import ObjectiveConfig
+from beeline.process.config import ProcessConfig
+from beeline.samplers.config import SampleConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training.
+
+    Args:
+        duration: how long, with its unit: 500 steps, 100k samples, 20 epochs or 5m.
+        steps: short form of duration, in steps.
+        budget: short form of duration, in time (5m); measured once, kept as steps.
+        batch_size: samples a step, over all micro-batches.
+        accumulation: micro-batches a step; must divide batch_size.
+        packing: put several short samples into one row instead of padding each.
+        learning_rate: of AdamW, after the warm-up.
+        betas: decay rates of AdamW's two moments.
+        weight_decay: of AdamW.
+        warmup_steps: steps over which the learning rate rises to its value.
+        decay_share: last share of the run over which the learning rate falls linearly; 0 keeps it constant.
+        decay_to: share of the learning rate that is left at the end.
+        clip_norm: largest gradient norm; 0 is off.
+        ema_decay: decay of the averaged weights, which sampling uses; warmed up as min(decay, (1 + n)/(10 + n)).
+        precision: fp32, bf16 (autocast over fp32 weights), or auto: bf16 where the hardware computes in it.
+        device: cpu, cuda, or auto.
+        threads: CPU threads; what torch finds when absent.
+        seed: of weights, order, times, noise and dropping of conditions.
+        checkpoint_every: steps between checkpoints.
+        keep_checkpoints: how many of the last checkpoints stay.
+        log_every: steps between lines of log.jsonl.
+        score_samples: samples on which a finished run is scored; 0 leaves scoring out.
+    """
+
+    duration: str = "2000 steps"
+    steps: int | None = None
+    budget: str | None = None
+    batch_size: int = 64
+    accumulation: int = 1
+    packing: bool = False
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    warmup_steps: int = 50
+    decay_share: float = 0.35
+    decay_to: float = 0.02
+    clip_norm: float = 1.0
+    ema_decay: float = 0.99
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    seed: int = 0
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 2
+    log_every: int = 10
+    score_samples: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.budget is not None:
+            raise UserError("steps and budget both say how long to train; give one of them")
+        for name in (
+            "steps",
+            "batch_size",
+            "accumulation",
+            "threads",
+            "checkpoint_every",
+            "keep_checkpoints",
+            "log_every",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} {value}: must be at least 1")
+        for name in ("weight_decay", "warmup_steps", "clip_norm", "seed", "score_samples"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} {getattr(self, name)}: must not be negative")
+        if not 0 < self.learning_rate < float("inf"):
+            raise UserError(f"learning_rate {self.learning_rate}: must be above 0")
+        for name, value in [("ema_decay", self.ema_decay), ("betas", min(self.betas)), ("betas", max(self.betas))]:
+            if not 0 <= value < 1:
+                raise UserError(f"{name} {value}: must be at least 0 and below 1")
+        for name, value in [("decay_share", self.decay_share), ("decay_to", self.decay_to)]:
+            if not 0 <= value <= 1:
+                raise UserError(f"{name} {value}: must lie between 0 and 1")
+        if self.batch_size % self.accumulation:
+            raise UserError(f"batch_size {self.batch_size} does not divide into {self.accumulation} micro-batches")
+
+
+# Resuming keeps every option as stored, except these.
+CHANGEABLE = (
+    "train.duration",
+    "train.steps",
+    "train.budget",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.log_every",
+)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that makes a run.
+
+    Args:
+        modality: name of a built-in modality, or the path of a file that ends with ``MODALITY = ...``.
+        data: options of the modality.
+        model: the network.
+        process: the path between data and noise.
+        objective: what is minimised.
+        train: how.
+        sample: how samples are drawn from it.
+    """
+
+    modality: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)

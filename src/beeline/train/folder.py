@@ -1,0 +1,166 @@
+"""The run folder: what lies where, and how it survives a kill at any moment.
+
+config.yaml                     complete, resolved
+checkpoints/step-000500/        everything that resuming needs; the last few are kept
+model.safetensors, model.json   averaged weights and their description: all that sampling needs
+log.jsonl                       one line every few steps
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from beeline.core.config import read_yaml, write_yaml
+from beeline.core.errors import UserError
+from beeline.core.files import folder_in_the_making, read_json, remove_leftovers, write_bytes, write_json
+from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors, tensors_bytes
+
+_CHECKPOINT = re.compile(r"step-(\d+)")
+
+
+class RunFolder:
+    """Paths and durable writes of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.checkpoints = path / "checkpoints"
+        self.weights = path / WEIGHTS
+        self.description = path / DESCRIPTION
+        self.log = path / "log.jsonl"
+        self.samples = path / "samples"
+        self.report = path / "report.html"
+
+    def is_run(self) -> bool:
+        """Whether a run has begun here."""
+        return self.config.is_file()
+
+    def create(self, config: Mapping[str, Any]) -> None:
+        """Begin a run: the folder appears with its config in it.
+
+        Raises:
+            UserError: something else lies there.
+        """
+        if self.path.exists():
+            if not self.path.is_dir() or any(self.path.iterdir()):
+                raise UserError(f"{self.path}: exists and is no run; choose another --out")
+            self.path.rmdir()
+        with folder_in_the_making(self.path) as folder:
+            (folder / self.config.name).write_text(write_yaml(config), encoding="utf-8")
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Replace the stored config."""
+        write_bytes(self.config, write_yaml(config).encode())
+
+    def read_config(self) -> dict[str, Any]:
+        """The stored config."""
+        return read_yaml(self.config)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training here; the system lets go when this one ends, however it ends.
+
+        Raises:
+            UserError: another process is training here.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"{self.path}: another process is training this run") from None
+            remove_leftovers(self.path)
+            yield
+        finally:
+            os.close(handle)
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, ascending."""
+        if not self.checkpoints.is_dir():
+            return []
+        found = (_CHECKPOINT.fullmatch(folder.name) for folder in self.checkpoints.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def checkpoint(self, step: int) -> Path:
+        """Folder of the checkpoint at a step."""
+        return self.checkpoints / f"step-{step:06}"
+
+    def save_checkpoint(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Any, keep: int) -> None:
+        """Write a checkpoint, complete or not at all, then drop all but the last few.
+
+        Args:
+            step: steps done.
+            tensors: groups of tensors, one file each.
+            state: everything else, as JSON.
+            keep: how many checkpoints stay.
+        """
+        target = self.checkpoint(step)
+        if target.exists():
+            shutil.rmtree(target)
+        with folder_in_the_making(target) as folder:
+            for name, group in tensors.items():
+                (folder / f"{name}.safetensors").write_bytes(tensors_bytes(group))
+            (folder / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        for old in self.steps()[:-keep]:
+            shutil.rmtree(self.checkpoint(old))
+
+    def load_checkpoint(self, step: int, names: list[str]) -> tuple[dict[str, dict[str, Tensor]], Any]:
+        """Tensors and state of a checkpoint.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        folder = self.checkpoint(step)
+        return {name: read_tensors(folder / f"{name}.safetensors") for name in names}, read_json(folder / "state.json")
+
+    def save_model(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Replace the model's weights."""
+        write_bytes(self.weights, tensors_bytes(tensors, {"step": str(step)}))
+
+    def save_description(self, description: Mapping[str, Any]) -> None:
+        """Replace the model's description."""
+        write_json(self.description, description)
+
+    def append_log(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        with open(self.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def sync_log(self) -> None:
+        """Make the log as durable as the checkpoint that is about to be written."""
+        if self.log.exists():
+            with open(self.log, "rb") as file:
+                os.fsync(file.fileno())
+
+    def truncate_log(self, step: int) -> None:
+        """Drop lines beyond a step, and a last line that was cut short: resuming writes them again."""
+        kept = [line for line in self._log_lines() if line["step"] <= step]
+        write_bytes(self.log, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The lines of the log."""
+        return list(self._log_lines())
+
+    def _log_lines(self) -> Iterator[dict[str, Any]]:
+        if not self.log.exists():
+            return
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                return
+            yield record

@@ -1,0 +1,126 @@
+"""From a run's config to a trainer, with everything that sampling will need to know."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from beeline.backbone.config import resolve_sizes
+from beeline.core.config import plain
+from beeline.core.data import Examples
+from beeline.core.errors import UserError
+from beeline.core.protocols import Modality
+from beeline.core.units import Duration
+from beeline.modalities.loading import ModalitySource
+from beeline.model.build import build_network, build_objective
+from beeline.model.codec import Codec, Encoded
+from beeline.model.format import FORMAT, conventions, describe_part, library_version
+from beeline.process.build import build_process
+from beeline.train.config import RunConfig
+from beeline.train.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to begin.
+
+    Args:
+        config: complete and settled: no ``auto``, duration in steps.
+        modality: the kind of data.
+        codec: fitted.
+        trainer: fresh.
+        description: contents of model.json.
+    """
+
+    config: RunConfig
+    modality: Modality
+    codec: Codec
+    trainer: Trainer
+    description: dict[str, Any]
+
+
+def encode_all(codec: Codec, examples: Examples) -> list[Encoded]:
+    """Encode every example, naming the first that does not fit.
+
+    Raises:
+        UserError: an example does not fit.
+    """
+    encoded = []
+    for index, example in enumerate(examples):
+        try:
+            encoded.append(codec.encode(example))
+        except UserError as error:
+            raise UserError(f"training example {index}: {error}") from None
+    return encoded
+
+
+def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
+    """Build everything that a run needs.
+
+    Args:
+        config: complete, with machine-dependent choices settled.
+        source: the modality that ``config.modality`` names.
+
+    Raises:
+        UserError: options do not fit together or do not fit the data.
+    """
+    resolve_sizes(config.model)
+    objective = build_objective(config.objective, config.process)
+    modality = source.make(config.data)
+    training = modality.dataset("train")
+    codec = Codec.fit(modality, training)
+    encoded = encode_all(codec, training)
+
+    def fresh(steps: int) -> Trainer:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.train.seed)
+            network = build_network(config.model, config.process, objective, codec)
+        return Trainer(config.train, steps, network, objective, codec, encoded)
+
+    steps = count_steps(Duration.parse(config.train.duration), config.train.batch_size, len(encoded), fresh)
+    config = replace(config, train=replace(config.train, duration=f"{steps} steps"))
+    description = {
+        "format": FORMAT,
+        "library": library_version(),
+        "modality": {
+            "name": source.name,
+            "sha256": source.sha256,
+            "text": source.text,
+            "options": plain(config.data),
+        },
+        "config": plain(config),
+        "conventions": conventions(build_process(config.process), objective.prediction, config.process.path),
+        "normaliser": describe_part(codec.normaliser),
+        "tokenizer": describe_part(codec.tokenizer),
+        "conditions": [{"name": part.name, **describe_part(part)} for part in codec.conditions],
+        "forms": [[list(form), count] for form, count in codec.forms],
+        "training": {"examples": len(encoded)},
+    }
+    return Prepared(config, modality, codec, fresh(steps), description)
+
+
+def count_steps(duration: Duration, batch_size: int, examples: int, fresh: Callable[[int], Trainer]) -> int:
+    """Steps of a run; a time is turned into steps by timing a few of them on a trainer that is then thrown away.
+
+    Args:
+        duration: how long.
+        batch_size: samples a step.
+        examples: samples an epoch.
+        fresh: makes a trainer of a number of steps.
+    """
+    if duration.unit != "seconds":
+        return duration.steps(batch_size, examples)
+    trial = fresh(1000)
+    trial.train_step()
+    rounds = []
+    for _ in range(5):
+        begin = time.monotonic()
+        trial.train_step()
+        if trial.config.device == "cuda":
+            torch.cuda.synchronize()
+        rounds.append(time.monotonic() - begin)
+    return max(1, int(duration.amount / sorted(rounds)[len(rounds) // 2]))

@@ -1,0 +1,177 @@
+"""The training step, and all the state that a run carries from step to step.
+
+The draws of a step are named by the global sample numbers of its batch, so nothing but the step number has to be
+remembered to continue: no generator, no position in the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from beeline.core.errors import RunError, UserError
+from beeline.core.protocols import Objective
+from beeline.core.random import Key
+from beeline.data.order import Order
+from beeline.model.codec import Codec, Encoded
+from beeline.model.network import Network
+from beeline.train.config import TrainConfig
+from beeline.train.ema import Ema
+from beeline.train.schedule import learning_rate
+
+TIME_BINS = 10
+TENSOR_GROUPS = ["weights", "ema", "optimiser", "meter"]
+
+
+class Trainer:
+    """Fits a network to examples.
+
+    Args:
+        config: settled options (no ``auto`` left).
+        steps: steps of the whole run.
+        network: fresh, on the CPU.
+        objective: what is minimised.
+        codec: batches examples.
+        examples: encoded training examples.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        steps: int,
+        network: Network,
+        objective: Objective,
+        codec: Codec,
+        examples: Sequence[Encoded],
+    ) -> None:
+        self.config = config
+        self.steps = steps
+        self.network = network.to(config.device)
+        self.objective = objective
+        self.codec = codec
+        self.examples = examples
+        self.step = 0
+        self.ema = Ema(self.network.named_parameters(), config.ema_decay)
+        self._parameters = list(self.network.parameters())
+        self._optimiser = torch.optim.AdamW(
+            self._parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
+        )
+        self._order = Order(len(examples), config.seed)
+        self._row_length = max(example.tokens.values.shape[1] for example in examples) if config.packing else None
+        # Sums since the last line of the log: steps, gradient norm, then loss and count of each time bin.
+        self._meter = torch.zeros(2 + 2 * TIME_BINS, dtype=torch.float64, device=config.device)
+        self._bad_step = torch.full((), -1, device=config.device)
+
+    def train_step(self) -> None:
+        """One update: gradients of every micro-batch, clip, optimise, average.
+
+        Raises:
+            RunError: the gradient was not finite; the weights are untouched by it.
+        """
+        batch_size = self.config.batch_size
+        start = self.step * batch_size
+        for first in range(start, start + batch_size, batch_size // self.config.accumulation):
+            self._accumulate(first, batch_size // self.config.accumulation)
+        self._update()
+        self.ema.update(self.step)
+        self.step += 1
+        if self.config.device == "cpu":  # where looking costs no synchronisation
+            self.check_finite()
+
+    def _accumulate(self, first: int, count: int) -> None:
+        picked = [self.examples[index] for index in self._order.indices(first, count)]
+        batch = self.codec.batch(picked, self.config.packing, self._row_length).to(self.config.device)
+        key = Key.range(self.config.seed, first, count, self.config.device)
+        with torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            loss = self.objective(self.network, batch, key)
+        (loss.sum() / self.config.batch_size).backward()
+        self._measure(loss.detach(), self.objective.times(key))
+
+    def _update(self) -> None:
+        clip = self.config.clip_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, clip)
+        bad = ~torch.isfinite(norm)
+        # The fused optimiser skips its update on the device where found_inf is set, without a synchronisation.
+        self._optimiser.grad_scale, self._optimiser.found_inf = None, bad.to(torch.float32)  # type: ignore[attr-defined]
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        self._bad_step = torch.where(bad & (self._bad_step < 0), self.step, self._bad_step)
+        self._meter[0] += 1
+        self._meter[1] += norm.to(torch.float64)
+
+    def _measure(self, loss: Tensor, t: Tensor) -> None:
+        bins = (t * TIME_BINS).long().clamp(0, TIME_BINS - 1)
+        self._meter[2 : 2 + TIME_BINS].index_add_(0, bins, loss.to(torch.float64))
+        self._meter[2 + TIME_BINS :].index_add_(0, bins, torch.ones_like(loss, dtype=torch.float64))
+
+    def check_finite(self) -> None:
+        """Stop a run whose gradient was not finite.
+
+        Raises:
+            RunError: naming the step.
+        """
+        if (bad := int(self._bad_step)) >= 0:
+            raise RunError(
+                f"step {bad + 1}: the gradient is not finite; the weights were not touched and nothing was saved since "
+                "the last checkpoint. A lower train.learning_rate, train.clip_norm or --train.precision fp32 may help"
+            )
+
+    def learning_rate(self) -> float:
+        """Learning rate of the step that comes next."""
+        return learning_rate(self.config, self.step, self.steps)
+
+    def take_measurements(self) -> dict[str, Any]:
+        """Averages since the last call: loss, loss by time, gradient norm."""
+        meter = self._meter.tolist()
+        self._meter.zero_()
+        sums, counts = meter[2 : 2 + TIME_BINS], meter[2 + TIME_BINS :]
+        return {
+            "loss": sum(sums) / max(1.0, sum(counts)),
+            "loss_by_time": [total / count if count else None for total, count in zip(sums, counts, strict=True)],
+            "gradient_norm": meter[1] / max(1.0, meter[0]),
+        }
+
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """What sampling uses: the network's tensors with averaged parameters."""
+        return {**self.network.state_dict(), **self.ema.average}
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Every tensor that resuming needs, in groups."""
+        optimiser: dict[str, Tensor] = {}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self._optimiser.state.get(parameter, {}).items():
+                optimiser[f"{name}/{key}"] = value
+        return {
+            "weights": dict(self.network.state_dict()),
+            "ema": dict(self.ema.average),
+            "optimiser": optimiser,
+            "meter": {"sums": self._meter},
+        }
+
+    def restore(self, step: int, tensors: dict[str, dict[str, Tensor]]) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            UserError: the tensors are not those of this network.
+        """
+        mine = self.tensors()
+        for group in ("weights", "ema"):
+            for name, tensor in mine[group].items():
+                other = tensors[group].get(name)
+                if other is None or other.shape != tensor.shape:
+                    raise UserError(f"checkpoint of step {step}: tensor {name} in {group} is not of this network")
+                tensor.copy_(other)
+        for name, parameter in self.network.named_parameters():
+            prefix = f"{name}/"
+            self._optimiser.state[parameter] = {
+                key.removeprefix(prefix): value.to(self.config.device)
+                for key, value in tensors["optimiser"].items()
+                if key.startswith(prefix)
+            }
+        self._meter.copy_(tensors["meter"]["sums"])
+        self.step = step
