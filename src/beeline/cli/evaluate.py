@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
+from beeline.core.allocator import keep_freed_memory
 from beeline.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def evaluate(
     if n < 1:
         raise UserError(f"n {n}: must be at least 1")
     display = display or Display("silent")
+    keep_freed_memory()
     engine = load(run, modality, device)
     with display.work("sampling") as progress:
         scores, samples = score_engine(engine, n, seed, engine.settings(**options), progress)

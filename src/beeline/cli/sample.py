@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from beeline.cli.console import Display
+from beeline.core.allocator import keep_freed_memory
 from beeline.core.config import as_literals, leaves
 from beeline.core.errors import UserError, unknown
 from beeline.samplers.config import SampleConfig
@@ -54,6 +55,7 @@ def sample(
     if n < 1:
         raise UserError(f"n {n}: must be at least 1")
     display = display or Display("silent")
+    keep_freed_memory()
     engine = load(run, modality, device)
     values = {name: _read(engine.codec.condition(name), value, n) for name, value in (condition or {}).items()}
     requests = engine.requests(n, values, shape)

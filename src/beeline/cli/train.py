@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from beeline.cli.console import Display
 from beeline.cli.recipes import find_recipe, recipe_names
 from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
+from beeline.core.allocator import keep_freed_memory
 from beeline.core.config import plain, write_yaml
 from beeline.core.errors import UserError
 from beeline.core.units import amount
@@ -61,6 +62,7 @@ def train(
         if resume:
             display.message(f"{folder.path}: no run there yet, starting from the beginning")
         resolved = resolve(recipe, flags)
+    keep_freed_memory()
     prepared = _prepare(resolved, folder, display)
     with folder.lock():
         _fit_and_report(prepared, resolved, folder, display)

@@ -112,7 +112,9 @@ def read_yaml(path: Path) -> Plain:
 
 def write_yaml(values: Mapping[str, Any]) -> str:
     """A mapping as YAML text, in its own order, short lists on one line."""
-    return yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return yaml.dump(
+        plain(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+    )
 
 
 def parse(sections: Mapping[str, type], given: Mapping[str, Any], flags: Sequence[str]) -> Plain:
@@ -186,6 +188,18 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
     list("-+0123456789."),
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML that quotes text holding anything but printable characters, which the plain style would lose."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
+    ),
 )
 
 

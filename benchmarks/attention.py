@@ -1,0 +1,71 @@
+"""Attention kernels: the plain product against torch's fused one, forward and backward, interleaved.
+
+    python -m benchmarks.attention [--rounds 7] [--threads 1] [--json FILE]
+
+The ratio is fused / plain: above 1 the plain product is faster. ``beeline.nn.attention`` chooses by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from beeline.nn.attention import fused_attention, plain_attention, prefers_plain_product
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+SHAPES = (
+    (256, 2, 16, 64),
+    (64, 2, 64, 64),
+    (8, 6, 64, 64),
+    (2, 6, 256, 64),
+    (16, 4, 256, 32),
+    (1, 6, 512, 64),
+    (1, 6, 1024, 64),
+)
+
+
+def milliseconds(kernel: Kernel, inputs: tuple[Tensor, Tensor, Tensor], mask: Tensor | None, repeats: int = 5) -> float:
+    """Forward and backward, best of a few."""
+    best = float("inf")
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        kernel(*inputs, mask).sum().backward()
+        best = min(best, time.perf_counter() - begin)
+    return best * 1000
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        for shape in SHAPES:
+            q, k, v = (torch.randn(shape, dtype=dtype, requires_grad=True) for _ in range(3))
+            chosen = "plain" if prefers_plain_product(q) else "fused"
+            padding = (torch.arange(shape[2]) < shape[2] * 3 // 4)[None, None, None, :]
+            for name, mask in (("no mask", None), ("padded", padding)):
+                ratios = [
+                    milliseconds(fused_attention, (q, k, v), mask) / milliseconds(plain_attention, (q, k, v), mask)
+                    for _ in range(arguments.rounds)
+                ]
+                ratio = statistics.median(ratios)
+                results.append({"dtype": str(dtype), "shape": shape, "mask": name, "ratio": ratio, "chosen": chosen})
+                print(f"{dtype} {shape} {name}: fused / plain {ratio:.2f}, chosen: {chosen}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What all tests share: one thread, real data where it is at hand, and small trained runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from beeline.cli.train import train
+
+settings.register_profile("here", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("here")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tests share their machine: one thread is fastest and repeatable."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """Folder of a real data set or of recorded references by name; the test is skipped where it is not at hand."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    root = Path(os.environ.get("BEELINE_SHARED", beside))
+
+    def find(name: str) -> Path:
+        for folder in (root / "data" / name, root / name):
+            if folder.is_dir():
+                return folder
+        pytest.skip(f"real data '{name}' is not at hand (set BEELINE_SHARED)")
+
+    return find
+
+
+FAST = {
+    "train.threads": 1,
+    "train.precision": "fp32",
+    "train.batch_size": 16,
+    "train.score_samples": 0,
+    "train.log_every": 2,
+    "train.checkpoint_every": 4,
+    "model.preset": "DiT-Nano",
+    "sample.steps": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of ten steps on digits: enough for everything but quality."""
+    return train("digits", tmp_path_factory.mktemp("runs") / "small", options={**FAST, "train.steps": 10})

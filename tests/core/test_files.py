@@ -1,0 +1,61 @@
+"""A failure in the middle of a write leaves what was there before, and no rubbish after cleaning."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from beeline.core import files
+from beeline.core.errors import UserError
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights"
+    files.write_bytes(path, b"old")
+
+    def fail(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        files.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    files.remove_leftovers(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["weights"]
+
+
+def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "checkpoint"
+
+    def fill_and_fail() -> None:
+        with files.folder_in_the_making(target) as folder:
+            (folder / "a").write_text("half")
+            assert not target.exists()
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fill_and_fail()
+    assert list(tmp_path.iterdir()) == []
+    with files.folder_in_the_making(target) as folder:
+        (folder / "a").write_text("whole")
+    assert (target / "a").read_text() == "whole"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_leftovers_of_a_kill_are_removed_wherever_they_lie(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / ".tmp-step-000004").mkdir(parents=True)
+    (tmp_path / "checkpoints" / ".tmp-step-000004" / "weights").write_text("half")
+    (tmp_path / ".tmp-model.json").write_text("half")
+    (tmp_path / "model.json").write_text("whole")
+    files.remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "model.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_json_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.json: not readable as JSON"):
+        files.read_json(path)

@@ -1,0 +1,115 @@
+"""Batching is bookkeeping: no number may move, and every token must know its sample."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beeline.core.tokens import Layout, Tokens, collate, expand, pack, unbatch
+
+LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=7)
+
+
+def ragged(lengths: list[int], seed: int = 0) -> list[Tokens]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        Tokens(
+            torch.randn(1, length, 3, generator=generator),
+            coords=torch.rand(1, length, 2, generator=generator),
+            ids=torch.randint(0, 50, (1, length), generator=generator),
+            layout=(Layout((length,), (length,)),),
+        )
+        for length in lengths
+    ]
+
+
+def assert_same(left: Tokens, right: Tokens) -> None:
+    assert torch.equal(left.values, right.values)
+    assert left.layout == right.layout
+    for name in ("coords", "ids"):
+        one, other = getattr(left, name), getattr(right, name)
+        assert one is not None
+        assert torch.equal(one, other)
+
+
+@given(LENGTHS, st.integers(0, 5))
+def test_collating_and_packing_can_be_undone(lengths: list[int], spare: int) -> None:
+    samples = ragged(lengths)
+    for join in (collate, pack):
+        batch = join(samples, max(lengths) + spare)
+        assert batch.samples == len(lengths)
+        for before, after in zip(samples, unbatch(batch), strict=True):
+            assert_same(before, after)
+
+
+@given(LENGTHS)
+def test_packed_rows_hold_every_token_once_and_padding_nothing(lengths: list[int]) -> None:
+    batch = pack(ragged(lengths))
+    assert batch.segment is not None
+    assert batch.keep is not None
+    assert [int((batch.segment == index).sum()) for index in range(len(lengths))] == lengths
+    assert torch.equal(batch.keep, batch.segment >= 0)
+    assert (batch.values[~batch.keep] == 0).all()
+
+
+@given(LENGTHS)
+def test_position_counts_from_zero_within_each_sample(lengths: list[int]) -> None:
+    for batch in (pack(ragged(lengths)), collate(ragged(lengths))):
+        places = unbatch(batch.with_values(batch.position()[..., None].float()))
+        for sample, length in zip(places, lengths, strict=True):
+            assert sample.values[0, :, 0].tolist() == list(range(length))
+
+
+@given(LENGTHS)
+def test_sample_mean_is_over_real_tokens_alone_however_they_are_batched(lengths: list[int]) -> None:
+    samples = ragged(lengths)
+    expected = torch.stack([sample.values.mean() for sample in samples])
+    for batch in (collate(samples, max(lengths) + 2), pack(samples, max(lengths) + 2)):
+        assert batch.keep is not None
+        poisoned = torch.where(batch.keep[..., None], batch.values, 1e3)
+        torch.testing.assert_close(batch.sample_mean(poisoned), expected)
+
+
+def test_e08_a_per_sample_value_goes_to_its_sample_even_when_batch_and_length_agree() -> None:
+    """E8: (B, D) against (B, L, D) with B = L broadcasts over tokens, silently wrong."""
+    per_sample = torch.arange(4.0)[:, None].expand(4, 5)
+    spread = expand(per_sample, None) + torch.zeros(4, 4, 5)
+    for sample in range(4):
+        assert (spread[sample] == sample).all()
+
+
+def test_expanding_follows_the_segments_of_packed_rows() -> None:
+    batch = pack(ragged([2, 3, 4]), 5)
+    assert batch.segment is not None
+    spread = batch.expand(torch.tensor([10.0, 20.0, 30.0]))[..., 0]
+    for row in range(spread.shape[0]):
+        for column in range(5):
+            owner = int(batch.segment[row, column])
+            if owner >= 0:
+                assert spread[row, column] == 10.0 * (owner + 1)
+
+
+def test_doubling_keeps_the_two_halves_apart() -> None:
+    batch = pack(ragged([2, 3, 1]), 4)
+    twice = batch.doubled()
+    assert twice.samples == 6
+    singles = unbatch(twice)
+    for first, second in zip(singles[:3], singles[3:], strict=True):
+        assert_same(first, second)
+
+
+def test_coordinates_that_all_samples_share_stay_one_tensor() -> None:
+    coords = torch.rand(1, 4, 2)
+    batch = collate([Tokens(torch.randn(1, 4, 1), coords=coords) for _ in range(8)])
+    assert batch.coords is not None
+    assert batch.coords.shape == (8, 4, 2)
+    assert batch.coords.stride(0) == 0
+    assert batch.to("cpu").coords.stride(0) == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("join", [collate, pack])
+def test_rows_too_short_for_a_sample_are_refused(join: object) -> None:
+    with pytest.raises(ValueError, match="cannot hold a sample of 5"):
+        join(ragged([2, 5]), 4)  # type: ignore[operator]
