@@ -39,7 +39,7 @@ def test_a_wrong_flag_is_told_in_one_line(flag: str, message: str) -> None:
 
 
 def test_wrong_keys_and_types_in_a_file_are_told_alike() -> None:
-    with pytest.raises(UserError, match="did you mean 'train.batch_size'"):
+    with pytest.raises(UserError, match=r"did you mean 'train\.batch_size'"):
         parse(SECTIONS, {"train": {"batchsize": 3}}, [])
     with pytest.raises(UserError, match=r"train\.batch_size: needs a whole number, not many"):
         parse(SECTIONS, {"train": {"batch_size": "many"}}, [])

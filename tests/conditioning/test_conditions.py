@@ -1,0 +1,126 @@
+"""Conditions: what they accept, how they are dropped, and the null that stands for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from beeline.conditioning.label import ClassLabel
+from beeline.conditioning.map import AlignedMap
+from beeline.conditioning.vector import Vector
+from beeline.core.conditions import Conditions
+from beeline.core.errors import UserError
+from beeline.core.random import Key
+from beeline.tokenizers.grid import GridTokenizer
+
+TOKENIZER = GridTokenizer((2, 2))
+
+
+@pytest.mark.parametrize("value", [-1, 10, 2.5, "3", True, [1], None.__class__])
+def test_labels_that_do_not_exist_are_refused(value: object) -> None:
+    with pytest.raises(UserError, match="labels are whole numbers from 0 to 9"):
+        ClassLabel("label", 10).encode(value)
+
+
+def test_labels_of_any_integer_type_are_taken() -> None:
+    for value in (3, np.int64(3), np.uint8(3), torch.tensor(3)):
+        assert ClassLabel("label", 10).encode(value).item() == 3
+    assert ClassLabel("label", 10).parse("7") == 7
+    with pytest.raises(UserError, match="label=seven"):
+        ClassLabel("label", 10).parse("seven")
+
+
+def test_e09_the_null_row_exists_and_its_index_comes_from_the_table() -> None:
+    """E9: a table of classes + 1 rows, the last of which is the null; without dropping there is none."""
+    for classes in (2, 10, 1000):
+        embedding = ClassLabel("label", classes).embedder(8, TOKENIZER)
+        labels = torch.zeros(2, dtype=torch.long)
+        vectors = embedding(labels, torch.tensor([False, True]))
+        table = embedding.table.weight  # type: ignore[union-attr]
+        assert table.shape == (classes + 1, 8)
+        assert torch.equal(vectors[0], table[0])  # type: ignore[index]
+        assert torch.equal(vectors[1], table[classes])  # type: ignore[index]
+    bare = ClassLabel("label", 10, dropout=0.0).embedder(8, TOKENIZER)
+    assert bare.table.weight.shape == (10, 8)  # type: ignore[union-attr]
+
+
+def test_e16_a_label_is_as_wide_as_the_network() -> None:
+    """E16: class vectors have the hidden width, 384 to 1152, not a constant 768."""
+    for width in (384, 768, 1152):
+        vectors = ClassLabel("label", 10).embedder(width, TOKENIZER)(torch.tensor([1]), torch.tensor([False]))
+        assert vectors.shape == (1, width)
+
+
+def test_vectors_are_standardised_by_their_training_values() -> None:
+    values = [[1.0, 100.0], [3.0, 300.0], [5.0, 200.0]]
+    fitted = Vector("law", 2).fit(values)
+    encoded = torch.stack([fitted.encode(value) for value in values]).double()
+    torch.testing.assert_close(encoded.mean(0), torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(encoded.std(0, correction=0), torch.ones(2, dtype=torch.float64))
+    again = Vector("law", 2).with_state(fitted.state())
+    assert torch.equal(again.encode([2.0, 250.0]), fitted.encode([2.0, 250.0]))
+    assert fitted.parse("0.5,-1e3") == [0.5, -1000.0]
+
+
+@pytest.mark.parametrize("value", [[1.0], [1.0, 2.0, 3.0], [1.0, float("nan")], "a", {"a": 1}])
+def test_vectors_that_do_not_fit_are_refused(value: object) -> None:
+    with pytest.raises(UserError, match="need 2 finite numbers"):
+        Vector("law", 2, mean=(0, 0), deviation=(1, 1)).encode(value)
+
+
+def test_a_number_that_never_varies_is_refused() -> None:
+    with pytest.raises(UserError, match="component 1 is the same in every example"):
+        Vector("law", 2).fit([[1.0, 2.0], [2.0, 2.0]])
+    with pytest.raises(UserError, match="channel 0 is the same everywhere"):
+        AlignedMap("under").fit([np.ones((4, 4, 1))])
+
+
+def test_maps_are_standardised_and_read_from_files(tmp_path: Path) -> None:
+    maps = [np.random.default_rng(i).normal(5, 3, size=(4, 6, 2)) for i in range(20)]
+    fitted = AlignedMap("under", channels=2).fit(maps)
+    encoded = torch.stack([fitted.encode(one) for one in maps])
+    assert encoded.mean().abs() < 1e-5
+    assert encoded.std().item() == pytest.approx(1, abs=0.02)
+    np.save(tmp_path / "map.npy", maps[0])
+    assert np.array_equal(fitted.parse(str(tmp_path / "map.npy")), maps[0])
+    (tmp_path / "bad.npy").write_bytes(b"not an array")
+    for name, message in (("none.npy", "no such file"), ("bad.npy", r"not a readable \.npy")):
+        with pytest.raises(UserError, match=message):
+            fitted.parse(str(tmp_path / name))
+    for wrong in (np.zeros((4, 6, 3)), np.zeros(4), np.full((4, 6, 2), np.nan), np.zeros((4, 6, 2), complex)):
+        with pytest.raises(UserError, match="need a real array|NaN or infinity"):
+            fitted.encode(wrong)
+
+
+@pytest.mark.parametrize(
+    ("condition", "value"), [(Vector("v", 3), torch.randn(2, 3)), (AlignedMap("m", 1, dropout=0.2), torch.randn(2, 5, 4))]
+)
+def test_nulls_are_learned_and_replace_what_is_absent(condition: Vector | AlignedMap, value: torch.Tensor) -> None:
+    embedder = condition.embedder(8, TOKENIZER)
+    null = torch.tensor([False, True])
+    out = embedder(value, null if value.dim() == 2 else null[:, None, None])
+    other = embedder(value + 1, null if value.dim() == 2 else null[:, None, None])
+    assert not torch.equal(out[0], other[0])
+    assert torch.equal(out[1], other[1])
+    out[1].sum().backward()
+    assert embedder.null.grad.abs().sum() > 0  # type: ignore[union-attr]
+
+
+def test_dropping_is_per_sample_per_condition_and_at_its_rate() -> None:
+    count = 20_000
+    conditions = Conditions(
+        {"a": torch.zeros(count), "b": torch.zeros(count), "c": torch.zeros(count)},
+        {name: torch.zeros(count, dtype=torch.bool) for name in "abc"},
+        {"a": 0.1, "b": 0.5, "c": 0.0},
+    )
+    dropped = conditions.drop(Key.range(0, 0, count)).null
+    assert dropped["a"].double().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert dropped["b"].double().mean().item() == pytest.approx(0.5, abs=0.015)
+    assert not dropped["c"].any()
+    assert (dropped["a"] & dropped["b"]).double().mean().item() == pytest.approx(0.05, abs=0.01)
+    part = Conditions({"a": torch.zeros(5)}, {"a": torch.zeros(5, dtype=torch.bool)}, {"a": 0.5})
+    whole = Conditions({"a": torch.zeros(9)}, {"a": torch.zeros(9, dtype=torch.bool)}, {"a": 0.5})
+    assert torch.equal(part.drop(Key.range(0, 4, 5)).null["a"], whole.drop(Key.range(0, 0, 9)).null["a"][4:])

@@ -1,0 +1,42 @@
+"""Noise belongs to its sample: the same in any batch, padded or packed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from beeline.core.random import Key
+from beeline.core.tokens import Layout, Tokens, collate, pack, unbatch
+from beeline.process.sources import Gaussian, ZeroMean
+
+
+def blanks(lengths: list[int]) -> list[Tokens]:
+    return [Tokens(torch.zeros(1, length, 3), layout=(Layout((length,), (length,)),)) for length in lengths]
+
+
+@pytest.mark.parametrize("source", [Gaussian(), ZeroMean()])
+def test_a_sample_gets_the_same_noise_alone_padded_and_packed(source: Gaussian | ZeroMean) -> None:
+    lengths = [4, 7, 1, 5]
+    samples = blanks(lengths)
+    alone = [source.sample(one, Key.range(0, index, 1)) for index, one in enumerate(samples)]
+    for join in (collate, pack):
+        batch = join(samples, 9)
+        noise = unbatch(batch.with_values(source.sample(batch, Key.range(0, 0, 4))))
+        for one, expected in zip(noise, alone, strict=True):
+            torch.testing.assert_close(one.values, expected, rtol=0, atol=1e-6 if isinstance(source, ZeroMean) else 0)
+
+
+def test_gaussian_noise_is_standard() -> None:
+    noise = Gaussian().sample(Tokens(torch.zeros(2000, 10, 3)), Key.range(0, 0, 2000))
+    assert noise.mean().abs() < 0.02
+    assert noise.std().item() == pytest.approx(1, abs=0.01)
+    assert noise.dtype == torch.float32
+
+
+def test_zero_mean_noise_has_no_centre_and_is_gaussian_beside_it() -> None:
+    lengths = [4, 7, 2]
+    batch = collate(blanks(lengths), 9)
+    for one in unbatch(batch.with_values(ZeroMean().sample(batch, Key.range(0, 0, 3)))):
+        torch.testing.assert_close(one.values.sum(dim=1), torch.zeros(1, 3), rtol=0, atol=1e-5)
+    many = ZeroMean().sample(Tokens(torch.zeros(4000, 5, 1)), Key.range(0, 0, 4000))
+    assert many.var().item() == pytest.approx(1 - 1 / 5, abs=0.02)
