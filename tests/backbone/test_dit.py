@@ -92,9 +92,12 @@ def test_every_size_can_be_overridden_and_changes_the_network() -> None:
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(config: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError) as caught:
+    def build() -> None:
         preset_patch(ModelConfig(**config))
         DiT(ModelConfig(**config), TokenSpace(4))
+
+    with pytest.raises(UserError) as caught:
+        build()
     assert message in str(caught.value)
 
 
@@ -158,9 +161,7 @@ def test_e07_the_residual_carries_raw_tokens_under_a_gate() -> None:
     """E7: x + gate f(mod(LN x)): scaling x by 10 scales what is carried, though LN hides it from f."""
     block, x, c = block_and_input()
     randomise_zeros(block, 0.3)
-    added = block.attention(
-        modulate(x, *block.modulation(c, None)[:2]), Surroundings()
-    ) * block.modulation(c, None)[2]
+    added = block.attention(modulate(x, *block.modulation(c, None)[:2]), Surroundings()) * block.modulation(c, None)[2]
     middle = x + added
     shift, scale, gate = block.modulation(c, None)[3:]
     expected = middle + gate * block.feedforward(modulate(middle, shift, scale))
@@ -204,7 +205,9 @@ def test_e17_fixed_positions_are_not_trained_and_the_others_are_options() -> Non
     """E17: DiT's positions are a fixed table; learned, rotary and none are choices."""
     space = TokenSpace(4, axes=2, extents=(3, 3))
     names = {
-        positions: {name for name, _ in DiT(ModelConfig(preset="DiT-Nano", positions=positions), space).named_parameters()}
+        positions: {
+            name for name, _ in DiT(ModelConfig(preset="DiT-Nano", positions=positions), space).named_parameters()
+        }
         for positions in ("sincos", "learned", "rotary", "none")
     }
     assert names["sincos"] == names["rotary"] == names["none"]

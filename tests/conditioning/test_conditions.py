@@ -91,12 +91,13 @@ def test_maps_are_standardised_and_read_from_files(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             fitted.parse(str(tmp_path / name))
     for wrong in (np.zeros((4, 6, 3)), np.zeros(4), np.full((4, 6, 2), np.nan), np.zeros((4, 6, 2), complex)):
-        with pytest.raises(UserError, match="need a real array|NaN or infinity"):
+        with pytest.raises(UserError, match=r"need a real array|NaN or infinity"):
             fitted.encode(wrong)
 
 
 @pytest.mark.parametrize(
-    ("condition", "value"), [(Vector("v", 3), torch.randn(2, 3)), (AlignedMap("m", 1, dropout=0.2), torch.randn(2, 5, 4))]
+    ("condition", "value"),
+    [(Vector("v", 3), torch.randn(2, 3)), (AlignedMap("m", 1, dropout=0.2), torch.randn(2, 5, 4))],
 )
 def test_nulls_are_learned_and_replace_what_is_absent(condition: Vector | AlignedMap, value: torch.Tensor) -> None:
     embedder = condition.embedder(8, TOKENIZER)
@@ -106,7 +107,7 @@ def test_nulls_are_learned_and_replace_what_is_absent(condition: Vector | Aligne
     assert not torch.equal(out[0], other[0])
     assert torch.equal(out[1], other[1])
     out[1].sum().backward()
-    assert embedder.null.grad.abs().sum() > 0  # type: ignore[union-attr]
+    assert embedder.null.grad.abs().sum() > 0  # type: ignore[union-attr, operator]
 
 
 def test_dropping_is_per_sample_per_condition_and_at_its_rate() -> None:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from beeline.core.errors import UserError
-from beeline.core.tokens import unbatch
-from beeline.core.tokens import collate
+from beeline.core.tokens import collate, unbatch
 from beeline.tokenizers.grid import GridTokenizer
 from beeline.tokenizers.sets import SetTokenizer
 
@@ -84,7 +83,9 @@ def test_ragged_arrays_come_back_from_a_batch() -> None:
         assert torch.equal(tokenizer.decode(single), array)
 
 
-@pytest.mark.parametrize("array", [torch.zeros(4, 4), torch.zeros(4, 4, 3), torch.zeros(2, 4, 4, 1), torch.zeros(0, 4, 1)])
+@pytest.mark.parametrize(
+    "array", [torch.zeros(4, 4), torch.zeros(4, 4, 3), torch.zeros(2, 4, 4, 1), torch.zeros(0, 4, 1)]
+)
 def test_arrays_that_do_not_fit_are_refused(array: Tensor) -> None:
     with pytest.raises(UserError, match="does not fit: need 2 axes"):
         GridTokenizer((2, 2)).encode(array)

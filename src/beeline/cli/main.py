@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from types import FrameType
 from typing import NoReturn
 
 from beeline.cli.console import Display
@@ -146,6 +148,11 @@ def _fail(line: str, code: int, debug: bool) -> int:
     return code
 
 
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def main() -> NoReturn:
-    """Entry point of the command ``beeline``."""
+    """Entry point of the command ``beeline``; SIGTERM ends it as SIGINT does."""
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beeline.modalities.loading import ModalitySource
 
 _ORIGIN = "origin"
+_DURATIONS = ("duration", "steps", "budget")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
         raise UserError(f"resume: {modality} has changed since this run began; bring its old text back or begin anew")
     base = Recipe(str(origin.get("recipe", "")), kept)
     wanted = recipe if recipe is not None else base
-    asked = resolve(wanted, [*(origin.get("flags", []) if recipe is not None else []), *flags])
+    first_flags = [flag for flag in origin.get("flags", []) if _key(flag) not in CHANGEABLE]
+    asked = resolve(wanted, [*(first_flags if recipe is not None else []), *flags])
     before, after = flatten(kept), flatten(plain(asked.config))
     for name in sorted(asked.explicit - set(CHANGEABLE)):
         if name in before and after[name] not in (before[name], "auto", None):
@@ -115,9 +117,9 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
 
 def _settle_duration(values: Plain, given: Mapping[str, Any], flags: Sequence[str]) -> Plain:
     """Turn the short forms into ``train.duration``; a flag's form wins over a file's."""
-    train = dict(values["train"])
-    by_flag = [name for name in ("duration", "steps", "budget") if f"train.{name}" in set(map(_key, flags))]
-    by_file = [name for name in ("duration", "steps", "budget") if name in given.get("train", {})]
+    train, in_file, in_flags = dict(values["train"]), given.get("train", {}), set(map(_key, flags))
+    by_flag = [name for name in _DURATIONS if f"train.{name}" in in_flags and train[name] is not None]
+    by_file = [name for name in _DURATIONS if in_file.get(name) is not None]
     for names in (by_flag, by_file):
         if len(names) > 1:
             raise UserError(f"train.{names[0]} and train.{names[1]} both say how long to train; give one of them")

@@ -111,7 +111,11 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
     if not complete:
         display.result(f"stopped after step {trainer.step} of {trainer.steps}; saved; go on with --resume")
         return
-    finish(folder, display)
+    try:
+        finish(folder, display)
+    except KeyboardInterrupt:
+        display.result(f"stopped after training; {folder.weights} is saved; --resume writes samples and report")
+        return
     _print_paths(folder, display)
 
 

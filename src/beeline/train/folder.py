@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor
 
-from beeline.core.config import read_yaml, write_yaml
+from beeline.core.config import plain, read_yaml, write_yaml
 from beeline.core.errors import UserError
 from beeline.core.files import folder_in_the_making, read_json, remove_leftovers, write_bytes, write_json
 from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors, tensors_bytes
@@ -132,8 +132,9 @@ class RunFolder:
         write_bytes(self.weights, tensors_bytes(tensors, {"step": str(step)}))
 
     def save_description(self, description: Mapping[str, Any]) -> None:
-        """Replace the model's description."""
-        write_json(self.description, description)
+        """Write the model's description, where it is not there already."""
+        if not self.description.is_file() or read_json(self.description) != plain(description):
+            write_json(self.description, description)
 
     def append_log(self, record: Mapping[str, Any]) -> None:
         """Add a line to the log."""
@@ -148,8 +149,9 @@ class RunFolder:
 
     def truncate_log(self, step: int) -> None:
         """Drop lines beyond a step, and a last line that was cut short: resuming writes them again."""
-        kept = [line for line in self._log_lines() if line["step"] <= step]
-        write_bytes(self.log, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        kept = "".join(json.dumps(line) + "\n" for line in self._log_lines() if line["step"] <= step)
+        if self.log.exists() and self.log.read_text(encoding="utf-8") != kept:
+            write_bytes(self.log, kept.encode())
 
     def read_log(self) -> list[dict[str, Any]]:
         """The lines of the log."""

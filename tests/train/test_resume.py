@@ -1,0 +1,228 @@
+"""Whatever stops a run, resuming gives what an undisturbed run would have given, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.train.helpers import command, fingerprint, finish, train_command
+
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    done = finish(train_command(out, train__steps=STEPS))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def wait_for_line(run: Path, line: int, process: subprocess.Popen[str]) -> None:
+    """Until the log has that many lines."""
+    log = run / "log.jsonl"
+    for _ in range(3000):
+        if process.poll() is not None or (log.exists() and log.read_bytes().count(b"\n") >= line):
+            return
+        time.sleep(0.01)
+    raise AssertionError("the run does not begin")
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def assert_log_is_whole(run: Path) -> None:
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert steps == list(range(2, STEPS + 1, 2))
+
+
+def test_a_run_killed_again_and_again_ends_as_if_nothing_had_been(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    chance = random.Random(0)
+    words = train_command(out, train__steps=STEPS)
+    for lines in (1, 9, 17):
+        process = start(words)
+        wait_for_line(out, lines, process)
+        time.sleep(chance.random() * 0.03)
+        process.kill()
+        process.communicate()
+        assert not out.exists() or (out / "config.yaml").is_file()
+        words = [*train_command(out, "--resume", train__steps=STEPS)]
+    done = finish(words)
+    assert done.returncode == 0, done.stderr
+    assert fingerprint(out) == fingerprint(undisturbed)
+    assert_log_is_whole(out)
+    assert not [path for path in out.rglob("*") if path.name.startswith(".tmp-")]
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_thirty_random_moments_ends_as_if_nothing_had_been(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    chance = random.Random(1)
+    for _ in range(30):
+        process = start(train_command(out, "--resume", train__steps=STEPS))
+        time.sleep(chance.uniform(0.2, 4.5))
+        process.kill()
+        process.communicate()
+    done = finish(train_command(out, "--resume", train__steps=STEPS))
+    assert done.returncode == 0, done.stderr
+    assert fingerprint(out) == fingerprint(undisturbed)
+    assert_log_is_whole(out)
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".tmp-")]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_signals_save_and_leave_cleanly(name: str, undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start(train_command(out, train__steps=STEPS, train__checkpoint_every=1000))
+    wait_for_line(out, 5, process)
+    process.send_signal(getattr(signal, name))
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert "go on with --resume" in output
+    assert len(list((out / "checkpoints").iterdir())) == 1
+    assert (out / "model.safetensors").is_file(), "an interrupted run can be sampled"
+    done = finish(train_command(out, "--resume", train__steps=STEPS))
+    assert done.returncode == 0, done.stderr
+    assert fingerprint(out) == fingerprint(undisturbed)
+    assert_log_is_whole(out)
+
+
+def test_a_run_without_a_checkpoint_starts_from_the_beginning(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    shutil.rmtree(out / "checkpoints")
+    for path in (out / "model.safetensors", out / "report.html"):
+        path.unlink()
+    with open(out / "log.jsonl", "a") as log:
+        log.write('{"step": 62, "lo')  # cut short by a kill
+    done = finish(train_command(out, "--resume", train__steps=STEPS))
+    assert done.returncode == 0, done.stderr
+    assert fingerprint(out) == fingerprint(undisturbed)
+    assert_log_is_whole(out)
+
+
+def test_a_kill_between_checkpoint_and_model_is_mended(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    (out / "model.safetensors").unlink()
+    done = finish(train_command(out, "--resume", train__steps=STEPS))
+    assert done.returncode == 0, done.stderr
+    assert fingerprint(out) == fingerprint(undisturbed)
+
+
+def test_a_finished_run_prints_its_paths_and_changes_nothing(undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
+    done = finish(command("train", "digits", "--out", str(undisturbed), "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert f"{undisturbed}/model.safetensors" in done.stdout
+    assert f"{undisturbed}/report.html" in done.stdout
+    changed = [path for path, when in before.items() if path.stat().st_mtime_ns != when]
+    assert changed == []
+
+
+def test_a_longer_duration_continues_where_the_run_ended(tmp_path: Path, undisturbed: Path) -> None:
+    """With a constant learning rate, 30 steps and then 30 more are 60 steps."""
+    constant: dict[str, Any] = {"train__decay_share": 0.0}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert finish(train_command(whole, train__steps=STEPS, **constant)).returncode == 0
+    assert finish(train_command(parts, train__steps=30, **constant)).returncode == 0
+    done = finish(command("train", "--out", str(parts), "--resume", "--train.steps", str(STEPS)))
+    assert done.returncode == 0, done.stderr
+    assert fingerprint(parts) == fingerprint(whole)
+    assert yaml.safe_load((parts / "config.yaml").read_text())["train"]["duration"] == f"{STEPS} steps"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--train.learning_rate", "0.5"], "resume: train.learning_rate is 0.004 in this run and cannot become 0.5"),
+        (["--train.seed", "3"], "resume: train.seed is 0 in this run and cannot become 3"),
+        (["--model.depth", "5"], "resume: model.depth is None in this run and cannot become 5"),
+        (["--data.patch", "4"], "resume: data.patch is 2 in this run and cannot become 4"),
+        (["--sample.steps", "9"], "resume: sample.steps is 2 in this run and cannot become 9"),
+    ],
+)
+def test_resuming_with_anything_else_is_refused_by_name(undisturbed: Path, words: list[str], message: str) -> None:
+    done = finish(command("train", "digits", "--out", str(undisturbed), "--resume", *words))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_may_change_on_resume_changes(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    words = ["--train.steps", str(STEPS + 4), "--train.checkpoint_every", "2", "--train.log_every", "1"]
+    done = finish(command("train", "digits", "--out", str(out), "--resume", *words))
+    assert done.returncode == 0, done.stderr
+    stored = yaml.safe_load((out / "config.yaml").read_text())["train"]
+    assert (stored["duration"], stored["checkpoint_every"], stored["log_every"]) == (f"{STEPS + 4} steps", 2, 1)
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["step-000062", "step-000064"]
+
+
+def test_another_recipe_is_refused(undisturbed: Path) -> None:
+    done = finish(command("train", "waves", "--out", str(undisturbed), "--resume"))
+    assert done.returncode == 2
+    assert "this run was trained on modality" in done.stderr
+
+
+def test_a_changed_recipe_file_is_refused_by_the_key_that_changed(tmp_path: Path) -> None:
+    recipe, out = tmp_path / "mine.yaml", tmp_path / "run"
+    recipe.write_text("modality: waves\ntrain:\n  learning_rate: 1e-3\n")
+    first = finish(train_command(out, recipe=str(recipe), train__steps=4))
+    assert first.returncode == 0, first.stderr
+    recipe.write_text("modality: waves\n# a comment changes nothing\ntrain:\n  learning_rate: 1e-3\n")
+    assert finish(command("train", str(recipe), "--out", str(out), "--resume")).returncode == 0
+    recipe.write_text("modality: waves\ntrain:\n  learning_rate: 2e-3\n")
+    done = finish(command("train", str(recipe), "--out", str(out), "--resume"))
+    assert done.returncode == 2
+    assert "train.learning_rate is 0.001 in this run and cannot become 0.002" in done.stderr
+
+
+@pytest.mark.parametrize("victim", ["weights.safetensors", "ema.safetensors", "optimiser.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_named(undisturbed: Path, tmp_path: Path, victim: str) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    path = out / "checkpoints" / f"step-{STEPS:06}" / victim
+    path.write_bytes(path.read_bytes()[:-20])
+    done = finish(command("train", "digits", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2)))
+    assert done.returncode == 2
+    assert f"step-{STEPS:06}/{victim}" in done.stderr
+    assert done.stderr.count("\n") == 1 or "Traceback" not in done.stderr
+
+
+def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start(train_command(out, train__steps=4000))
+    wait_for_line(out, 2, process)
+    second = finish(train_command(out, "--resume", train__steps=4000))
+    process.terminate()
+    process.communicate()
+    assert second.returncode == 2
+    assert "another process is training this run" in second.stderr
+
+
+def test_an_existing_run_is_never_overwritten_unasked(undisturbed: Path, tmp_path: Path) -> None:
+    done = finish(train_command(undisturbed, train__steps=4))
+    assert done.returncode == 2
+    assert "holds a run already; go on with --resume, or choose another --out" in done.stderr
+    other = tmp_path / "letters"
+    other.mkdir()
+    (other / "letter.txt").write_text("dear")
+    done = finish(train_command(other, train__steps=4))
+    assert done.returncode == 2
+    assert "exists and is no run" in done.stderr
+    assert os.listdir(other) == ["letter.txt"]

@@ -1,0 +1,170 @@
+"""The training step: what enters the weights, and what never does."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from beeline.core.errors import RunError, UserError
+from beeline.train.config import TrainConfig
+from beeline.train.ema import Ema
+from beeline.train.machine import find_device, settle
+from beeline.train.schedule import learning_rate
+from beeline.train.trainer import Trainer
+from tests.train.helpers import make_trainer
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+
+
+def test_accumulation_equals_the_big_batch() -> None:
+    whole, parts = make_trainer(train__accumulation=1), make_trainer(train__accumulation=4)
+    for _ in range(3):
+        whole.train_step()
+        parts.train_step()
+    for (name, one), other in zip(weights(whole).items(), weights(parts).values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6, msg=name)
+    big, small = whole.take_measurements(), parts.take_measurements()
+    assert big["loss"] == pytest.approx(small["loss"], rel=1e-5)
+    assert big["gradient_norm"] == pytest.approx(small["gradient_norm"], rel=1e-4)
+
+
+def test_packing_trains_like_padding() -> None:
+    padded, packed = (make_trainer("waves", train__packing=packing, model__depth=2) for packing in (False, True))
+    for _ in range(3):
+        padded.train_step()
+        packed.train_step()
+    assert padded.take_measurements()["loss"] == pytest.approx(packed.take_measurements()["loss"], rel=1e-5)
+
+
+def test_what_is_measured_is_the_mean_loss_and_its_part_in_each_bin_of_time() -> None:
+    trainer = make_trainer()
+    trainer.train_step()
+    trainer.train_step()
+    counts = trainer._meter[-10:].tolist()
+    measured = trainer.take_measurements()
+    bins = [(loss, count) for loss, count in zip(measured["loss_by_time"], counts, strict=True) if count]
+    assert sum(counts) == 2 * 16
+    assert sum(loss * count for loss, count in bins) / 32 == pytest.approx(measured["loss"])
+    assert trainer.take_measurements()["loss"] == 0
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
+    trainer = make_trainer()
+    for _ in range(3):
+        trainer.train_step()
+    before, averages = weights(trainer), {name: tensor.clone() for name, tensor in trainer.ema.average.items()}
+    moments = {name: tensor.clone() for name, tensor in trainer.tensors()["optimiser"].items()}
+    original = trainer.objective
+
+    class Exploding:
+        prediction, outputs = original.prediction, original.outputs
+        times = staticmethod(original.times)
+
+        def __call__(self, *arguments: object) -> torch.Tensor:
+            return original(*arguments) * float("inf")  # type: ignore[arg-type]
+
+    trainer.objective = Exploding()  # type: ignore[assignment]
+    with pytest.raises(RunError, match="step 4: the gradient is not finite"):
+        trainer.train_step()
+    for name, tensor in weights(trainer).items():
+        assert torch.equal(tensor, before[name]), name
+    for name, tensor in trainer.tensors()["optimiser"].items():
+        assert torch.equal(tensor, moments[name]), name
+    for name, tensor in trainer.ema.average.items():
+        torch.testing.assert_close(tensor, averages[name], rtol=0.5, atol=0.05)
+        assert torch.isfinite(tensor).all()
+
+
+def test_gradients_are_clipped_to_the_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logged norm is the one before clipping; a tiny clip makes the first step tiny for plain descent."""
+    trainer = make_trainer(train__clip_norm=1e-3)
+    trainer._accumulate(0, 16)
+    monkeypatch.setattr(trainer._optimiser, "zero_grad", lambda: None)
+    trainer._update()
+    clipped = torch.cat([parameter.grad.flatten() for parameter in trainer._parameters if parameter.grad is not None])
+    assert clipped.norm().item() == pytest.approx(1e-3, rel=1e-3)
+    assert trainer._meter[1].item() > 1e-2
+
+
+def test_the_order_of_steps_is_a_function_of_the_step_number_alone() -> None:
+    straight, jumped = make_trainer(), make_trainer()
+    for _ in range(4):
+        straight.train_step()
+    restored = {group: {n: t.clone() for n, t in tensors.items()} for group, tensors in straight.tensors().items()}
+    straight.train_step()
+    jumped.restore(4, restored)
+    jumped.train_step()
+    for name, tensor in weights(straight).items():
+        assert torch.equal(tensor, weights(jumped)[name]), name
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    trainer = make_trainer()
+    tensors = make_trainer(model__depth=3).tensors()
+    trainer.restore(0, tensors)  # a deeper network holds all of ours
+    with pytest.raises(UserError, match="is not of this network"):
+        make_trainer(model__depth=3).restore(0, trainer.tensors())
+
+
+def test_the_average_follows_its_formula() -> None:
+    weight = torch.zeros(3)
+    ema = Ema([("w", weight)], decay=0.9)
+    expected = torch.zeros(3)
+    for step in range(60):
+        weight.add_(1.0)
+        ema.update(step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weight
+        torch.testing.assert_close(ema.average["w"], expected)
+    assert ema.decay_at(0) == 0.1
+    assert ema.decay_at(10**6) == 0.9
+    assert ema.horizon() == pytest.approx(10)
+
+
+def test_the_learning_rate_warms_up_holds_and_decays() -> None:
+    config = TrainConfig(learning_rate=1.0, warmup_steps=10, decay_share=0.5, decay_to=0.1)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 11)
+    assert all(later > earlier for earlier, later in pairwise(rates[:11]))
+    assert set(rates[10:51]) == {1.0}
+    assert all(later <= earlier for earlier, later in pairwise(rates[50:]))
+    assert rates[-1] == pytest.approx(0.1)
+    assert min(rates[10:]) >= 0.1
+    constant = TrainConfig(learning_rate=0.5, warmup_steps=0, decay_share=0.0)
+    assert {learning_rate(constant, step, 100) for step in range(100)} == {0.5}
+
+
+def test_machine_choices_are_settled_once_and_told() -> None:
+    settings, reasons = settle(TrainConfig(device="cpu"))
+    assert settings.precision in ("fp32", "bf16")
+    assert settings.threads == torch.get_num_threads()
+    assert len(reasons) == 2
+    again, nothing = settle(settings)
+    assert again == settings
+    assert nothing == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_device_that_is_not_here_is_refused() -> None:
+    with pytest.raises(UserError, match="torch finds no GPU here"):
+        find_device("cuda")
+
+
+def test_a_time_budget_becomes_steps() -> None:
+    trainer = make_trainer(train__steps=None, train__budget="2s")
+    assert 10 < trainer.steps < 5000
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu_gives_the_same_draws_and_nearly_the_same_loss() -> None:
+    cpu, gpu = make_trainer(train__device="cpu"), make_trainer(train__device="cuda")
+    for _ in range(5):
+        cpu.train_step()
+        gpu.train_step()
+    gpu.check_finite()
+    one, other = cpu.take_measurements(), gpu.take_measurements()
+    assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
