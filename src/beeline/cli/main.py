@@ -85,6 +85,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are ours."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise what is wrong as a UserError."""
         raise UserError(f"{message}; see {self.prog} --help")
 
 
@@ -136,7 +137,7 @@ def _options_help() -> str:
     from beeline.core.config import section_parser
 
     text = section_parser(config_sections(), usage="", add_help=False).format_help()
-    text = re.sub(r"^  --[\w.]+ CONFIG +Path to a configuration file\.\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^  --[\w.]+ CONFIG\s+Path to a configuration file\.\n", "", text, flags=re.MULTILINE)
     note = "The modality has options of its own, --data.KEY: a wrong key names the right ones."
     return f"\nOptions of a run (also sections of a .yaml recipe):\n{text.removeprefix('usage: ').strip()}\n\n{note}\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from beeline.cli.console import Display
 from beeline.cli.recipes import find_recipe, recipe_names
 from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
 from beeline.core.allocator import keep_freed_memory
-from beeline.core.config import plain, write_yaml
+from beeline.core.config import flatten, plain, write_yaml
 from beeline.core.errors import UserError
+from beeline.core.files import write_bytes, write_json, write_text
 from beeline.core.units import amount
 
 if TYPE_CHECKING:
@@ -63,30 +65,30 @@ def train(
             display.message(f"{folder.path}: no run there yet, starting from the beginning")
         resolved = resolve(recipe, flags)
     keep_freed_memory()
-    prepared = _prepare(resolved, folder, display)
+    prepared = _prepare(resolved, display)
+    stored = stored_form(prepared.config, resolved.origin)
+    if not folder.is_run():
+        folder.create(stored)
     with folder.lock():
+        if folder.read_config() != stored:
+            folder.write_config(stored)
         _fit_and_report(prepared, resolved, folder, display)
     return folder.path
 
 
-def _prepare(resolved: Resolved, folder: RunFolder, display: Display) -> Prepared:
-    """Settle what depends on the machine, build everything, create the folder."""
+def _prepare(resolved: Resolved, display: Display) -> Prepared:
+    """Settle what depends on the machine and build everything; nothing is written yet."""
     import torch
 
     from beeline.train.machine import settle
     from beeline.train.setup import prepare
 
     settings, reasons = settle(resolved.config.train)
-    for reason in reasons:
-        display.message(reason)
     assert settings.threads is not None
     torch.set_num_threads(settings.threads)
     prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
-    stored = stored_form(prepared.config, resolved.origin)
-    if not folder.is_run():
-        folder.create(stored)
-    elif folder.read_config() != stored:
-        folder.write_config(stored)
+    for reason in reasons:
+        display.message(reason)
     return prepared
 
 
@@ -96,7 +98,7 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
     trainer = prepared.trainer
     folder.save_description(prepared.description)
     if resolved.source.text is not None:
-        (folder.path / "modality.py").write_text(resolved.source.text, encoding="utf-8")
+        write_text(folder.path / "modality.py", resolved.source.text)
     restore_latest(trainer, folder)
     if trainer.step >= trainer.steps and folder.weights.is_file() and folder.report.is_file():
         display.message(f"{folder.path}: this run is finished ({trainer.step} steps)")
@@ -142,7 +144,6 @@ def describe(prepared: Prepared) -> list[str]:
 
 def finish(folder: RunFolder, display: Display) -> None:
     """Sample a trained run, score it and write its report."""
-    from beeline.core.files import write_bytes, write_json, write_text
     from beeline.evaluate.run_report import run_report
     from beeline.evaluate.scores import Score, evaluate, gallery, scores_record
     from beeline.generate.load import load
@@ -177,10 +178,6 @@ def _print_paths(folder: RunFolder, display: Display) -> None:
 
 def _flags(options: Mapping[str, Any] | Sequence[str]) -> list[str]:
     """Options in either form as ``--section.key=value`` strings."""
-    import json
-
-    from beeline.core.config import flatten, plain
-
     if not isinstance(options, Mapping):
         return list(options)
     texts = {

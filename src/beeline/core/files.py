@@ -43,7 +43,7 @@ def folder_in_the_making(path: Path) -> Iterator[Path]:
     """Fill a folder under a temporary name; it appears under its own name, complete, when the block ends.
 
     Args:
-        path: the folder; must not exist when the block ends.
+        path: the folder; what lies there is replaced when the block ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
@@ -56,10 +56,20 @@ def folder_in_the_making(path: Path) -> Iterator[Path]:
                 with open(file, "rb") as handle:
                     os.fsync(handle.fileno())
         _sync_folder(temporary)
+        remove_folder(path)
         os.rename(temporary, path)
         _sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder so that a kill leaves all of it or nothing under its name."""
+    if path.exists():
+        doomed = path.with_name(f"{_TEMPORARY}old-{path.name}")
+        shutil.rmtree(doomed, ignore_errors=True)
+        os.rename(path, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -37,13 +37,14 @@ def image_grid(images: Sequence[Array], columns: int | None = None, tile: int = 
 
 
 def scalar_image(field: Array, low: float, high: float) -> Array:
-    """A field (H, W) as uint8 (H, W, 3): blue below the middle of [low, high], white there, red above."""
-    level = np.clip((field - low) / max(high - low, 1e-12), 0, 1)[..., None]
+    """A field (H, W) as uint8 (H, W, 3): blue below the middle of [low, high], white there, red above; NaN is grey."""
+    absent = np.isnan(field)[..., None]
+    level = np.clip((np.nan_to_num(field) - low) / max(high - low, 1e-12), 0, 1)[..., None]
     blue, white, red = (
         np.array(colour, dtype=np.float64) for colour in ((40, 80, 170), (248, 248, 248), (180, 40, 40))
     )
     mixed = np.where(level < 0.5, blue + (white - blue) * 2 * level, white + (red - white) * (2 * level - 1))
-    return np.rint(mixed).astype(np.uint8)
+    return np.rint(np.where(absent, 170, mixed)).astype(np.uint8)
 
 
 def curves(lines: Sequence[Array], columns: int | None = None, size: tuple[int, int] = (160, 80)) -> Picture:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from beeline.core.data import Examples
+from beeline.core.errors import RunError
 from beeline.generate.engine import Engine, Request, Samples
 from beeline.samplers.config import SampleConfig
 
@@ -88,7 +89,10 @@ def score(engine: Engine, training: Examples, held_out: Examples, samples: Sampl
     """The modality's metrics of some samples."""
     scores = []
     for metric in engine.modality.metrics():
-        value = float(metric.function(training, held_out, samples.examples))
+        try:
+            value = float(metric.function(training, held_out, samples.examples))
+        except Exception as error:
+            raise RunError(f"metric '{metric.name}' failed ({type(error).__name__}: {error})") from error
         scores.append(
             Score(
                 metric.name, metric.formula, value, metric.low, metric.high, len(samples.examples), metric.passes(value)

@@ -151,8 +151,11 @@ class Engine:
             return [value] * n
         if isinstance(value, (list, tuple, range, np.ndarray)) and len(value) == n:
             return list(value)
-        self.codec.condition(name).encode(value)  # says what is wrong with a single value
-        raise UserError(f"condition {name}: need one value, or a list of {n}")
+        try:
+            self.codec.condition(name).encode(value)
+        except UserError as error:
+            raise UserError(f"{error}; or give a list of {n} such values") from None
+        raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
 
     def generate(
         self,

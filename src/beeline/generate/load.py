@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors import safe_open
 
 from beeline.backbone.config import ModelConfig
 from beeline.core import config
+from beeline.core.device import find_device
 from beeline.core.errors import UserError
 from beeline.core.files import read_json, sha256
 from beeline.core.protocols import Condition, Modality
@@ -22,7 +24,6 @@ from beeline.objectives.config import ObjectiveConfig
 from beeline.process.build import build_process, build_source
 from beeline.process.config import ProcessConfig
 from beeline.samplers.config import SampleConfig
-from beeline.train.machine import find_device
 
 
 def load(path: str | Path, modality: str | None = None, device: str = "auto") -> Engine:
@@ -47,7 +48,7 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
     process = build_process(process_config)
     now = conventions(process, objective_config.prediction, process_config.path)
     for name, value in description["conventions"].items():
-        if now.get(name) != value:
+        if not _agree(now.get(name), value):
             raise UserError(f"{description_path}: trained with {name} = {value}; this version means {now.get(name)}")
     network = build_network(
         config.build(ModelConfig, settings["model"], "model"),
@@ -72,6 +73,15 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
         config.build(SampleConfig, settings["sample"], "sample"),
         {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights)},
     )
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Equal, numbers up to the last digits that machines may compute differently."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_agree(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == other)
 
 
 def locate(path: Path) -> tuple[Path, Path]:
@@ -109,7 +119,7 @@ def read_description(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: is not the description of a Beeline model")
     if description["format"] != FORMAT:
         raise UserError(f"{path}: format {description['format']}; this version reads format {FORMAT}")
-    for section in ("modality", "config", "conventions", "normaliser", "tokenizer", "conditions", "forms"):
+    for section in ("modality", "config", "conventions", "normaliser", "tokenizer", "conditions", "forms", "extents"):
         if section not in description:
             raise UserError(f"{path}: '{section}' is missing")
     return description
@@ -159,6 +169,7 @@ def build_codec(modality: Modality, description: Mapping[str, Any]) -> Codec:
         tokenizer.with_state(description["tokenizer"]["state"]),
         fitted,
         tuple((tuple(form), count) for form, count in description["forms"]),
+        tuple(description["extents"]),
     )
 
 

@@ -26,12 +26,14 @@ class Images:
         source: where the images come from: digits (bundled with scikit-learn).
         patch: pixels along each side of a token.
         held_out: share of images kept from training, between 0 and 1.
+        labelled: whether the label is a condition; without it the model is unconditional.
         label_dropout: share of training images whose label is hidden, so that guidance works; at least 0, below 1.
     """
 
     source: Literal["digits"] = "digits"
     patch: int = 2
     held_out: float = 0.2
+    labelled: bool = True
     label_dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -43,7 +45,10 @@ class Images:
         pixels, labels = _digits()
         training, held_out = split_by_group(range(len(pixels)), self.held_out)
         chosen = training if split == "train" else held_out
-        return [Example(pixels[index], {"label": int(labels[index])}, group=index) for index in chosen]
+        return [
+            Example(pixels[index], {"label": int(labels[index])} if self.labelled else {}, group=index)
+            for index in chosen
+        ]
 
     def normaliser(self) -> Pixels:
         """8-bit pixels to [-1, 1]."""
@@ -54,11 +59,21 @@ class Images:
         return GridTokenizer((self.patch, self.patch), channels=1)
 
     def conditions(self) -> Sequence[ClassLabel]:
-        """The digit."""
-        return [ClassLabel("label", classes=10, dropout=self.label_dropout)]
+        """The digit, unless the model is to be unconditional."""
+        return [ClassLabel("label", classes=10, dropout=self.label_dropout)] if self.labelled else []
 
     def metrics(self) -> Sequence[Metric]:
-        """Agreement with the label, variety, and distance from the training images."""
+        """Distance from the training images; with labels, agreement and variety too."""
+        distance = Metric(
+            "nearest distance ratio",
+            "median distance to the nearest training image, samples / held-out images",
+            lambda training, held_out, generated: nearest_distance_ratio(
+                _pixels(training), _pixels(held_out), _pixels(generated)
+            ),
+            low=0.9,
+        )
+        if not self.labelled:
+            return [distance]
         return [
             Metric(
                 "label agreement",
@@ -77,14 +92,7 @@ class Images:
                 low=0.7,
                 high=1.3,
             ),
-            Metric(
-                "nearest distance ratio",
-                "median distance to the nearest training image, samples / held-out images",
-                lambda training, held_out, generated: nearest_distance_ratio(
-                    _pixels(training), _pixels(held_out), _pixels(generated)
-                ),
-                low=0.9,
-            ),
+            distance,
         ]
 
     def preview(self, samples: Examples) -> Picture:

@@ -53,6 +53,21 @@ class ModalitySource:
         return modality
 
 
+def ask(source: ModalitySource, modality: Modality, method: str, *arguments: Any) -> Any:
+    """Call a method of a modality; what goes wrong inside it is told as a mistake in its file.
+
+    Raises:
+        UserError: the method failed.
+    """
+    try:
+        return getattr(modality, method)(*arguments)
+    except UserError:
+        raise
+    except Exception as error:
+        call = f"{method}({', '.join(map(repr, arguments))})" if method == "dataset" else f"{method}()"
+        raise UserError(f"{source.name}: {call} failed ({type(error).__name__}: {error})") from error
+
+
 def built_in_modalities() -> list[str]:
     """Names of the modalities that come with the package."""
     names = (module.name for module in pkgutil.iter_modules(beeline.modalities.__path__))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens, collate, pack, unbatch
 
 Form = tuple[int, ...]
-_MOST_FORMS = 256
+_MOST_FORMS, _MOST_NUMBERS = 256, 65536
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,16 @@ class Codec:
         normaliser: fitted.
         tokenizer: fitted.
         conditions: fitted.
-        forms: forms of the training samples and how many had each, the most frequent first.
+        forms: forms of the training samples and how many had each, the most frequent first; rare ones are left out
+            where they would fill the model's description.
+        extents: largest number of tokens along each axis among the training samples.
     """
 
     normaliser: Normaliser
     tokenizer: Tokenizer
     conditions: tuple[Condition, ...]
-    forms: tuple[tuple[Form, int], ...] = field(default=())
+    forms: tuple[tuple[Form, int], ...] = ()
+    extents: tuple[int, ...] = ()
 
     @classmethod
     def fit(cls, modality: Modality, training: Examples) -> Codec:
@@ -61,6 +64,12 @@ class Codec:
         """
         if not len(training):
             raise UserError("the training split holds no example")
+        for index, example in enumerate(training):
+            if not isinstance(example, Example):
+                raise UserError(f"training example {index}: is a {type(example).__name__}, not an Example")
+            if example.array.dtype.kind not in "fiub" or np.isinf(example.array).any():
+                kind = "infinity" if example.array.dtype.kind == "f" else str(example.array.dtype)
+                raise UserError(f"training example {index}: need real numbers, found {kind}")
         normaliser = modality.normaliser().fit([example.array for example in training])
         conditions = tuple(
             condition.fit([example.condition.get(condition.name) for example in training])
@@ -68,7 +77,11 @@ class Codec:
         )
         codec = cls(normaliser, modality.tokenizer(), conditions)
         counts = Counter(codec.form(example.array) for example in training)
-        return cls(normaliser, codec.tokenizer, conditions, tuple(counts.most_common(_MOST_FORMS)))
+        extents = [codec.tokenizer.blank(form).layout[0].extents for form in counts]
+        longest = max(len(form) for form in counts)
+        kept = tuple(counts.most_common(max(1, min(_MOST_FORMS, _MOST_NUMBERS // max(1, longest)))))
+        largest = tuple(max(axis) for axis in zip(*extents, strict=True))
+        return cls(normaliser, codec.tokenizer, conditions, kept, largest)
 
     def form(self, array: np.ndarray[Any, Any]) -> Form:
         """The form of a native array: a grid's extents, a set's identities."""
@@ -103,12 +116,6 @@ class Codec:
             if each.route == "concat" and value is not None:
                 return tuple(each.encode(value).shape[:-1])
         return None
-
-    @property
-    def extents(self) -> tuple[int, ...]:
-        """Largest number of tokens along each axis among the training samples."""
-        layouts = [self.tokenizer.blank(form).layout[0].extents for form, _ in self.forms]
-        return tuple(max(axis) for axis in zip(*layouts, strict=True))
 
     def encode(self, example: Example) -> Encoded:
         """Normalise and tokenise one example and encode its conditions.

@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from beeline.core.config import plain, read_yaml, write_yaml
 from beeline.core.errors import UserError
-from beeline.core.files import folder_in_the_making, read_json, remove_leftovers, write_bytes, write_json
+from beeline.core.files import folder_in_the_making, read_json, remove_folder, remove_leftovers, write_bytes, write_json
 from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors, tensors_bytes
 
 _CHECKPOINT = re.compile(r"step-(\d+)")
@@ -108,15 +107,12 @@ class RunFolder:
             state: everything else, as JSON.
             keep: how many checkpoints stay.
         """
-        target = self.checkpoint(step)
-        if target.exists():
-            shutil.rmtree(target)
-        with folder_in_the_making(target) as folder:
+        with folder_in_the_making(self.checkpoint(step)) as folder:
             for name, group in tensors.items():
                 (folder / f"{name}.safetensors").write_bytes(tensors_bytes(group))
             (folder / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
         for old in self.steps()[:-keep]:
-            shutil.rmtree(self.checkpoint(old))
+            remove_folder(self.checkpoint(old))
 
     def load_checkpoint(self, step: int, names: list[str]) -> tuple[dict[str, dict[str, Tensor]], Any]:
         """Tensors and state of a checkpoint.

@@ -15,7 +15,7 @@ from beeline.core.data import Examples
 from beeline.core.errors import UserError
 from beeline.core.protocols import Modality
 from beeline.core.units import Duration
-from beeline.modalities.loading import ModalitySource
+from beeline.modalities.loading import ModalitySource, ask
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded
 from beeline.model.format import FORMAT, conventions, describe_part, library_version
@@ -41,6 +41,21 @@ class Prepared:
     codec: Codec
     trainer: Trainer
     description: dict[str, Any]
+
+
+def check_held_out(source: ModalitySource, modality: Modality, codec: Codec, held_out: Examples) -> None:
+    """Try, before any long work, what scoring and the report will need.
+
+    Raises:
+        UserError: there is no held-out example, or it does not fit, or no picture can be made of it.
+    """
+    if not len(held_out):
+        raise UserError(f"{source.name}: the held_out split holds no example")
+    try:
+        codec.encode(held_out[0])
+    except UserError as error:
+        raise UserError(f"held_out example 0: {error}") from None
+    ask(source, modality, "preview", held_out[:2])
 
 
 def encode_all(codec: Codec, examples: Examples) -> list[Encoded]:
@@ -69,11 +84,15 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         UserError: options do not fit together or do not fit the data.
     """
     resolve_sizes(config.model)
+    duration = Duration.parse(config.train.duration)
     objective = build_objective(config.objective, config.process)
     modality = source.make(config.data)
-    training = modality.dataset("train")
+    training, held_out = ask(source, modality, "dataset", "train"), ask(source, modality, "dataset", "held_out")
+    for method in ("normaliser", "tokenizer", "conditions", "metrics"):
+        ask(source, modality, method)
     codec = Codec.fit(modality, training)
     encoded = encode_all(codec, training)
+    check_held_out(source, modality, codec, held_out)
 
     def fresh(steps: int) -> Trainer:
         with torch.random.fork_rng(devices=[]):
@@ -81,7 +100,7 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
             network = build_network(config.model, config.process, objective, codec)
         return Trainer(config.train, steps, network, objective, codec, encoded)
 
-    steps = count_steps(Duration.parse(config.train.duration), config.train.batch_size, len(encoded), fresh)
+    steps = count_steps(duration, config.train.batch_size, len(encoded), fresh)
     config = replace(config, train=replace(config.train, duration=f"{steps} steps"))
     description = {
         "format": FORMAT,
@@ -98,6 +117,7 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         "tokenizer": describe_part(codec.tokenizer),
         "conditions": [{"name": part.name, **describe_part(part)} for part in codec.conditions],
         "forms": [[list(form), count] for form, count in codec.forms],
+        "extents": list(codec.extents),
         "training": {"examples": len(encoded)},
     }
     return Prepared(config, modality, codec, fresh(steps), description)

@@ -1,0 +1,31 @@
+"""What this machine can compute on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from beeline.core.errors import UserError
+
+
+def find_device(wanted: str) -> Literal["cpu", "cuda"]:
+    """The device to use: ``auto`` is the GPU where there is one.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda: torch finds no GPU here; use cpu or auto")
+    if wanted not in ("cpu", "cuda"):
+        raise UserError(f"device {wanted}: must be cpu, cuda or auto")
+    return "cuda" if wanted == "cuda" else "cpu"
+
+
+def computes_in_bf16(device: str) -> bool:
+    """Whether the hardware multiplies bf16 matrices natively; emulation is slower than fp32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,311 @@
+"""Every command as a user meets it: what it prints, how it ends, and that nothing is damaged on the way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beeline.cli.main import run
+from tests.conftest import FAST
+from tests.train.helpers import command, finish, flags
+
+
+def words(*arguments: str) -> list[str]:
+    return command(*arguments)
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], message: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("beeline: ")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "unknown command 'trian'; did you mean 'train'?"),
+        (["train"], "name what to train"),
+        (["train", "digitz"], "unknown recipe 'digitz'; did you mean 'digits'?"),
+        (["train", "missing.yaml"], "missing.yaml: no such file"),
+        (["train", "missing.py"], "missing.py: no such modality file"),
+        (
+            ["train", "digits", "--train.lerning_rate", "1"],
+            "unknown key 'train.lerning_rate'; did you mean 'train.learning_rate'?",
+        ),
+        (["train", "digits", "--data.patsh", "1"], "unknown key 'data.patsh'; did you mean 'data.patch'?"),
+        (["train", "digits", "--train.steps", "-3"], "train.steps -3: must be at least 1"),
+        (["train", "digits", "--train.steps", "0"], "train.steps 0: must be at least 1"),
+        (["train", "digits", "--train.steps"], "--train.steps: needs a value"),
+        (["train", "digits", "--train.duration", "5 parsecs"], "duration '5 parsecs'"),
+        (
+            ["train", "digits", "--train.steps", "5", "--train.budget", "5m"],
+            "train.steps and train.budget both say how long",
+        ),
+        (["train", "digits", "--resum"], "unknown option '--resum'; did you mean '--resume'?"),
+        (["train", "digits", "waves"], "'waves': one word too many"),
+        (["train", "digits", "--train.device", "cuda:7"], "train.device"),
+        (["train", "digits", "--data.patch", "0"], "patch"),
+        (["train", "panels", "--model.preset", "DiT-Nano/2"], "this kind of data has no patches"),
+        (["train", "panels", "--model.positions", "rotary"], "are a set and have no coordinates"),
+        (["train", "digits", "--objective.prediction", "speed"], "unknown objective.prediction 'speed'"),
+        (["train", "digits", "--process.path", "vp", "--process.beta_min", "-1"], "process.beta_min"),
+        (["train", "--resume", "--out", "nowhere"], "nowhere: no run to resume"),
+        (["sample", "nowhere"], "nowhere: no such run"),
+        (["sample"], "the following arguments are required: RUN"),
+        (["evaluate", "nowhere"], "nowhere: no such run"),
+        (["inspect", "nowhere"], "nowhere: no such run"),
+    ],
+)
+def test_wrong_commands_end_with_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_one_line(finish(words(*arguments)), message)
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--condition", "label=11"], "condition label=11: labels are whole numbers from 0 to 9"),
+        (["--condition", "label=x"], "condition label=x: labels are whole numbers from 0 to 9"),
+        (["--condition", "lable=1"], "unknown condition 'lable'; did you mean 'label'?"),
+        (["--condition", "label"], "--condition label: needs a name and a value"),
+        (["-n", "-3"], "n -3: must be at least 1"),
+        (["-n", "0"], "n 0: must be at least 1"),
+        (["-n", "many"], "argument -n: invalid int value: 'many'"),
+        (["--steps", "0"], "steps 0: must be at least 1"),
+        (["--sampler", "hein"], "unknown --sampler 'hein'; did you mean 'heun'?"),
+        (["--grid", "log"], "unknown --grid 'log'"),
+        (["--shape", "8"], "shape 8: need 2 extents"),
+        (["--shape", "8xa"], "--shape 8xa: needs whole numbers separated by 'x'"),
+        (["--guide-channels", "5", "--cfg-scale", "2"], "guide_channels [5]"),
+        (["--cfg-scale", "nan"], "cfg_scale nan: must be a finite number"),
+        (["--device", "tpu"], "device tpu: must be cpu, cuda or auto"),
+        (["--out", "x.gif"], "samples are written as .png, .npz or into a folder"),
+        (["--precision", "fp8"], "unknown --precision 'fp8'"),
+        (["--cfgscale", "2"], "unknown option '--cfgscale'; did you mean '--cfg-scale'?"),
+    ],
+)
+def test_wrong_requests_for_samples_end_with_one_line(
+    small_run: Path, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_one_line(finish(words("sample", str(small_run), *arguments)), message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sampling_writes_pictures_arrays_and_provenance(small_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "drawn"
+    done = finish(
+        words(
+            "sample",
+            str(small_run),
+            "-n",
+            "16",
+            "--condition",
+            "label=3",
+            "--seed",
+            "0",
+            "--steps",
+            "3",
+            "--cfg-scale",
+            "2",
+            "--sampler",
+            "heun",
+            "--out",
+            str(out),
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(out / name) for name in ("samples.png", "samples.npz", "samples.json")]
+    record = json.loads((out / "samples.json").read_text())
+    assert (record["passes"], record["sampler"], record["cfg_scale"], record["seed"]) == (12, "heun", 2.0, 0)
+    assert np.load(out / "samples.npz")["samples"].shape == (16, 8, 8, 1)
+
+
+def test_hyphens_and_underscores_are_equal(small_run: Path, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.npz", tmp_path / "other.npz"
+    assert run(["sample", str(small_run), "-n", "2", "--cfg-scale", "3", "--out", str(one)]) == 0
+    assert run(["sample", str(small_run), "-n", "2", "--cfg_scale=3", "--out", str(other)]) == 0
+    assert one.read_bytes() == other.read_bytes()
+    first, second = (
+        finish(words("train", "digits", f"--train.{name}=2", "--print-config"))
+        for name in ("checkpoint_every", "checkpoint-every")
+    )
+    assert first.stdout == second.stdout != ""
+
+
+def test_conditions_given_again_go_round_the_samples(small_run: Path, tmp_path: Path) -> None:
+    mixed, single = tmp_path / "mixed.npz", tmp_path / "single.npz"
+    assert (
+        run(
+            [
+                "sample",
+                str(small_run),
+                "-n",
+                "4",
+                "--condition",
+                "label=1",
+                "--condition",
+                "label=2",
+                "--out",
+                str(mixed),
+            ]
+        )
+        == 0
+    )
+    assert run(["sample", str(small_run), "-n", "4", "--condition", "label=2", "--out", str(single)]) == 0
+    difference = np.abs(np.load(mixed)["samples"].astype(int) - np.load(single)["samples"]).reshape(4, -1).max(1)
+    assert difference[1] <= 1
+    assert difference[3] <= 1
+
+
+def test_inspect_tells_shapes_parameters_flops_tokens_and_conventions(small_run: Path) -> None:
+    done = finish(words("inspect", str(small_run)))
+    assert done.returncode == 0, done.stderr
+    for phrase in (
+        "parameters",
+        "FLOPs a pass",
+        "tokens: 16",
+        "t = 0 is data",
+        "1000 t",
+        "backbone.embed.weight: [64, 4]",
+        "8x8: 1437",
+        "label",
+        "step: 10",
+        "sha256",
+    ):
+        assert phrase in done.stdout, phrase
+    facts = json.loads(finish(words("inspect", str(small_run / "checkpoints" / "step-000008"), "--json")).stdout)
+    assert facts["network"]["tokens"] == 16
+    assert facts["network"]["FLOPs a pass and sample"] == 2 * facts["network"]["multiply-adds a pass and sample"]
+    assert facts["conventions"]["interval"] == [0.0, 1.0]
+
+
+def test_print_config_is_a_recipe_that_gives_itself_back(tmp_path: Path) -> None:
+    done = finish(words("train", "digits", "--print-config", "--train.steps", "7"))
+    recipe = tmp_path / "again.yaml"
+    recipe.write_text(done.stdout)
+    again = finish(words("train", str(recipe), "--print-config"))
+    assert again.stdout == done.stdout
+    assert "duration: 7 steps" in done.stdout
+
+
+def test_evaluate_scores_and_keeps_the_protocol(small_run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(small_run, copy)
+    done = finish(words("evaluate", str(copy), "-n", "40", "--steps", "2"))
+    assert done.returncode == 0, done.stderr
+    for name in ("label agreement", "variance ratio", "nearest distance ratio"):
+        assert name in done.stdout
+    record = json.loads((copy / "scores.json").read_text())
+    assert record["protocol"]["passes"] == 4
+    assert [score["n"] for score in record["scores"]] == [40, 40, 40]
+
+
+def test_overview_version_and_help_explain_themselves() -> None:
+    assert "beeline COMMAND --help" in finish(words()).stdout
+    assert finish(words("--version")).stdout.startswith("beeline ")
+    for verb in ("train", "sample", "evaluate", "inspect"):
+        done = finish(words(verb, "--help"))
+        assert done.returncode == 0
+        assert f"usage: beeline {verb}" in done.stdout
+    text = finish(words("train", "--help")).stdout
+    assert "--train.learning_rate" in text
+    assert "Path to a configuration file" not in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["sample", "--help"], ["evaluate", "--help"], ["inspect", "--help"]]
+)
+def test_help_loads_neither_torch_nor_numpy(arguments: list[str]) -> None:
+    code = (
+        f"import sys; from beeline.cli.main import run; run({arguments!r}); "
+        "print([name for name in ('torch', 'numpy', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_importing_the_package_loads_nothing() -> None:
+    code = "import beeline, sys; print([name for name in ('torch', 'numpy', 'yaml', 'rich') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_failure_of_ours_is_exit_code_1_and_debug_shows_where(
+    monkeypatch: pytest.MonkeyPatch, small_run: Path
+) -> None:
+    import beeline.cli.inspect as module
+
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(module, "inspect", fail)
+    done = finish(words("inspect", str(small_run)))
+    assert done.returncode == 1
+    assert done.stderr == "beeline: failed: ZeroDivisionError: by zero (--debug shows where)\n"
+    assert "Traceback" in finish(words("inspect", str(small_run), "--debug")).stderr
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
+    done = finish(
+        words(
+            "train",
+            "digits",
+            "--out",
+            str(tmp_path / "run"),
+            *flags({**FAST, "train.steps": 4}),
+            "--verbosity",
+            "debug",
+        )
+    )
+    assert done.returncode == 0
+    assert "step 4/4: loss" in done.stderr
+    assert "epochs of 1,437 examples" in done.stderr
+    assert "\x1b" not in done.stderr
+    silent = finish(
+        words(
+            "train",
+            "digits",
+            "--out",
+            str(tmp_path / "other"),
+            *flags({**FAST, "train.steps": 4}),
+            "--verbosity",
+            "silent",
+        )
+    )
+    assert (silent.stdout, silent.stderr) == ("", "")
+
+
+def test_a_long_memory_of_the_average_is_warned_about(tmp_path: Path) -> None:
+    done = finish(
+        words(
+            "train",
+            "digits",
+            "--out",
+            str(tmp_path / "run"),
+            *flags({**FAST, "train.steps": 4, "train.ema_decay": 0.999}),
+        )
+    )
+    assert "warning: ema_decay 0.999 remembers 1,000 steps, longer than this run" in done.stderr
+
+
+def test_python_functions_are_the_verbs(small_run: Path, tmp_path: Path) -> None:
+    import beeline
+
+    written = beeline.sample(small_run, n=2, condition={"label": 3}, steps=2, out=tmp_path / "two.npz")
+    assert written[0] == tmp_path / "two.npz"
+    assert beeline.inspect(small_run)["step"] == 10
+    with pytest.raises(beeline.UserError, match="holds a run already"):
+        beeline.train("digits", out=small_run)

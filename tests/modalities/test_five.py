@@ -1,0 +1,310 @@
+"""Five kinds of data through one door, and a sixth from a user's own file."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import beeline
+from beeline.core.errors import UserError
+from beeline.core.protocols import Modality
+from beeline.modalities.loading import built_in_modalities, find_modality
+from beeline.model.codec import Codec
+from tests.conftest import FAST
+from tests.train.helpers import command, finish
+
+PACKAGE = Path(beeline.__file__).parent
+SYNTHETIC = ["clips", "fields", "panels", "waves"]
+
+
+@pytest.fixture(scope="module", params=SYNTHETIC)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each synthetic recipe, as it comes, by the command that users type."""
+    out = tmp_path_factory.mktemp("five") / str(request.param)
+    done = finish(command("train", str(request.param), "--out", str(out), "--train.threads", "1"))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_each_kind_trains_and_reaches_its_own_truth(trained: Path) -> None:
+    record = json.loads((trained / "scores.json").read_text())
+    assert record["scores"]
+    for score in record["scores"]:
+        assert score["good"], score
+    assert "<svg" in (trained / "report.html").read_text()
+
+
+def test_each_kind_is_sampled_by_the_same_command(trained: Path, tmp_path: Path) -> None:
+    words = command("sample", str(trained), "-n", "4", "--steps", "4", "--out", str(tmp_path / "out"))
+    if trained.name == "fields":
+        missing = finish(words)
+        assert missing.returncode == 2
+        assert "condition 'under' is missing and was never dropped in training: give it a value" in missing.stderr
+        np.save(tmp_path / "map.npy", np.random.default_rng(0).normal(size=(12, 16, 1)))
+        words += ["--condition", f"under={tmp_path / 'map.npy'}", "--condition", "law=1.2,0.5"]
+    done = finish(words)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out" / "samples.npz") as arrays:
+        assert sum(len(arrays[name]) if name == "samples" else 1 for name in arrays) == 4
+    assert (tmp_path / "out" / "samples.png").stat().st_size > 200
+
+
+def test_every_built_in_kind_is_a_modality_with_a_recipe_of_its_own() -> None:
+    assert set(built_in_modalities()) == {"images", *SYNTHETIC}
+    for name in built_in_modalities():
+        modality = find_modality(name).make({})
+        assert isinstance(modality, Modality)
+        training, held_out = modality.dataset("train"), modality.dataset("held_out")
+        again = modality.dataset("train")
+        assert len(training) > len(held_out) > 0
+        for one, other in zip(training[:5], again[:5], strict=True):
+            assert np.array_equal(one.array, other.array, equal_nan=one.array.dtype.kind == "f")
+        codec = Codec.fit(modality, training)
+        for example in held_out[:20]:
+            (back,) = codec.decode(codec.encode(example).tokens)
+            assert back.dtype == example.array.dtype or back.dtype == np.float32
+            np.testing.assert_allclose(back.astype(float), example.array.astype(float), rtol=1e-5, atol=1e-5)
+
+
+def test_the_truth_itself_passes_every_metric_and_noise_fails_one() -> None:
+    for name in built_in_modalities():
+        modality = find_modality(name).make({})
+        training, held_out = modality.dataset("train"), modality.dataset("held_out")
+        random = np.random.default_rng(0)
+        noise = [
+            beeline.Example(
+                random.integers(0, 256, one.array.shape).astype(np.uint8)
+                if one.array.dtype == np.uint8
+                else np.where(np.isnan(one.array), np.nan, 3 * random.normal(size=one.array.shape)),
+                one.condition,
+            )
+            for one in held_out
+        ]
+        for metric in modality.metrics():
+            assert metric.passes(metric.function(training, held_out, held_out)), (name, metric.name)
+        assert not all(metric.passes(metric.function(training, held_out, noise)) for metric in modality.metrics()), name
+
+
+def test_synthetic_kinds_take_at_most_sixty_lines() -> None:
+    for name in SYNTHETIC:
+        assert len((PACKAGE / "modalities" / f"{name}.py").read_text().splitlines()) <= 60
+
+
+def test_nothing_outside_a_kinds_file_knows_it() -> None:
+    """No identifier, import, argument or text outside names a kind of data; recipes do, that is what they are for."""
+    names = {*built_in_modalities(), *(type(find_modality(name).make({})).__name__ for name in built_in_modalities())}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name == "modalities" and path.stem != "loading":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                module = getattr(node, "module", None) or ""
+                assert not any(module == f"beeline.modalities.{name}" for name in names), path
+                assert not any(alias.name in names for alias in node.names), (path, node.lineno)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value not in names, f"{path}:{node.lineno} names {node.value}"
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+                assert "Modality" in ast.unparse(node) or not any(name in ast.unparse(node) for name in names), path
+
+
+@pytest.fixture(scope="module")
+def outsider(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A user's file that reads a user's data, and a run trained on it."""
+    home = tmp_path_factory.mktemp("home")
+    rows = np.random.default_rng(0).normal(size=(200, 12, 2))
+    np.save(home / "rows.npy", rows)
+    (home / "mine.py").write_text(USER_FILE.format(data=home / "rows.npy"))
+    run = home / "run"
+    done = finish(command("train", str(home / "mine.py"), "--out", str(run), *_fast(), "--data.scale", "2"))
+    assert done.returncode == 0, done.stderr
+    return home, run
+
+
+USER_FILE = '''"""Two-channel rows from a file."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from beeline import Example, GridTokenizer, Standardise, curves
+
+
+@dataclass(frozen=True)
+class Rows:
+    scale: float = 1.0
+
+    def dataset(self, split):
+        rows = np.load({str(0)!r} if False else "{data}") * self.scale
+        return [Example(row) for row in (rows[:150] if split == "train" else rows[150:])]
+
+    def normaliser(self):
+        return Standardise()
+
+    def tokenizer(self):
+        return GridTokenizer((3,), channels=2)
+
+    def conditions(self):
+        return []
+
+    def metrics(self):
+        return []
+
+    def preview(self, samples):
+        return curves([sample.array[:, 0] for sample in samples])
+
+
+MODALITY = Rows
+'''.replace("{str(0)!r} if False else ", "")
+
+
+def _fast() -> list[str]:
+    return [f"--{name}={value}" for name, value in {**FAST, "train.steps": 6}.items()]
+
+
+def test_a_users_file_trains_and_samples_without_the_data(
+    outsider: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, run = outsider
+    data = home / "rows.npy"
+    hidden = data.rename(home / "hidden.npy")
+    monkeypatch.chdir(tmp_path)
+    try:
+        done = finish(command("sample", str(run), "-n", "3", "--out", str(tmp_path / "three.npz")))
+        assert done.returncode == 0, done.stderr
+    finally:
+        hidden.rename(data)
+    assert np.load(tmp_path / "three.npz")["samples"].shape == (3, 12, 2)
+    options = json.loads((run / "model.json").read_text())["modality"]
+    assert options["options"] == {"scale": 2.0}
+    assert options["text"] == (home / "mine.py").read_text() == (run / "modality.py").read_text()
+
+
+def test_a_changed_or_vanished_file_is_refused_and_can_be_replaced(outsider: tuple[Path, Path], tmp_path: Path) -> None:
+    home, run = outsider
+    path, original = home / "mine.py", (home / "mine.py").read_text()
+    words = command("sample", str(run), "-n", "1", "--out", str(tmp_path / "one.npz"))
+    path.write_text(original + "# changed\n")
+    changed = finish(words)
+    path.unlink()
+    gone = finish(words)
+    replaced = finish([*words, "--modality", str(run / "modality.py")])
+    path.write_text(original)
+    for done, message in (
+        (changed, "the modality file has changed since training"),
+        (gone, "the modality file of this model is gone"),
+    ):
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "--modality" in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert replaced.returncode == 0, replaced.stderr
+    assert finish(words).returncode == 0
+
+
+def test_resuming_on_a_changed_file_is_refused(outsider: tuple[Path, Path], tmp_path: Path) -> None:
+    home, run = outsider
+    path, original = home / "mine.py", (home / "mine.py").read_text()
+    path.write_text(original + "# changed\n")
+    done = finish(command("train", str(path), "--out", str(run), "--resume", "--train.steps", "8"))
+    path.write_text(original)
+    assert done.returncode == 2
+    assert "has changed since this run began" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must end with 'MODALITY = YourClass'"),
+        ("MODALITY = 3\n", "must end with 'MODALITY = YourClass'"),
+        (
+            "class A:\n    pass\nMODALITY = A\n",
+            "MODALITY lacks conditions, dataset, metrics, normaliser, preview, tokenizer",
+        ),
+        ("import nothing_of_this_name\n", "does not run (ModuleNotFoundError"),
+        ("def broken(:\n", "does not run (SyntaxError"),
+    ],
+)
+def test_files_that_are_no_modality_are_told_why(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    done = finish(command("train", str(path), "--out", str(tmp_path / "run")))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('np.load("{data}") * np.nan', "holds no number at all"),
+        ('np.load("{data}")[:, :, :1]', "does not fit: need 1 axes of at least one cell and 2 channels last"),
+        ('np.load("{data}")[:0]', "holds no example"),
+        ('np.where(np.arange(200)[:, None, None] == 7, np.inf, np.load("{data}"))', "infinity"),
+    ],
+)
+def test_data_that_cannot_be_learned_from_are_named(
+    outsider: tuple[Path, Path], tmp_path: Path, change: str, message: str
+) -> None:
+    home, _ = outsider
+    text = (home / "mine.py").read_text()
+    data = home / "rows.npy"
+    (tmp_path / "mine.py").write_text(text.replace(f'np.load("{data}")', change.replace("{data}", str(data))))
+    with pytest.raises(UserError) as caught:
+        beeline.train(str(tmp_path / "mine.py"), tmp_path / "run", options={**FAST, "train.steps": 2})
+    assert message in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_can_be_copied_from_the_package_and_used(tmp_path: Path) -> None:
+    shutil.copy(PACKAGE / "modalities" / "waves.py", tmp_path / "mine.py")
+    options: dict[str, Any] = {**FAST, "train.steps": 2, "data.count": 64}
+    run = beeline.train(str(tmp_path / "mine.py"), tmp_path / "run", options=options)
+    arrays = beeline.load(run).sample(3, condition={"kind": 1}, steps=1)
+    assert isinstance(arrays, list)
+    assert all(array.shape[1:] == (1,) for array in arrays)
+    assert len(beeline.load(run).sample(3, shape=(20,), steps=1)) == 3
+
+
+def test_unconditional_images_need_no_label_anywhere(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**FAST, "train.steps": 4, "data.labelled": False, "train.score_samples": 8}
+    run = beeline.train("digits", tmp_path / "run", options=options)
+    model = beeline.load(run)
+    assert len(model.sample(3, steps=1)) == 3
+    with pytest.raises(UserError, match="this model is unconditional"):
+        model.sample(3, condition={"label": 1}, steps=1)
+    with pytest.raises(UserError, match="guidance needs a condition that was dropped in training"):
+        model.sample(3, cfg_scale=2.0, steps=1)
+    assert (run / "samples" / "all.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("return curves", "return curve", "preview() failed (NameError"),
+        ('if split == "train" else rows[150:]', 'if split == "train" else row[150:]', "dataset('held_out') failed (NameError"),
+        ('if split == "train" else rows[150:]', 'if split == "train" else []', "the held_out split holds no example"),
+        ("return Standardise()", "return Standardize()", "normaliser() failed (NameError"),
+        ("[Example(row) for row in", "[row for row in", "training example 0: is a ndarray, not an Example"),
+        ("return GridTokenizer((3,), channels=2)", "return GridTokenizer((3,), channels=0)", "must be whole numbers above 0"),
+        ("Example(row)", "Example(row.astype(complex))", "training example 0: need real numbers, found complex128"),
+        ('Example(row)', 'Example(row, {"a": 1})', "this model is unconditional"),
+    ],
+)
+def test_mistakes_in_a_users_file_are_told_before_any_work(
+    outsider: tuple[Path, Path], tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    text = (outsider[0] / "mine.py").read_text()
+    assert old in text
+    (tmp_path / "mine.py").write_text(text.replace(old, new))
+    done = finish(command("train", str(tmp_path / "mine.py"), "--out", str(tmp_path / "run"), *_fast()))
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
