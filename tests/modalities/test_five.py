@@ -288,13 +288,21 @@ def test_unconditional_images_need_no_label_anywhere(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("return curves", "return curve", "preview() failed (NameError"),
-        ('if split == "train" else rows[150:]', 'if split == "train" else row[150:]', "dataset('held_out') failed (NameError"),
+        (
+            'if split == "train" else rows[150:]',
+            'if split == "train" else row[150:]',
+            "dataset('held_out') failed (NameError",
+        ),
         ('if split == "train" else rows[150:]', 'if split == "train" else []', "the held_out split holds no example"),
         ("return Standardise()", "return Standardize()", "normaliser() failed (NameError"),
         ("[Example(row) for row in", "[row for row in", "training example 0: is a ndarray, not an Example"),
-        ("return GridTokenizer((3,), channels=2)", "return GridTokenizer((3,), channels=0)", "must be whole numbers above 0"),
+        (
+            "return GridTokenizer((3,), channels=2)",
+            "return GridTokenizer((3,), channels=0)",
+            "must be whole numbers above 0",
+        ),
         ("Example(row)", "Example(row.astype(complex))", "training example 0: need real numbers, found complex128"),
-        ('Example(row)', 'Example(row, {"a": 1})', "this model is unconditional"),
+        ("Example(row)", 'Example(row, {"a": 1})', "this model is unconditional"),
     ],
 )
 def test_mistakes_in_a_users_file_are_told_before_any_work(

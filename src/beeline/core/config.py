@@ -177,6 +177,7 @@ class _Loader(yaml.SafeLoader):
     """YAML in which 1e-3 is a number, as people expect, and a key given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping after looking at its keys."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
