@@ -45,7 +45,7 @@ def check(page: str) -> Checker:
 def test_a_runs_report_needs_nothing_beside_it(small_run: Path) -> None:
     page = (small_run / "report.html").read_text()
     checker = check(page)
-    assert len(checker.sources) == 10, "a grid for each class"
+    assert len(checker.sources) == 11, "a grid for each class, and real images beside them"
     assert all(source.startswith("data:image/png;base64,") for source in checker.sources)
     assert "http" not in page
     for phrase in (

@@ -151,7 +151,8 @@ def finish(folder: RunFolder, display: Display) -> None:
 
     stored = folder.read_config()
     engine = load(folder.path, device=stored["train"]["device"])
-    pages = gallery(engine, engine.modality.dataset("held_out"))
+    held_out = engine.modality.dataset("held_out")
+    pages = gallery(engine, held_out)
     pictures: dict[str, bytes] = {}
     with display.work("sampling") as progress:
         for index, (name, requests) in enumerate(pages.items()):
@@ -160,6 +161,7 @@ def finish(folder: RunFolder, display: Display) -> None:
             write_bytes(folder.samples / f"{name}.png", pictures[name])
             write_json(folder.samples / f"{name}.json", samples.provenance)
             progress(index + 1, len(pages))
+    pictures["for comparison: real, held out"] = picture_bytes(engine.modality, held_out[: len(requests)])
     scores: list[Score] = []
     if count := stored["train"]["score_samples"]:
         with display.work("scoring") as progress:

@@ -22,9 +22,11 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 sy
 main { max-width: 1080px; margin: 0 auto; padding: 28px 18px 60px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 34px 0 10px; }
 p { margin: 4px 0 10px; color: var(--soft); }
-.cards { display: flex; flex-wrap: wrap; gap: 12px; }
+.cards { display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
-.figure { flex: 0 1 auto; max-width: 100%; } .figure img { display: block; max-width: 100%; border-radius: 4px; }
+.figure { flex: 0 1 auto; max-width: 100%; }
+.figure img { display: block; max-width: 100%; min-width: 150px; border-radius: 4px; }
+@media (min-width: 900px) { .figure img { max-width: 440px; } .figure.small img { width: 172px; } }
 .figure span { display: block; margin-bottom: 6px; color: var(--soft); font-size: 13px; }
 .score b { font-size: 22px; display: block; } .score small { color: var(--soft); display: block; max-width: 250px; }
 .good { color: var(--good); } .bad { color: var(--bad); }
@@ -101,8 +103,9 @@ def _scores(scores: Sequence[Score]) -> str:
 def _pictures(pictures: Mapping[str, bytes]) -> str:
     if not pictures:
         return ""
+    small = " small" if len(pictures) > 6 else ""
     figures = "".join(
-        f'<div class="card figure"><span>{html.escape(name)}</span>'
+        f'<div class="card figure{small}"><span>{html.escape(name)}</span>'
         f'<img alt="samples: {html.escape(name)}" src="data:image/png;base64,{base64.b64encode(png).decode()}"></div>'
         for name, png in pictures.items()
     )
