@@ -12,15 +12,16 @@ from torch import Tensor, nn
 
 from beeline.backbone.block import Block, Modulation, Surroundings, modulate
 from beeline.backbone.config import PRESETS, ModelConfig, Sizes, preset_patch, resolve_sizes
-from beeline.backbone.dit import DiT, TokenSpace, count_parameters, position_table_size, randomise_zeros
+from beeline.backbone.dit import DiT, TokenSpace, count_parameters, position_table_size
 from beeline.conditioning.label import ClassLabel
 from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError
 from beeline.core.tokens import Tokens
-from beeline.model.facts import count_flops
+from beeline.model.cost import count_flops
 from beeline.model.network import Network
 from beeline.process.linear import Linear
 from beeline.tokenizers.grid import GridTokenizer
+from tests.conftest import randomise_zeros
 
 SMALL = ModelConfig(preset="DiT-Nano", hidden_size=32, num_heads=4)
 # facts.md, section 1: 32x32x4 latents, 1,000 classes, learned variance, position table counted.

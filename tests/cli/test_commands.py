@@ -208,7 +208,12 @@ def test_evaluate_scores_and_keeps_the_protocol(small_run: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     for name in ("label agreement", "variance ratio", "nearest distance ratio"):
         assert name in done.stdout
-    record = json.loads((copy / "scores.json").read_text())
+    assert finish(words("evaluate", str(copy), "-n", "10", "--steps", "1")).returncode == 0
+    assert sorted(path.name for path in (copy / "evaluations").iterdir()) == [
+        "evaluation-001.json",
+        "evaluation-002.json",
+    ]
+    record = json.loads((copy / "evaluations" / "evaluation-001.json").read_text())
     assert record["protocol"]["passes"] == 4
     assert [score["n"] for score in record["scores"]] == [40, 40, 40]
 

@@ -13,6 +13,7 @@ from beeline.conditioning.map import AlignedMap
 from beeline.conditioning.vector import Vector
 from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError
+from beeline.core.parts import describe_part, rebuild_part
 from beeline.core.random import Key
 from beeline.tokenizers.grid import GridTokenizer
 
@@ -60,7 +61,7 @@ def test_vectors_are_standardised_by_their_training_values() -> None:
     encoded = torch.stack([fitted.encode(value) for value in values]).double()
     torch.testing.assert_close(encoded.mean(0), torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-6)
     torch.testing.assert_close(encoded.std(0, correction=0), torch.ones(2, dtype=torch.float64))
-    again = Vector("law", 2).with_state(fitted.state())
+    again = rebuild_part(describe_part(fitted), "")
     assert torch.equal(again.encode([2.0, 250.0]), fitted.encode([2.0, 250.0]))
     assert fitted.parse("0.5,-1e3") == [0.5, -1000.0]
 

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beeline.core.tokens import Layout, Tokens, collate, expand, pack, unbatch
+from beeline.core.batching import collate, pack, unbatch
+from beeline.core.tokens import Layout, Tokens, expand
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=7)
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beeline.core.errors import UserError
+from beeline.core.parts import describe_part, rebuild_part
 from beeline.data.normalisers import Pixels, Standardise
 from beeline.data.order import Order
 from beeline.data.splits import split_by_group
@@ -81,11 +82,11 @@ def test_standardising_can_be_undone_and_kept() -> None:
     cells = np.concatenate([fitted.apply(array) for array in arrays])
     np.testing.assert_allclose(np.nanmean(cells, 0), 0, atol=1e-5)
     np.testing.assert_allclose(np.nanstd(cells, 0), 1, atol=1e-5)
-    kept = Standardise().with_state(fitted.state())
+    kept = rebuild_part(describe_part(fitted), "")
     for array in arrays:
         np.testing.assert_allclose(kept.undo(kept.apply(array)), array, rtol=1e-6)
     whole = Standardise(channels=False).fit(arrays)
-    assert len(whole.state()["mean"]) == 1
+    assert len(whole.mean) == 1
 
 
 def test_channels_from_which_nothing_can_be_learned_are_refused() -> None:

@@ -50,7 +50,7 @@ def test_a_runs_report_needs_nothing_beside_it(small_run: Path) -> None:
     assert "http" not in page
     for phrase in (
         "label-7",
-        "Training loss",
+        "held out, averaged weights",
         "<polyline",
         "beeline train digits --out",
         "parameters",

@@ -264,7 +264,7 @@ def test_data_that_cannot_be_learned_from_are_named(
 
 def test_a_file_can_be_copied_from_the_package_and_used(tmp_path: Path) -> None:
     shutil.copy(PACKAGE / "modalities" / "waves.py", tmp_path / "mine.py")
-    options: dict[str, Any] = {**FAST, "train.steps": 2, "data.count": 64}
+    options: dict[str, Any] = {**FAST, "train.steps": 2, "data.patch": 8}
     run = beeline.train(str(tmp_path / "mine.py"), tmp_path / "run", options=options)
     arrays = beeline.load(run).sample(3, condition={"kind": 1}, steps=1)
     assert isinstance(arrays, list)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from beeline.backbone.config import ModelConfig
 from beeline.conditioning.label import ClassLabel
+from beeline.core.batching import collate
 from beeline.core.conditions import Conditions
-from beeline.core.tokens import collate
 from beeline.model.network import Network
 from beeline.process.linear import Linear
 from beeline.tokenizers.grid import GridTokenizer

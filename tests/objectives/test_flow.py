@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from beeline.core.batching import collate, pack
 from beeline.core.conditions import Conditions
 from beeline.core.data import Batch
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Process
 from beeline.core.random import Key
-from beeline.core.tokens import Layout, Tokens, collate, pack
+from beeline.core.tokens import Layout, Tokens
 from beeline.objectives.config import ObjectiveConfig
 from beeline.objectives.flow import Flow
 from beeline.process.config import TimeConfig
@@ -113,7 +114,7 @@ def test_the_exact_predictor_cannot_be_beaten() -> None:
 
     def biased(x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         prediction = exact(x_t, t.double(), conditions)
-        return prediction.with_output(prediction.output + 0.2, 1)
+        return replace(prediction, output=prediction.output + 0.2)
 
     def honest(x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         return exact(x_t, t.double(), conditions)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from beeline.core.batching import collate, pack, unbatch
 from beeline.core.random import Key
-from beeline.core.tokens import Layout, Tokens, collate, pack, unbatch
+from beeline.core.tokens import Layout, Tokens
 from beeline.process.sources import Gaussian, ZeroMean
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ class Conditional:
             for k in (0, 1)
         )
         null = conditions.null["label"][:, None, None]
-        return one.with_output(torch.where(null, one.output, other.output), 1)
+        return replace(one, output=torch.where(null, one.output, other.output))
 
 
 def labels(count: int) -> Conditions:

@@ -17,7 +17,7 @@ from torch import Tensor
 from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
-from beeline.core.protocols import Predictor
+from beeline.core.protocols import Predictor, Sampler
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.process.linear import Linear
@@ -25,6 +25,7 @@ from beeline.process.path import GaussianPath
 from beeline.process.sources import Gaussian
 from beeline.process.vp import VariancePreserving
 from beeline.samplers.build import SAMPLERS, build_sampler
+from beeline.samplers.config import SampleConfig
 from beeline.samplers.grids import build_grid, check_grid
 from beeline.samplers.mixture import MixturePredictor
 from beeline.samplers.solve import sample
@@ -51,9 +52,13 @@ def gaussian(path: GaussianPath, mean: float, sd: float) -> MixturePredictor:
     )
 
 
+def solver(name: str) -> Sampler:
+    return build_sampler(SampleConfig(sampler=name))  # type: ignore[arg-type]
+
+
 def walk(name: str, predictor: Predictor, start: Tensor, times: Tensor) -> Tensor:
     key = Key.range(0, 0, len(start))
-    return sample(build_sampler(name), predictor, Tokens(start), times, Conditions(), key).x.values
+    return sample(solver(name), predictor, Tokens(start), times, Conditions(), key).x.values
 
 
 def test_every_sampler_is_held_to_an_order() -> None:
@@ -78,7 +83,7 @@ def test_slope_of_error_against_step_size_is_the_order(path: GaussianPath, name:
     def error(steps: int) -> float:
         times, states = torch.linspace(0.9, 0.1, steps + 1, dtype=torch.float64), []
         sample(
-            build_sampler(name),
+            solver(name),
             predictor,
             Tokens(start),
             times,
@@ -216,7 +221,7 @@ def test_passes_are_counted_as_they_are_spent(name: str, passes: int) -> None:
     for path, extra in ((Linear(), 0), (VariancePreserving(), 1)):
         counting = Counting(gaussian(path, 1.0, 0.5))
         times = build_grid("uniform", 7, path.interval("velocity"))
-        state = sample(build_sampler(name), counting, start, times, Conditions(), Key.range(0, 0, 3))
+        state = sample(solver(name), counting, start, times, Conditions(), Key.range(0, 0, 3))
         assert state.passes == counting.asked == passes + extra
 
 
@@ -226,7 +231,7 @@ def test_a_walk_that_stops_short_of_zero_ends_at_the_expected_data() -> None:
     times = build_grid("uniform", 50, path.interval("velocity"))
     states: list[Tokens] = []
     final = sample(
-        build_sampler("heun"),
+        solver("heun"),
         predictor,
         Tokens(torch.randn(4, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))),
         times,
@@ -241,7 +246,7 @@ def test_a_walk_that_stops_short_of_zero_ends_at_the_expected_data() -> None:
 
 def test_samplers_are_built_by_name() -> None:
     with pytest.raises(UserError, match="unknown sampler 'huen'; did you mean 'heun'"):
-        build_sampler("huen")
+        solver("huen")
 
 
 def wrong_way(times: Tensor) -> Tensor:
@@ -253,9 +258,7 @@ def test_the_direction_test_can_fail(bend: Callable[[Tensor], Tensor]) -> None:
     """Walking up instead of down lands at -5.84, as measured for the public code behind E1."""
     start = torch.zeros(1, 1, 1, dtype=torch.float64)
     times = bend(build_grid("uniform", 50, (0.0, 1.0)))
-    state = build_sampler("euler").initialise(Tokens(start), times)
+    state = solver("euler").initialise(Tokens(start), times)
     for index in range(50):
-        state = build_sampler("euler").step(
-            state, gaussian(Linear(), 3.0, 0.5), Conditions(), Key.range(0, 0, 1).fold(index)
-        )
+        state = solver("euler").step(state, gaussian(Linear(), 3.0, 0.5), Conditions(), Key.range(0, 0, 1).fold(index))
     assert abs(state.x.values.item() - 3.0) > 5

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from beeline.core.batching import collate, unbatch
 from beeline.core.errors import UserError
-from beeline.core.tokens import collate, unbatch
 from beeline.tokenizers.grid import GridTokenizer
 from beeline.tokenizers.sets import SetTokenizer
 

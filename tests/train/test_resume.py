@@ -135,7 +135,7 @@ def test_a_finished_run_prints_its_paths_and_changes_nothing(undisturbed: Path) 
 
 def test_a_longer_duration_continues_where_the_run_ended(tmp_path: Path, undisturbed: Path) -> None:
     """With a constant learning rate, 30 steps and then 30 more are 60 steps."""
-    constant: dict[str, Any] = {"train__decay_share": 0.0}
+    constant: dict[str, Any] = {"train__decay_share": 0.0, "train__held_out_every": 10}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert finish(train_command(whole, train__steps=STEPS, **constant)).returncode == 0
     assert finish(train_command(parts, train__steps=30, **constant)).returncode == 0
@@ -192,7 +192,9 @@ def test_a_changed_recipe_file_is_refused_by_the_key_that_changed(tmp_path: Path
     assert "train.learning_rate is 0.001 in this run and cannot become 0.002" in done.stderr
 
 
-@pytest.mark.parametrize("victim", ["weights.safetensors", "ema.safetensors", "optimiser.safetensors", "state.json"])
+@pytest.mark.parametrize(
+    "victim", ["weights.safetensors", "ema.safetensors", "optimiser.safetensors", "meter.safetensors"]
+)
 def test_a_damaged_checkpoint_is_named(undisturbed: Path, tmp_path: Path, victim: str) -> None:
     out = tmp_path / "run"
     shutil.copytree(undisturbed, out)

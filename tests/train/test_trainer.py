@@ -105,10 +105,21 @@ def test_the_order_of_steps_is_a_function_of_the_step_number_alone() -> None:
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
     trainer = make_trainer()
-    tensors = make_trainer(model__depth=3).tensors()
-    trainer.restore(0, tensors)  # a deeper network holds all of ours
-    with pytest.raises(UserError, match="is not of this network"):
-        make_trainer(model__depth=3).restore(0, trainer.tensors())
+    trainer.train_step()
+    good = trainer.tensors()
+    make_trainer().restore(1, good)
+    deeper = make_trainer(model__depth=3).tensors()
+    first = next(iter(good["optimiser"]))
+    for group, change, message in (
+        ("weights", deeper["weights"], "weights: tensor backbone.blocks.2.*not of this network"),
+        ("ema", {}, "ema: tensor .* is missing"),
+        ("optimiser", {}, "optimiser: tensor .* is missing"),
+        ("optimiser", {n: t for n, t in good["optimiser"].items() if "exp_avg_sq" not in n}, "exp_avg_sq is missing"),
+        ("optimiser", {**good["optimiser"], first: torch.zeros(3, 3)}, r"is \(3, 3\), not"),
+        ("meter", {"sums": torch.zeros(1)}, "meter: tensor sums"),
+    ):
+        with pytest.raises(UserError, match=message):
+            make_trainer().restore(1, {**good, group: change})
 
 
 def test_the_average_follows_its_formula() -> None:

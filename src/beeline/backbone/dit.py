@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from beeline.backbone.block import Block, Modulation, Surroundings, modulate
@@ -163,14 +162,3 @@ def position_table_size(model: DiT, space: TokenSpace) -> int:
 def count_parameters(module: nn.Module) -> int:
     """Trained numbers of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def randomise_zeros(module: nn.Module, scale: float = 0.1) -> None:
-    """Replace every tensor that starts at zero by small random numbers.
-
-    A fresh network is the identity behind closed gates, so a test of what it computes would be vacuous.
-    """
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if not parameter.any():
-                parameter.normal_(std=scale)

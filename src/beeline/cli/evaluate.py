@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
-from beeline.core.allocator import keep_freed_memory
 from beeline.core.errors import UserError
+from beeline.core.files import numbered, write_json
 
 if TYPE_CHECKING:
     from beeline.evaluate.scores import Score
@@ -38,21 +38,19 @@ def evaluate(
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
     """
-    from beeline.core.files import write_json
     from beeline.evaluate.scores import evaluate as score_engine
     from beeline.evaluate.scores import scores_record
-    from beeline.generate.load import load, locate
+    from beeline.generate.load import load, output_folder
 
     if n < 1:
         raise UserError(f"n {n}: must be at least 1")
     display = display or Display("silent")
-    keep_freed_memory()
     engine = load(run, modality, device)
     with display.work("sampling") as progress:
         scores, samples = score_engine(engine, n, seed, engine.settings(**options), progress)
     for score in scores:
         display.result(score.line())
-    target = locate(Path(run))[0].parent / "scores.json"
+    target = numbered(output_folder(Path(run)) / "evaluations", "evaluation", ".json")
     write_json(target, scores_record(scores, samples))
     display.result(str(target))
     return scores

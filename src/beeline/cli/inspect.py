@@ -8,25 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from beeline.cli.console import Display
+from beeline.core.parts import describe_part
 from beeline.core.units import amount
 
 
-def inspect(run: str | Path, modality: str | None = None) -> dict[str, Any]:
+def inspect(run: str | Path, modality: str | None = None, device: str = "cpu") -> dict[str, Any]:
     """Describe a trained model: shapes, parameters, FLOPs, tokens, conventions.
 
     Args:
         run: a run folder, a checkpoint or a model.safetensors.
         modality: file to use in place of the modality file that the model was trained with.
+        device: where to put it: cpu, cuda or auto.
 
     Raises:
         UserError: there is no readable model there.
     """
     from beeline.generate.load import load, locate, read_description
-    from beeline.model.facts import network_cost
+    from beeline.model.cost import network_cost
 
     weights, description_path = locate(Path(run))
     description = read_description(description_path)
-    engine = load(run, modality, device="cpu")
+    engine = load(run, modality, device)
     cost = network_cost(engine.network, engine.codec)
     return {
         "weights": str(weights),
@@ -40,8 +42,7 @@ def inspect(run: str | Path, modality: str | None = None) -> dict[str, Any]:
         "normaliser": description["normaliser"],
         "tokenizer": description["tokenizer"],
         "conditions": {
-            each.name: {"route": each.route, "dropout": each.dropout, **dict(each.state())}
-            for each in engine.codec.conditions
+            each.name: {"route": each.route, **describe_part(each)["arguments"]} for each in engine.codec.conditions
         },
         "forms": {"x".join(map(str, form)): count for form, count in engine.codec.forms[:8]},
         "network": {
@@ -73,10 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``beeline inspect``."""
     parser.add_argument("run", metavar="RUN|CHECKPOINT", help="run folder, checkpoint or model.safetensors")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (cpu)")
     parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
 
 
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline inspect``."""
-    facts = inspect(arguments.run, arguments.modality)
+    facts = inspect(arguments.run, arguments.modality, arguments.device)
     print(json.dumps(facts, indent=2) if arguments.json else "\n".join(as_text(facts)))

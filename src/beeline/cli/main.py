@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from beeline.cli.console import Display
+from beeline.core.allocator import keep_freed_memory
 from beeline.core.errors import RunError, UserError, unknown
 
 VERBS = {
@@ -77,6 +78,7 @@ def _dispatch(words: list[str]) -> int:
             if word.startswith("-")
             else UserError(f"'{word}': one word too many")
         )
+    keep_freed_memory()
     module.main(arguments, flags, Display(arguments.verbosity, bars=False if arguments.quiet else None))
     return 0
 

@@ -16,10 +16,12 @@ class Recipe:
     """A starting point for a run.
 
     Args:
+        target: what names it again: its own name, or an absolute path.
         name: what the run is called unless told otherwise.
         values: nested options, as written; ``modality`` among them.
     """
 
+    target: str
     name: str
     values: dict[str, Any]
 
@@ -40,12 +42,12 @@ def find_recipe(target: str) -> Recipe:
     if target.endswith(".py"):
         if not path.is_file():
             raise UserError(f"{target}: no such modality file")
-        return Recipe(path.stem, {"modality": str(path.resolve())})
+        return Recipe(str(path.resolve()), path.stem, {"modality": str(path.resolve())})
     if target.endswith((".yaml", ".yml")):
-        return Recipe(path.stem, _checked(path))
+        return Recipe(str(path.resolve()), path.stem, _checked(path))
     if target in recipe_names():
         with resources.as_file(resources.files("beeline.recipes") / f"{target}.yaml") as file:
-            return Recipe(target, _checked(file))
+            return Recipe(target, target, _checked(file))
     if path.is_dir():
         raise UserError(f"{target}: is a folder; name a recipe, a .yaml file or a modality's .py file")
     if path.exists():
@@ -55,6 +57,7 @@ def find_recipe(target: str) -> Recipe:
 
 def _checked(path: Path) -> dict[str, Any]:
     values = read_yaml(path)
+    values.pop("origin", None)  # a run's own config.yaml is a recipe for that run
     modality = values.get("modality")
     if not isinstance(modality, str):
         raise UserError(f"{path}: needs a line 'modality: NAME' or 'modality: FILE.py'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
     if "data.patch" not in explicit:
         config = _with_preset_patch(config)
     return Resolved(
-        config, source, {"recipe": recipe.name, "flags": list(flags), "modality_sha256": source.sha256}, explicit
+        config, source, {"target": recipe.target, "flags": list(flags), "modality_sha256": source.sha256}, explicit
     )
 
 
@@ -99,20 +99,31 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
         raise UserError(f"resume: this run was trained on modality {modality}, not {recipe.values['modality']}")
     if find_modality(modality).sha256 != origin.get("modality_sha256"):
         raise UserError(f"resume: {modality} has changed since this run began; bring its old text back or begin anew")
-    base = Recipe(str(origin.get("recipe", "")), kept)
-    wanted = recipe if recipe is not None else base
-    first_flags = [flag for flag in origin.get("flags", []) if _key(flag) not in CHANGEABLE]
-    asked = resolve(wanted, [*(first_flags if recipe is not None else []), *flags])
+    base = Recipe(str(origin.get("target", "")), "", kept)
+    asked = resolve(base, flags)
+    _refuse_changes(kept, asked, set(map(_key, flags)), settled=())
+    if recipe is not None:
+        again = resolve(recipe, origin.get("flags", []))
+        _refuse_changes(kept, again, again.explicit, settled=("auto", None))
+    return dataclasses.replace(asked, origin=origin)
+
+
+def _refuse_changes(kept: Plain, asked: Resolved, names: Collection[str], settled: Collection[Any]) -> None:
+    """Refuse the first of some options that is not what the run has.
+
+    Args:
+        kept: the run's stored options.
+        asked: what is asked for now.
+        names: dotted names to look at.
+        settled: values for which the run has settled on one of its own.
+    """
     before, after = flatten(kept), flatten(plain(asked.config))
-    for name in sorted(asked.explicit - set(CHANGEABLE)):
-        if name in before and after[name] not in (before[name], "auto", None):
+    for name in sorted(set(names) - set(CHANGEABLE)):
+        if name in before and after[name] != before[name] and after[name] not in settled:
             raise UserError(
                 f"resume: {name} is {before[name]} in this run and cannot become {after[name]}; "
                 f"only {', '.join(CHANGEABLE)} can change"
             )
-    changes = [flag for flag in flags if _key(flag) in CHANGEABLE]
-    result = resolve(base, changes)
-    return dataclasses.replace(result, origin=origin)
 
 
 def _settle_duration(values: Plain, given: Mapping[str, Any], flags: Sequence[str]) -> Plain:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from beeline.cli.console import Display
-from beeline.core.allocator import keep_freed_memory
 from beeline.core.config import as_literals, leaves
 from beeline.core.errors import UserError, unknown
+from beeline.core.files import numbered
 from beeline.samplers.config import SampleConfig
 
 
@@ -35,7 +35,7 @@ def sample(
         n: how many.
         condition: value of each condition; text is read as on the command line, a list of texts goes round the items.
         seed: item i depends on (seed, i) alone.
-        out: a .png, an .npz or a folder; ``RUN/samples/seed-SEED`` when None.
+        out: a .png, an .npz or a folder; the next free ``RUN/samples/drawn-001`` when None.
         shape: extents of a grid, or identities of a set; drawn from the training samples' when None.
         batch_size: items at a time.
         modality: file to use in place of the modality file that the model was trained with.
@@ -49,17 +49,16 @@ def sample(
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
     """
-    from beeline.generate.load import load, locate
+    from beeline.generate.load import load, output_folder
     from beeline.generate.write import write_samples
 
     if n < 1:
         raise UserError(f"n {n}: must be at least 1")
     display = display or Display("silent")
-    keep_freed_memory()
     engine = load(run, modality, device)
     values = {name: _read(engine.codec.condition(name), value, n) for name, value in (condition or {}).items()}
     requests = engine.requests(n, values, shape)
-    target = Path(out) if out is not None else locate(Path(run))[0].parent / "samples" / f"seed-{seed}"
+    target = Path(out) if out is not None else numbered(output_folder(Path(run)) / "samples", "drawn")
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
     written = write_samples(engine.modality, samples, target)
@@ -91,7 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "left out, it is unknown",
     )
     parser.add_argument("--seed", type=int, default=0, help="sample i depends on (seed, i) alone (0)")
-    parser.add_argument("--out", metavar="PATH", help="a .png, an .npz or a folder (RUN/samples/seed-SEED)")
+    parser.add_argument(
+        "--out", metavar="PATH", help="a .png, an .npz or a folder (RUN/samples/drawn-001, the next free number)"
+    )
     parser.add_argument("--shape", metavar="AxB", help="extents of a grid such as 8x8, or identities of a set")
     parser.add_argument("--batch-size", type=int, help="samples at a time")
     add_sampling_arguments(parser)
@@ -116,8 +117,8 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: a value is not what its option takes.
     """
-    options = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(SampleConfig)}
-    options = {name: value for name, value in options.items() if value is not None}
+    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SampleConfig)}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if "guide_channels" in options:
         options["guide_channels"] = _whole_numbers("--guide-channels", options["guide_channels"], ",")
     for name, hint in leaves(SampleConfig).items():

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from beeline.cli.console import Display
 from beeline.cli.recipes import find_recipe, recipe_names
 from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
-from beeline.core.allocator import keep_freed_memory
 from beeline.core.config import flatten, plain, write_yaml
 from beeline.core.errors import UserError
-from beeline.core.files import write_bytes, write_json, write_text
+from beeline.core.files import write_text
 from beeline.core.units import amount
 
 if TYPE_CHECKING:
+    from beeline.train.config import TrainConfig
     from beeline.train.folder import RunFolder
     from beeline.train.setup import Prepared
 
@@ -47,6 +47,7 @@ def train(
         RunError: the gradient became infinite or NaN.
     """
     from beeline.train.folder import RunFolder
+    from beeline.train.machine import cpu_threads, settle
 
     display = display or Display("silent")
     flags = _flags(options)
@@ -64,28 +65,24 @@ def train(
         if resume:
             display.message(f"{folder.path}: no run there yet, starting from the beginning")
         resolved = resolve(recipe, flags)
-    keep_freed_memory()
-    prepared = _prepare(resolved, display)
-    stored = stored_form(prepared.config, resolved.origin)
-    if not folder.is_run():
-        folder.create(stored)
-    with folder.lock():
-        if folder.read_config() != stored:
-            folder.write_config(stored)
-        _fit_and_report(prepared, resolved, folder, display)
+    folder.check_place()
+    settings, reasons = settle(resolved.config.train)
+    with cpu_threads(settings.threads):
+        prepared = _prepare(resolved, settings, reasons, display)
+        stored = stored_form(prepared.config, resolved.origin)
+        if not folder.is_run():
+            folder.create(stored)
+        with folder.lock():
+            if folder.read_config() != stored:
+                folder.write_config(stored)
+            _fit_and_report(prepared, resolved, folder, display)
     return folder.path
 
 
-def _prepare(resolved: Resolved, display: Display) -> Prepared:
-    """Settle what depends on the machine and build everything; nothing is written yet."""
-    import torch
-
-    from beeline.train.machine import settle
+def _prepare(resolved: Resolved, settings: TrainConfig, reasons: list[str], display: Display) -> Prepared:
+    """Build everything; nothing is written yet."""
     from beeline.train.setup import prepare
 
-    settings, reasons = settle(resolved.config.train)
-    assert settings.threads is not None
-    torch.set_num_threads(settings.threads)
     prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
     for reason in reasons:
         display.message(reason)
@@ -93,10 +90,12 @@ def _prepare(resolved: Resolved, display: Display) -> Prepared:
 
 
 def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:
+    from beeline.evaluate.finish import finish
+    from beeline.evaluate.probes import held_out_loss
     from beeline.train.loop import restore_latest, run
 
     trainer = prepared.trainer
-    folder.save_description(prepared.description)
+    folder.describe(prepared.description)
     if resolved.source.text is not None:
         write_text(folder.path / "modality.py", resolved.source.text)
     restore_latest(trainer, folder)
@@ -108,8 +107,10 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
         display.message(f"resuming after step {trainer.step}")
     for line in describe(prepared):
         display.message(line)
+    every = trainer.config.held_out_every
+    probes = [held_out_loss(trainer, prepared.held_out, every)] if every else []
     with display.work("training"):
-        complete = run(trainer, folder, display)
+        complete = run(trainer, folder, display, probes)
     if not complete:
         display.result(f"stopped after step {trainer.step} of {trainer.steps}; saved; go on with --resume")
         return
@@ -123,16 +124,16 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
 
 def describe(prepared: Prepared) -> list[str]:
     """What is about to be trained, in a few lines."""
-    from beeline.model.facts import network_cost
+    from beeline.model.cost import network_cost
 
     trainer, train_config = prepared.trainer, prepared.config.train
     cost = network_cost(trainer.network, prepared.codec)
-    epochs = trainer.steps * train_config.batch_size / len(trainer.examples)
+    epochs = trainer.steps * train_config.batch_size / trainer.feed.size
     lines = [
         f"model: {amount(cost.parameters)} parameters, {cost.tokens} tokens of {cost.width} numbers, "
         f"{amount(cost.flops)}FLOP a pass",
         f"training: {trainer.steps:,} steps of {train_config.batch_size} = {epochs:.1f} epochs of "
-        f"{len(trainer.examples):,} examples, {train_config.device} {train_config.precision}",
+        f"{trainer.feed.size:,} examples, {train_config.device} {train_config.precision}",
     ]
     if trainer.ema.horizon() > trainer.steps:
         lines.append(
@@ -140,36 +141,6 @@ def describe(prepared: Prepared) -> list[str]:
             "this run; until then its warm-up rules"
         )
     return lines
-
-
-def finish(folder: RunFolder, display: Display) -> None:
-    """Sample a trained run, score it and write its report."""
-    from beeline.evaluate.run_report import run_report
-    from beeline.evaluate.scores import Score, evaluate, gallery, scores_record
-    from beeline.generate.load import load
-    from beeline.generate.write import picture_bytes
-
-    stored = folder.read_config()
-    engine = load(folder.path, device=stored["train"]["device"])
-    held_out = engine.modality.dataset("held_out")
-    pages = gallery(engine, held_out)
-    pictures: dict[str, bytes] = {}
-    with display.work("sampling") as progress:
-        for index, (name, requests) in enumerate(pages.items()):
-            samples = engine.generate(requests, seed=index)
-            pictures[name] = picture_bytes(engine.modality, samples.examples)
-            write_bytes(folder.samples / f"{name}.png", pictures[name])
-            write_json(folder.samples / f"{name}.json", samples.provenance)
-            progress(index + 1, len(pages))
-    pictures["for comparison: real, held out"] = picture_bytes(engine.modality, held_out[: len(requests)])
-    scores: list[Score] = []
-    if count := stored["train"]["score_samples"]:
-        with display.work("scoring") as progress:
-            scores, drawn = evaluate(engine, count, settings=engine.settings(cfg_scale=1.0), progress=progress)
-        write_json(folder.path / "scores.json", scores_record(scores, drawn))
-    for score in scores:
-        display.result(score.line())
-    write_text(folder.report, run_report(folder, engine, pictures, scores))
 
 
 def _print_paths(folder: RunFolder, display: Display) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from beeline.core.errors import UserError
-from beeline.core.protocols import Tokenizer
+from beeline.core.protocols import Route, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class ClassLabel:
     name: str
     classes: int
     dropout: float = 0.1
-    route: Literal["global", "concat"] = "global"
+
+    route: ClassVar[Route] = "global"
+    channels: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.classes < 1 or not 0 <= self.dropout < 1:
             raise UserError(f"condition {self.name}: need classes >= 1 and 0 <= dropout < 1")
-
-    channels = 1
 
     @property
     def choices(self) -> Sequence[int]:
         """Every label."""
         return range(self.classes)
 
-    def fit(self, values: Sequence[Any]) -> Self:
+    def fit(self, values: Iterable[Any]) -> Self:
         """Check the training labels: nothing is fitted."""
         for value in values:
             self.encode(value)
@@ -78,14 +78,6 @@ class ClassLabel:
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """A table of ``classes`` rows, and one for the null where labels are dropped."""
         return LabelEmbedding(self.classes, hidden_size, has_null=self.dropout > 0)
-
-    def state(self) -> Mapping[str, Any]:
-        """Nothing is fitted."""
-        return {}
-
-    def with_state(self, state: Mapping[str, Any]) -> Self:
-        """Itself: nothing is fitted."""
-        return self
 
 
 class LabelEmbedding(nn.Module):

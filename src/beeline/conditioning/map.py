@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from beeline.core.errors import UserError
-from beeline.core.protocols import Tokenizer
+from beeline.core.protocols import Route, Tokenizer
+from beeline.data.moments import channel_moments, never_varies
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,25 @@ class AlignedMap:
     dropout: float = 0.0
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
-    route: Literal["global", "concat"] = "concat"
-    choices = None
+
+    route: ClassVar[Route] = "concat"
+    choices: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         if self.channels < 1 or not 0 <= self.dropout < 1:
             raise UserError(f"condition {self.name}: need channels >= 1 and 0 <= dropout < 1")
 
-    def fit(self, values: Sequence[Any]) -> Self:
+    def fit(self, values: Iterable[Any]) -> Self:
         """Measure mean and deviation of each channel over the training maps.
 
         Raises:
             UserError: a channel never varies.
         """
-        cells = np.concatenate([self._array(value).reshape(-1, self.channels) for value in values if value is not None])
-        mean, deviation = cells.mean(axis=0, dtype=np.float64), cells.std(axis=0, dtype=np.float64)
-        for channel in np.flatnonzero(deviation == 0):
-            raise UserError(f"condition {self.name}: channel {channel} is the same everywhere; leave it out")
+        present = (self._array(value) for value in values if value is not None)
+        count, mean, deviation = channel_moments(present, self.channels)
+        for channel in np.flatnonzero(never_varies(mean, deviation)):
+            what = "is the same everywhere" if count[channel] else "is never given"
+            raise UserError(f"condition {self.name}: channel {channel} {what}; leave it out")
         return replace(self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
 
     def encode(self, value: Any) -> Tensor:
@@ -89,14 +92,6 @@ class AlignedMap:
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """Hands the map's token features on; a trained token takes their place where the condition is absent."""
         return MapFeatures(tokenizer.lift_width(self.channels), has_null=self.dropout > 0)
-
-    def state(self) -> Mapping[str, Any]:
-        """The fitted means and deviations."""
-        return {"mean": list(self.mean), "deviation": list(self.deviation)}
-
-    def with_state(self, state: Mapping[str, Any]) -> Self:
-        """The condition with fitted means and deviations."""
-        return replace(self, mean=tuple(state["mean"]), deviation=tuple(state["deviation"]))
 
 
 class MapFeatures(nn.Module):

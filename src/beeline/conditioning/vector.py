@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from beeline.core.errors import UserError
-from beeline.core.protocols import Tokenizer
+from beeline.core.protocols import Route, Tokenizer
+from beeline.data.moments import channel_moments, never_varies
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class Vector:
     dropout: float = 0.1
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
-    route: Literal["global", "concat"] = "global"
-    choices = None
+
+    route: ClassVar[Route] = "global"
+    choices: ClassVar[None] = None
 
     @property
     def channels(self) -> int:
@@ -42,18 +45,18 @@ class Vector:
         if self.size < 1 or not 0 <= self.dropout < 1:
             raise UserError(f"condition {self.name}: need size >= 1 and 0 <= dropout < 1")
 
-    def fit(self, values: Sequence[Any]) -> Self:
+    def fit(self, values: Iterable[Any]) -> Self:
         """Measure mean and deviation of the training values.
 
         Raises:
             UserError: a component never varies, so that nothing can be learned from it.
         """
-        stack = torch.stack([self._numbers(value) for value in values if value is not None])
-        deviation = stack.std(dim=0, correction=0)
-        for index, spread in enumerate(deviation.tolist()):
-            if spread == 0:
-                raise UserError(f"condition {self.name}: component {index} is the same in every example; leave it out")
-        return replace(self, mean=tuple(stack.mean(dim=0).tolist()), deviation=tuple(deviation.tolist()))
+        present = (self._numbers(value).numpy() for value in values if value is not None)
+        count, mean, deviation = channel_moments(present, self.size)
+        for index in np.flatnonzero(never_varies(mean, deviation)):
+            what = "is the same in every example" if count[index] else "is never given"
+            raise UserError(f"condition {self.name}: component {index} {what}; leave it out")
+        return replace(self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
 
     def encode(self, value: Any) -> Tensor:
         """Standardised numbers (size,); None as zeros, whose place the null takes.
@@ -89,14 +92,6 @@ class Vector:
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """A two-layer network, and a trained vector for the null where the condition is dropped."""
         return VectorEmbedding(self.size, hidden_size, has_null=self.dropout > 0)
-
-    def state(self) -> Mapping[str, Any]:
-        """The fitted means and deviations."""
-        return {"mean": list(self.mean), "deviation": list(self.deviation)}
-
-    def with_state(self, state: Mapping[str, Any]) -> Self:
-        """The condition with fitted means and deviations."""
-        return replace(self, mean=tuple(state["mean"]), deviation=tuple(state["deviation"]))
 
 
 class VectorEmbedding(nn.Module):

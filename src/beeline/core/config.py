@@ -7,6 +7,7 @@ This module imports no torch, so that ``--help`` is instant.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import types
@@ -46,7 +47,7 @@ def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Conf
         where: dotted name of the section, for messages.
 
     Raises:
-        UserError: a key is unknown, or the dataclass refuses a value.
+        UserError: a key is unknown, a value is not of its type, or the dataclass refuses it.
     """
     assert dataclasses.is_dataclass(cls)
     hints = typing.get_type_hints(cls)
@@ -55,16 +56,37 @@ def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Conf
     for key, value in values.items():
         if key not in names:
             raise unknown("key", _join(where, key), [_join(where, name) for name in names])
-        hint = hints[key]
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            value = build(hint, value, _join(where, key))
-        elif isinstance(value, list):
-            value = tuple(value)
-        arguments[key] = value
+        arguments[key] = _checked(value, hints[key], _join(where, key))
     try:
         return cls(**arguments)
     except UserError as error:
         raise UserError(f"{where}.{error}" if where else str(error)) from None
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    """A value as its type hint wants it: lists become tuples, whole numbers become floats."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value, where) if isinstance(value, Mapping) else value
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        for part in parts:
+            with contextlib.suppress(UserError):
+                return _checked(value, part, where)
+    elif origin is tuple and isinstance(value, (list, tuple)):
+        each = [parts[0]] * len(value) if parts[1:] == (...,) else list(parts)
+        if len(each) == len(value):
+            return tuple(_checked(one, part, where) for one, part in zip(value, each, strict=True))
+    elif origin is Literal:
+        if value in parts:
+            return value
+        raise unknown(where, str(value), map(str, parts))
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    elif hint not in (bool, int, float, str, type(None)) and origin is not tuple:
+        return tuple(value) if isinstance(value, list) else value
+    elif type(value) is hint or (hint is type(None) and value is None):
+        return value
+    raise UserError(f"{where}: needs {_describe(hint)}, not {value!r}")
 
 
 def leaves(cls: type, where: str = "") -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Example:
     Args:
         array: native array: grids are (extent per axis ..., channels), in native units and dtype.
         condition: what is known about it, by condition name; a missing name stands for "unknown".
-        group: examples of one group (a speaker, a simulation) never fall into different splits.
+        group: what an example belongs to (a speaker, a simulation), None for nothing; one in both splits is refused.
     """
 
     array: np.ndarray[Any, Any]

@@ -40,7 +40,7 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def folder_in_the_making(path: Path) -> Iterator[Path]:
-    """Fill a folder under a temporary name; it appears under its own name, complete, when the block ends.
+    """Fill a folder with ``write_bytes`` under a temporary name; it appears complete when the block ends.
 
     Args:
         path: the folder; what lies there is replaced when the block ends.
@@ -51,10 +51,6 @@ def folder_in_the_making(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with open(file, "rb") as handle:
-                    os.fsync(handle.fileno())
         _sync_folder(temporary)
         remove_folder(path)
         os.rename(temporary, path)
@@ -93,6 +89,14 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: not readable as JSON ({error})") from None
+
+
+def numbered(folder: Path, stem: str, ending: str = "") -> Path:
+    """The first of stem-001, stem-002, ... that is not there yet, so that nothing is overwritten."""
+    number = 1
+    while (path := folder / f"{stem}-{number:03}{ending}").exists():
+        number += 1
+    return path
 
 
 def sha256(path: Path) -> str:

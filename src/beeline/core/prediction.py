@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -38,10 +38,6 @@ class Prediction:
     def as_kind(self, kind: str) -> Tensor:
         """The prediction in another form: (B, L, C)."""
         return self.process.convert(self.output, self.x_t, self.t, self.kind, kind)
-
-    def with_output(self, output: Tensor, passes: int) -> Prediction:
-        """The same kind of prediction with another mean output and cost."""
-        return replace(self, output=output, passes=passes)
 
     @property
     def x0(self) -> Tensor:

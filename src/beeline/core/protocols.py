@@ -5,12 +5,14 @@ A modality turns a sample into tokens and back; everything between is modality-f
     sample --normalise--> array --tokenise--> Tokens --process / objective / network / sampler--> Tokens --> ... sample
 
 Time runs from t = 0 (data) to t = 1 (noise), with x_t = alpha(t) x0 + sigma(t) e.
+Normalisers, tokenizers and conditions are frozen dataclasses: ``fit`` returns one whose fields hold what was measured,
+and those fields travel with the model (``parts.py``).
 Shapes: B rows, L tokens a row, C numbers a token, N samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
@@ -27,26 +29,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = np.ndarray[Any, Any]
-State = Mapping[str, Any]
 
 
-class Fitted(Protocol):
-    """Something whose numbers come from the training data and travel with the model as JSON."""
-
-    def state(self) -> State:
-        """The fitted numbers, as JSON can hold them; empty when nothing is fitted."""
-        ...
-
-    def with_state(self, state: State) -> Self:
-        """The same object with fitted numbers."""
-        ...
-
-
-class Normaliser(Fitted, Protocol):
+class Normaliser(Protocol):
     """Brings native arrays to zero mean and unit scale, roughly, and back."""
 
-    def fit(self, arrays: Sequence[Array]) -> Self:
-        """Measure what is needed on the training arrays."""
+    def fit(self, arrays: Iterable[Array]) -> Self:
+        """Measure what is needed on the training arrays, one at a time."""
         ...
 
     def apply(self, array: Array) -> Array:
@@ -58,7 +47,7 @@ class Normaliser(Fitted, Protocol):
         ...
 
 
-class Tokenizer(Fitted, Protocol):
+class Tokenizer(Protocol):
     """Turns one normalised array into tokens and back.
 
     Attributes:
@@ -76,6 +65,10 @@ class Tokenizer(Fitted, Protocol):
     def identities(self) -> int: ...
     @property
     def exact(self) -> bool: ...
+
+    def fit(self, arrays: Iterable[Array]) -> Self:
+        """Measure what is needed on the normalised training arrays; most need nothing."""
+        ...
 
     def encode(self, array: Tensor) -> Tokens:
         """One array to Tokens with B = 1."""
@@ -108,7 +101,7 @@ class Tokenizer(Fitted, Protocol):
 Route = Literal["global", "concat"]
 
 
-class Condition(Fitted, Protocol):
+class Condition(Protocol):
     """A named input of the network.
 
     Attributes:
@@ -131,8 +124,8 @@ class Condition(Fitted, Protocol):
     @property
     def channels(self) -> int: ...
 
-    def fit(self, values: Sequence[Any]) -> Self:
-        """Measure what is needed on the training values."""
+    def fit(self, values: Iterable[Any]) -> Self:
+        """Measure what is needed on the training values, one at a time; None where it is absent."""
         ...
 
     def encode(self, value: Any) -> Tensor:
@@ -274,6 +267,21 @@ class Sampler(Protocol):
 
     def finish(self, state: SamplerState, predictor: Predictor, conditions: Conditions) -> SamplerState:
         """The state at t = 0, where the grid stops short of it."""
+        ...
+
+
+class Probe(Protocol):
+    """Something measured beside training, which must not touch its random streams.
+
+    Attributes:
+        every: steps between measurements, at least; it is taken at lines of the log.
+    """
+
+    @property
+    def every(self) -> int: ...
+
+    def __call__(self, step: int, predictor: Predictor) -> Mapping[str, Any]:
+        """What to add to the line of the log."""
         ...
 
 

@@ -7,7 +7,7 @@ each token is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,12 +21,10 @@ class Layout:
     Args:
         extents: tokens along each axis; for a set, the number of tokens.
         shape: native extents along each axis, before padding to whole patches.
-        period: length after which a coordinate repeats, per axis; None where it does not.
     """
 
     extents: tuple[int, ...]
     shape: tuple[int, ...]
-    period: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class Tokens:
         coords: (B, L, P) float positions, or None for sets.
         ids: (B, L) integer identities (genes, atoms), or None.
         keep: (B, L) True where a token is real, or None when all are.
+        cells: (B, L, C) True where a number is data, False where it only fills a patch or a row; None when all are
+            data. What is False here is zero in every sample, noisy or not, and counts nowhere.
         segment: (B, L) index of the sample that a token belongs to, -1 for padding; None when rows are samples.
         layout: one entry per sample, in the order of ``segment``.
     """
@@ -46,6 +46,7 @@ class Tokens:
     coords: Tensor | None = None
     ids: Tensor | None = None
     keep: Tensor | None = None
+    cells: Tensor | None = None
     segment: Tensor | None = None
     layout: tuple[Layout, ...] = ()
 
@@ -58,19 +59,39 @@ class Tokens:
         """The same tokens holding other numbers."""
         return replace(self, values=values)
 
-    def to(self, device: torch.device | str) -> Tokens:
-        """The same tokens on another device."""
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Tokens:
+        """The same tokens with every tensor changed, coordinates that all rows share being changed once."""
 
-        def move(tensor: Tensor | None) -> Tensor | None:
+        values = change(self.values)
+
+        def apply(tensor: Tensor | None) -> Tensor | None:
             if tensor is None:
                 return None
-            if tensor.shape[0] > 1 and tensor.stride(0) == 0:  # stays shared, see _collate_shared
-                return tensor[:1].to(device).expand_as(tensor)
-            return tensor.to(device)
+            if tensor.shape[0] > 1 and tensor.stride(0) == 0:
+                return change(tensor[:1])[:1].expand(values.shape[0], *tensor.shape[1:])
+            return change(tensor)
 
         return Tokens(
-            self.values.to(device), move(self.coords), move(self.ids), move(self.keep), move(self.segment), self.layout
+            values,
+            apply(self.coords),
+            apply(self.ids),
+            apply(self.keep),
+            apply(self.cells),
+            apply(self.segment),
+            self.layout,
         )
+
+    def to(self, device: torch.device | str) -> Tokens:
+        """The same tokens on another device."""
+        return self.mapped(lambda tensor: tensor.to(device))
+
+    def doubled(self) -> Tokens:
+        """Each sample twice, the second half following the first: one batch for two evaluations."""
+        twice = self.mapped(lambda tensor: torch.cat([tensor, tensor]))
+        if self.segment is not None:
+            other = torch.where(self.segment >= 0, self.segment + self.samples, self.segment)
+            twice = replace(twice, segment=torch.cat([self.segment, other]))
+        return replace(twice, layout=self.layout * 2)
 
     def expand(self, per_sample: Tensor) -> Tensor:
         """Give every token the value of its sample: (N,) or (N, D) becomes (B, 1 or L, 1 or D).
@@ -79,19 +100,37 @@ class Tokens:
         """
         return expand(per_sample, self.segment)
 
+    def only_data(self, values: Tensor) -> Tensor:
+        """(B, L, C) numbers with zeros where there is no data."""
+        return values if self.cells is None else values * self.cells
+
     def sample_mean(self, values: Tensor) -> Tensor:
-        """Average (B, L, C) over the real tokens and channels of each sample: (N,)."""
-        per_token = values.mean(dim=-1)
-        if self.segment is not None:
+        """Average (B, L, C) over the numbers of each sample that are data: (N,)."""
+        total, count = self._sums(values, torch.ones_like(values))
+        return total / count
+
+    def channel_means(self, values: Tensor) -> Tensor:
+        """Average (B, L, C) over the tokens of each sample, number by number: (N, C)."""
+        columns = [
+            self._sums(values[..., c : c + 1], torch.ones_like(values[..., :1])) for c in range(values.shape[-1])
+        ]
+        return torch.stack([total / count for total, count in columns], dim=-1)
+
+    def _sums(self, *tensors: Tensor) -> list[Tensor]:
+        """Sum each (B, L, C) tensor over the data of every sample: (N,) each."""
+        weight = self.cells if self.cells is not None else None if self.keep is None else self.keep[..., None]
+        summed = []
+        for tensor in tensors:
+            held = tensor if weight is None else torch.where(weight[..., : tensor.shape[-1]], tensor, 0)
+            per_token = held.sum(dim=-1)
+            if self.segment is None:
+                summed.append(per_token.sum(dim=1))
+                continue
             # Padding is summed into one more sample, which is then dropped: no shape depends on the data.
             index = torch.where(self.segment >= 0, self.segment, self.samples).flatten()
             empty = per_token.new_zeros(self.samples + 1)
-            total = empty.index_add(0, index, per_token.flatten())
-            count = empty.index_add(0, index, torch.ones_like(per_token).flatten())
-            return (total / count)[:-1]
-        if self.keep is not None:
-            return (per_token * self.keep).sum(dim=1) / self.keep.sum(dim=1)
-        return per_token.mean(dim=1)
+            summed.append(empty.index_add(0, index, per_token.flatten())[:-1])
+        return summed
 
     def position(self) -> Tensor:
         """(B, L) place of each token within its own sample, counted from 0."""
@@ -103,24 +142,6 @@ class Tokens:
         begins[:, 1:] = self.segment[:, 1:] != self.segment[:, :-1]
         return place - torch.where(begins, place, 0).cummax(dim=1).values
 
-    def doubled(self) -> Tokens:
-        """Each sample twice, the second half following the first: one batch for two evaluations."""
-
-        def twice(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else torch.cat([tensor, tensor])
-
-        segment = self.segment
-        if segment is not None:
-            segment = torch.cat([segment, torch.where(segment >= 0, segment + self.samples, segment)])
-        return Tokens(
-            torch.cat([self.values, self.values]),
-            twice(self.coords),
-            twice(self.ids),
-            twice(self.keep),
-            segment,
-            self.layout * 2,
-        )
-
 
 def expand(per_sample: Tensor, segment: Tensor | None) -> Tensor:
     """Give every token the value of its sample: (N,) or (N, D) becomes (B, 1 or L, 1 or D)."""
@@ -128,115 +149,3 @@ def expand(per_sample: Tensor, segment: Tensor | None) -> Tensor:
     if segment is None:
         return columns[:, None]
     return columns[segment.clamp(min=0)]
-
-
-def collate(samples: Sequence[Tokens], length: int | None = None) -> Tokens:
-    """Put samples below one another, one a row, padded to the longest (or to ``length``).
-
-    Args:
-        samples: single samples (B = 1), at least one.
-        length: tokens a row; not below the longest sample.
-    """
-    longest = max(sample.values.shape[1] for sample in samples)
-    length = longest if length is None else length
-    if length < longest:
-        raise ValueError(f"rows of {length} tokens cannot hold a sample of {longest}")
-    if all(sample.values.shape[1] == length for sample in samples):
-        keep = None
-    else:
-        real = torch.tensor([sample.values.shape[1] for sample in samples], device=samples[0].values.device)
-        keep = torch.arange(length, device=real.device)[None, :] < real[:, None]
-    return Tokens(
-        values=torch.cat([_pad(sample.values, length) for sample in samples]),
-        coords=_collate_shared([sample.coords for sample in samples], length),
-        ids=_collate_shared([sample.ids for sample in samples], length),
-        keep=keep,
-        layout=tuple(layout for sample in samples for layout in sample.layout),
-    )
-
-
-def pack(samples: Sequence[Tokens], length: int | None = None) -> Tokens:
-    """Put samples behind one another in rows of ``length`` tokens, first fit; ``segment`` tells them apart.
-
-    Args:
-        samples: single samples (B = 1), at least one.
-        length: tokens a row; the longest sample when None.
-    """
-    longest = max(sample.values.shape[1] for sample in samples)
-    length = longest if length is None else length
-    if length < longest:
-        raise ValueError(f"rows of {length} tokens cannot hold a sample of {longest}")
-    rows: list[list[int]] = []
-    free: list[int] = []
-    for index, sample in enumerate(samples):
-        size = sample.values.shape[1]
-        row = next((row for row, room in enumerate(free) if room >= size), len(rows))
-        if row == len(rows):
-            rows.append([])
-            free.append(length)
-        rows[row].append(index)
-        free[row] -= size
-
-    def fill(pick: list[Tensor | None], value: float) -> Tensor | None:
-        parts = [part for part in pick if part is not None]
-        if len(parts) < len(pick):
-            return None
-        return torch.cat([_pad(torch.cat([parts[i] for i in row], dim=1), length, value) for row in rows])
-
-    values = fill([sample.values for sample in samples], 0)
-    segment = fill(
-        [
-            torch.full(sample.values.shape[:2], index, device=sample.values.device)
-            for index, sample in enumerate(samples)
-        ],
-        -1,
-    )
-    assert values is not None
-    assert segment is not None
-    return Tokens(
-        values=values,
-        coords=fill([sample.coords for sample in samples], 0),
-        ids=fill([sample.ids for sample in samples], 0),
-        keep=segment >= 0,
-        segment=segment,
-        layout=tuple(layout for sample in samples for layout in sample.layout),
-    )
-
-
-def unbatch(tokens: Tokens) -> list[Tokens]:
-    """Undo ``collate`` and ``pack``: the single samples, in order, without padding."""
-    return [_single(tokens, index) for index in range(tokens.samples)]
-
-
-def _single(tokens: Tokens, index: int) -> Tokens:
-    if tokens.segment is None:
-        row = index
-        chosen = tokens.keep[row] if tokens.keep is not None else slice(None)
-    else:
-        row = int((tokens.segment == index).any(dim=1).nonzero()[0, 0])
-        chosen = tokens.segment[row] == index
-
-    def cut(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor[row][chosen][None]
-
-    return Tokens(
-        tokens.values[row][chosen][None], cut(tokens.coords), cut(tokens.ids), layout=tokens.layout[index : index + 1]
-    )
-
-
-def _pad(tensor: Tensor, length: int, value: float = 0) -> Tensor:
-    missing = length - tensor.shape[1]
-    if missing == 0:
-        return tensor
-    filler = tensor.new_full((tensor.shape[0], missing, *tensor.shape[2:]), value)
-    return torch.cat([tensor, filler], dim=1)
-
-
-def _collate_shared(parts: Sequence[Tensor | None], length: int) -> Tensor | None:
-    """Pad and stack; when every part is the very same tensor, a view of it, so that it is computed with once."""
-    first = parts[0]
-    if first is None:
-        return None
-    if all(part is first for part in parts):
-        return _pad(first, length).expand(len(parts), length, *first.shape[2:])
-    return torch.cat([_pad(part, length) for part in parts if part is not None])

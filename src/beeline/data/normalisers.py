@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 
 from beeline.core.errors import UserError
+from beeline.data.moments import channel_moments, never_varies
 
 Array = np.ndarray[Any, Any]
 
@@ -17,7 +19,7 @@ Array = np.ndarray[Any, Any]
 class Pixels:
     """8-bit pixels: 0 ... 255 to -1 ... 1, and back by rounding (x + 1) 127.5 to the nearest pixel."""
 
-    def fit(self, arrays: Sequence[Array]) -> Self:
+    def fit(self, arrays: Iterable[Array]) -> Self:
         """Nothing to measure."""
         return self
 
@@ -28,14 +30,6 @@ class Pixels:
     def undo(self, array: Array) -> Array:
         """Float to uint8; what lies outside [-1, 1] is clipped."""
         return np.clip(np.rint((array + 1.0) * 127.5), 0, 255).astype(np.uint8)
-
-    def state(self) -> Mapping[str, Any]:
-        """Nothing is fitted."""
-        return {}
-
-    def with_state(self, state: Mapping[str, Any]) -> Self:
-        """Itself: nothing is fitted."""
-        return self
 
 
 @dataclass(frozen=True)
@@ -54,19 +48,18 @@ class Standardise:
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
 
-    def fit(self, arrays: Sequence[Array]) -> Self:
+    def fit(self, arrays: Iterable[Array]) -> Self:
         """Measure mean and standard deviation of the training arrays.
 
         Raises:
             UserError: a channel never varies or is never present.
         """
-        width = arrays[0].shape[-1] if self.channels else 1
-        cells = np.concatenate([np.asarray(array, dtype=np.float64).reshape(-1, width) for array in arrays])
-        present = (~np.isnan(cells)).sum(axis=0)
-        for channel in np.flatnonzero(present == 0):
+        first = next(arrays := iter(arrays))
+        width = first.shape[-1] if self.channels else 1
+        count, mean, deviation = channel_moments(chain([first], arrays), width)
+        for channel in np.flatnonzero(count == 0):
             raise UserError(f"channel {channel} of the training data holds no number at all")
-        mean, deviation = np.nanmean(cells, axis=0), np.nanstd(cells, axis=0)
-        for channel in np.flatnonzero(~(deviation > 0)):
+        for channel in np.flatnonzero(never_varies(mean, deviation)):
             raise UserError(f"channel {channel} of the training data is {mean[channel]:g} everywhere; leave it out")
         return replace(self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
 
@@ -77,11 +70,3 @@ class Standardise:
     def undo(self, array: Array) -> Array:
         """Back to native units, float32."""
         return (array * np.asarray(self.deviation) + np.asarray(self.mean)).astype(np.float32)
-
-    def state(self) -> Mapping[str, Any]:
-        """The fitted means and deviations."""
-        return {"mean": list(self.mean), "deviation": list(self.deviation)}
-
-    def with_state(self, state: Mapping[str, Any]) -> Self:
-        """The normaliser with fitted means and deviations."""
-        return replace(self, mean=tuple(state["mean"]), deviation=tuple(state["deviation"]))

@@ -14,9 +14,9 @@ from beeline.evaluate.scores import Score
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #5d6b7a; --line: #d9dfe6; --paper: #fbfcfd; --card: #fff;
-  --accent: #c77800; --good: #1a7f37; --bad: #b42318; }
+  --accent: #c77800; --other: #2b6cb0; --good: #1a7f37; --bad: #b42318; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6ebf0; --soft: #98a5b3; --line: #2d3640; --paper: #12171d;
-  --card: #1a2129; --accent: #f0a93b; --good: #57c878; --bad: #ff8a7d; } }
+  --card: #1a2129; --accent: #f0a93b; --other: #7ab8f5; --good: #57c878; --bad: #ff8a7d; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 28px 18px 60px; }
@@ -32,7 +32,8 @@ p { margin: 4px 0 10px; color: var(--soft); }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .wide { overflow-x: auto; } svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; } svg .grid { stroke: var(--line); }
-svg .curve { fill: none; stroke: var(--accent); stroke-width: 2; }
+svg .curve { fill: none; stroke-width: 2; } svg .curve0 { stroke: var(--accent); } svg .curve1 { stroke: var(--other); }
+svg .name0 { fill: var(--accent); } svg .name1 { fill: var(--other); }
 table { border-collapse: collapse; font-size: 13px; } td { padding: 2px 18px 2px 0; vertical-align: top; }
 td:first-child { color: var(--soft); white-space: nowrap; } td { overflow-wrap: anywhere; }
 pre { overflow-x: auto; font-size: 13px; margin: 0; } details summary { cursor: pointer; color: var(--soft); }
@@ -93,7 +94,7 @@ def _scores(scores: Sequence[Score]) -> str:
     cards = "".join(
         f'<div class="card score"><span>{html.escape(score.name)}</span>'
         f'<b class="{"good" if score.good else "bad"}">{score.value:.3f}</b>'
-        f"<small>{html.escape(score.line().partition(' (')[2].rstrip(')'))}</small>"
+        f"<small>{html.escape(score.verdict())}</small>"
         f"<small>{html.escape(score.formula)}</small></div>"
         for score in scores
     )
@@ -113,17 +114,22 @@ def _pictures(pictures: Mapping[str, bytes]) -> str:
 
 
 def _curves(log: Sequence[Mapping[str, Any]]) -> str:
-    points = [(float(line["step"]), float(line["loss"])) for line in log]
-    if len(points) < 2:
+    lines = {
+        name: [(float(line["step"]), float(line[key])) for line in log if key in line]
+        for name, key in (("training", "loss"), ("held out, averaged weights", "held_out_loss"))
+    }
+    lines = {name: points for name, points in lines.items() if len(points) > 1}
+    if not lines:
         return ""
-    return _section("Training loss", f'<div class="card wide">{_line_chart(points, "step", "loss")}</div>')
+    return _section("Loss", f'<div class="card wide">{_line_chart(lines, "step", "loss")}</div>')
 
 
-def _line_chart(points: Sequence[tuple[float, float]], x_name: str, y_name: str) -> str:
-    """An SVG curve with round tick marks."""
+def _line_chart(lines: Mapping[str, Sequence[tuple[float, float]]], x_name: str, y_name: str) -> str:
+    """SVG curves with round tick marks and a legend."""
     width, height, left, bottom, top = 1000.0, 300.0, 56.0, 34.0, 14.0
-    x_low, x_high = points[0][0], points[-1][0]
-    ticks = _ticks(min(y for _, y in points), max(y for _, y in points))
+    every = [point for points in lines.values() for point in points]
+    x_low, x_high = min(x for x, _ in every), max(x for x, _ in every)
+    ticks = _ticks(min(y for _, y in every), max(y for _, y in every))
     y_low, y_high = ticks[0], ticks[-1]
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -139,9 +145,12 @@ def _line_chart(points: Sequence[tuple[float, float]], x_name: str, y_name: str)
         if x_low <= tick <= x_high:
             x, _ = place(tick, y_low)
             parts.append(f'<text x="{x:.1f}" y="{height - 14}" text-anchor="middle">{tick:g}</text>')
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
-    parts.append(f'<polyline class="curve" points="{path}"/><text x="{left}" y="{height - 1}">{x_name}</text></svg>')
-    return "".join(parts)
+    for number, (name, points) in enumerate(lines.items()):
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        parts.append(f'<polyline class="curve curve{number}" points="{path}"/>')
+        legend = f'x="{width - 20}" y="{top + 16 + 16 * number}" text-anchor="end"'
+        parts.append(f'<text class="name{number}" {legend}>{html.escape(name)}</text>')
+    return "".join([*parts, f'<text x="{left}" y="{height - 1}">{x_name}</text></svg>'])
 
 
 def _ticks(low: float, high: float, about: int = 5) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,7 +12,7 @@ from beeline.core.units import amount, clock
 from beeline.evaluate.report import ReportContent, build_report
 from beeline.evaluate.scores import Score
 from beeline.generate.engine import Engine
-from beeline.model.facts import network_cost
+from beeline.model.cost import network_cost
 from beeline.model.format import library_version
 from beeline.train.folder import RunFolder
 
@@ -40,13 +41,14 @@ def run_report(folder: RunFolder, engine: Engine, pictures: Mapping[str, bytes],
         "software": f"beeline {library_version()}, torch {torch.__version__}, Python {platform.python_version()}",
         "weights": f"sha256 {engine.origin['sha256']}",
     }
-    target = origin["recipe"] if config["modality"][-3:] != ".py" else config["modality"]
+    again = f"{folder.path}-again"
     commands = [
-        " ".join(["beeline train", target, f"--out {folder.path}", *origin["flags"]]),
-        f"beeline sample {folder.path} -n 16 --seed 0 --out samples",
-        f"beeline evaluate {folder.path}",
+        shlex.join(["beeline", "train", origin["target"], "--out", again, *origin["flags"]]),
+        shlex.join(["beeline", "train", str(folder.config), "--out", again]) + "  # exactly as it was settled here",
+        shlex.join(["beeline", "sample", str(folder.path), "-n", "16", "--seed", "0"]),
+        shlex.join(["beeline", "evaluate", str(folder.path)]),
     ]
-    summary = f"A diffusion transformer trained on {target} with Beeline."
+    summary = f"A diffusion transformer trained on {origin['target']} with Beeline."
     return build_report(ReportContent(folder.path.name, summary, pictures, scores, log, facts, config, commands))
 
 

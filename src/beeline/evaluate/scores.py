@@ -43,19 +43,15 @@ class Score:
         }
         return {**asdict(self), **finite}
 
+    def verdict(self) -> str:
+        """Its bounds and whether it keeps them; empty where there are none."""
+        pairs = (("at least", self.low), ("at most", self.high))
+        bounds = [f"{word} {bound:g}" for word, bound in pairs if abs(bound) != float("inf")]
+        return f"{' and '.join(bounds)}: {'reached' if self.good else 'missed'}" if bounds else ""
+
     def line(self) -> str:
         """The score for people."""
-        bounds = [
-            f"{word} {bound:g}"
-            for word, bound in (("at least", self.low), ("at most", self.high))
-            if abs(bound) != float("inf")
-        ]
-        verdict = "reached" if self.good else "missed"
-        return (
-            f"{self.name} {self.value:.3f} ({' and '.join(bounds)}: {verdict})"
-            if bounds
-            else f"{self.name} {self.value:.3f}"
-        )
+        return f"{self.name} {self.value:.3f}" + (f" ({verdict})" if (verdict := self.verdict()) else "")
 
 
 def requests_like(examples: Examples, n: int, engine: Engine) -> list[Request]:

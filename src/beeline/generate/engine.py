@@ -8,22 +8,22 @@ Shapes: N items.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from beeline.core.data import Batch, Example
-from beeline.core.errors import UserError, unknown
-from beeline.core.protocols import Modality, Predictor, Process, Source
+from beeline.core.config import build, plain
+from beeline.core.data import Example
+from beeline.core.errors import UserError
+from beeline.core.protocols import Modality, Process, Source
 from beeline.core.random import Key
-from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec, Encoded, Form
 from beeline.model.network import Network
 from beeline.samplers.build import build_sampler
-from beeline.samplers.config import SampleConfig
+from beeline.samplers.config import SampleConfig, SampleOptions
 from beeline.samplers.grids import build_grid
 from beeline.samplers.guidance import Guided
 from beeline.samplers.solve import sample
@@ -98,7 +98,7 @@ class Engine:
         seed: int = 0,
         shape: Sequence[int] | None = None,
         batch_size: int | None = None,
-        **options: Any,
+        **options: Unpack[SampleOptions],
     ) -> Array | list[Array]:
         """Draw native samples.
 
@@ -122,17 +122,13 @@ class Engine:
         arrays = [example.array for example in samples.examples]
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
 
-    def settings(self, **options: Any) -> SampleConfig:
+    def settings(self, **options: Unpack[SampleOptions]) -> SampleConfig:
         """The run's sampling options with some of them replaced.
 
         Raises:
-            UserError: there is no such option, or a value is out of range.
+            UserError: there is no such option, or a value is of the wrong type or out of range.
         """
-        known = asdict(self.defaults)
-        for name in options:
-            if name not in known:
-                raise unknown("sampling option", name, known)
-        return replace(self.defaults, **options)
+        return build(SampleConfig, {**plain(self.defaults), **options})
 
     def requests(self, n: int, condition: Mapping[str, Any], shape: Sequence[int] | None = None) -> list[Request]:
         """Spread values or lists of values over n items.
@@ -149,12 +145,11 @@ class Engine:
     def _column(self, name: str, value: Any, n: int) -> list[Any]:
         if self.codec.accepts(name, value):
             return [value] * n
-        if isinstance(value, (list, tuple, range, np.ndarray)) and len(value) == n:
+        if isinstance(value, (list, tuple, range, np.ndarray, Tensor)) and len(value) == n:
             return list(value)
-        try:
-            self.codec.condition(name).encode(value)
-        except UserError as error:
-            raise UserError(f"{error}; or give a list of {n} such values") from None
+        if isinstance(value, (list, tuple)) and self.codec.condition(name).channels != len(value):
+            raise UserError(f"condition {name}: need one value, or a list of {n}, not of {len(value)}")
+        self.codec.condition(name).encode(value)  # says what is wrong with a single value
         raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
 
     def generate(
@@ -180,12 +175,15 @@ class Engine:
             UserError: a setting is out of range or a condition does not fit.
         """
         settings = settings or self.defaults
+        if not 0 <= seed < 2**63:
+            raise UserError(f"seed {seed}: must lie between 0 and 2^63")
         if batch_size is not None and batch_size < 1:
             raise UserError(f"batch_size {batch_size}: must be at least 1")
-        solver = build_sampler(settings.sampler)
+        solver = build_sampler(settings)
         interval = self.process.interval(self.network.prediction)
         times = build_grid(settings.grid, settings.steps, interval, settings.shift)
         self._check_guidance(settings)
+        guided = self._guided(settings.guide_channels)
         numbers = Key.range(seed, first, len(requests)).numbers
         encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]
         batches = list(_batches(encoded, batch_size))
@@ -203,7 +201,9 @@ class Engine:
                     progress(done, len(batches) * settings.steps)
 
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                predictor = self._predictor(settings, batch)
+                predictor = (
+                    self.network if settings.cfg_scale == 1 else Guided(self.network, settings.cfg_scale, guided)
+                )
                 end = sample(solver, predictor, origin, times, batch.conditions, key, after_step)
             passes = end.passes
             arrays.extend(self.codec.decode(end.x))
@@ -230,20 +230,15 @@ class Engine:
                 "this model has none; use cfg_scale 1"
             )
 
-    def _predictor(self, settings: SampleConfig, batch: Batch) -> Predictor:
-        if settings.cfg_scale == 1:
-            return self.network
-        return Guided(self.network, settings.cfg_scale, self._guided(settings.guide_channels, batch.tokens))
-
-    def _guided(self, channels: tuple[int, ...] | None, tokens: Tokens) -> Tensor | None:
-        """Which numbers of a token guidance moves: a mask of native channels, lifted."""
+    def _guided(self, channels: tuple[int, ...] | None) -> Tensor | None:
+        """Which numbers of a token guidance moves: a mask of native channels over one patch, lifted."""
         if channels is None:
             return None
         tokenizer = self.codec.tokenizer
         width = tokenizer.width // tokenizer.lift_width(1)
         if not channels or not set(channels) <= set(range(width)) or not tokenizer.axes:
             raise UserError(f"guide_channels {list(channels)}: this data has {width} channels, counted from 0")
-        mask = torch.zeros(*tokens.layout[0].shape, width)
+        mask = torch.zeros(*self.codec.forms[0][0], width)
         mask[..., list(channels)] = 1
         return tokenizer.lift(mask)[:, :1].bool().to(self.device)
 

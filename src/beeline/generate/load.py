@@ -14,12 +14,12 @@ from beeline.core import config
 from beeline.core.device import find_device
 from beeline.core.errors import UserError
 from beeline.core.files import read_json, sha256
-from beeline.core.protocols import Condition, Modality
+from beeline.core.parts import rebuild_part
 from beeline.generate.engine import Engine
 from beeline.modalities.loading import ModalitySource, find_modality
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec
-from beeline.model.format import DESCRIPTION, FORMAT, WEIGHTS, conventions, describe_part, read_tensors
+from beeline.model.format import DESCRIPTION, FORMAT, WEIGHTS, conventions, read_tensors
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.build import build_process, build_source
 from beeline.process.config import ProcessConfig
@@ -41,7 +41,7 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
     description = read_description(description_path)
     source = find_trained_modality(description["modality"], modality)
     kind = source.make(description["modality"]["options"])
-    codec = build_codec(kind, description)
+    codec = build_codec(description, source.module)
     settings = description["config"]
     process_config = config.build(ProcessConfig, settings["process"], "process")
     objective_config = config.build(ObjectiveConfig, settings["objective"], "objective")
@@ -50,12 +50,9 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
     for name, value in description["conventions"].items():
         if not _agree(now.get(name), value):
             raise UserError(f"{description_path}: trained with {name} = {value}; this version means {now.get(name)}")
-    network = build_network(
-        config.build(ModelConfig, settings["model"], "model"),
-        process_config,
-        build_objective(objective_config, process_config),
-        codec,
-    )
+    noise = build_source(process_config)
+    objective = build_objective(objective_config, process, noise)
+    network = build_network(config.build(ModelConfig, settings["model"], "model"), process, objective, codec)
     tensors = read_tensors(weights)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     for name in sorted(expected.keys() ^ tensors.keys()):
@@ -69,7 +66,7 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
         codec,
         kind,
         process,
-        build_source(process_config),
+        noise,
         config.build(SampleConfig, settings["sample"], "sample"),
         {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights)},
     )
@@ -144,33 +141,29 @@ def find_trained_modality(stored: Mapping[str, Any], replacement: str | None) ->
     return source
 
 
-def build_codec(modality: Modality, description: Mapping[str, Any]) -> Codec:
-    """The codec of a model: the modality's parts with their fitted numbers.
+def build_codec(description: Mapping[str, Any], user_module: str) -> Codec:
+    """The codec of a model, from its description alone.
+
+    Args:
+        description: contents of model.json.
+        user_module: name of the loaded module of the modality, for parts of a user's own.
 
     Raises:
-        UserError: the modality's parts are not those the model was trained with.
+        UserError: a part is not there or has changed.
     """
-    normaliser, tokenizer = modality.normaliser(), modality.tokenizer()
-    conditions = list(modality.conditions())
-    kept = description["conditions"]
-    if [condition.name for condition in conditions] != [each["name"] for each in kept]:
-        raise UserError(
-            f"the model was trained with conditions {[each['name'] for each in kept]}; the modality differs"
-        )
-    pairs = [(normaliser, description["normaliser"]), (tokenizer, description["tokenizer"])]
-    for part, stored in [*pairs, *zip(conditions, kept, strict=True)]:
-        if describe_part(part)["class"].rpartition(".")[2] != stored["class"].rpartition(".")[2]:
-            raise UserError(f"the model was trained with {stored['class']}; the modality now has {type(part).__name__}")
-    fitted: tuple[Condition, ...] = tuple(
-        condition.with_state(each["state"]) for condition, each in zip(conditions, kept, strict=True)
-    )
     return Codec(
-        normaliser.with_state(description["normaliser"]["state"]),
-        tokenizer.with_state(description["tokenizer"]["state"]),
-        fitted,
+        rebuild_part(description["normaliser"], user_module),
+        rebuild_part(description["tokenizer"], user_module),
+        tuple(rebuild_part(record, user_module) for record in description["conditions"]),
         tuple((tuple(form), count) for form, count in description["forms"]),
         tuple(description["extents"]),
     )
+
+
+def output_folder(path: Path) -> Path:
+    """Where what is made of a model goes: its run folder, or the folder that holds it."""
+    folder = locate(path)[0].parent
+    return folder.parent.parent if folder.parent.name == "checkpoints" else folder
 
 
 def read_step(weights: Path) -> int | None:

@@ -37,7 +37,9 @@ class Clips:
         return [ClassLabel("move", classes=4)]
 
     def metrics(self) -> list[Metric]:
-        return [Metric("likeness", "median correlation with the true clip", lambda *sets: likeness(sets[2]), low=0.9)]
+        like = Metric("likeness", "median correlation with the true clip", lambda *sets: fit(sets[2])[0], low=0.9)
+        formula = "deviation of the brightest pixel, over that of the truth"
+        return [like, Metric("variety", formula, lambda *sets: fit(sets[2])[1], low=0.6, high=1.4)]
 
     def preview(self, samples: Examples) -> Picture:
         return image_grid([np.concatenate(list(sample.array), axis=1) for sample in samples], columns=2, tile=200)
@@ -45,15 +47,14 @@ class Clips:
 
 def clip(move: int, frames: int) -> np.ndarray:
     """The bar of brightness 1, (frames, 8, 8, 1)."""
-    places = np.arange(8)[:: 1 if move < 2 else -1][:frames]
-    bar = np.exp(-((np.arange(8) - places[:, None]) ** 2) / 2)
+    bar = np.exp(-((np.arange(8) - np.arange(8)[:: 1 if move < 2 else -1][:frames, None]) ** 2) / 2)
     return np.broadcast_to(bar[:, None, :, None] if move % 2 == 0 else bar[:, :, None, None], (frames, 8, 8, 1))
 
 
-def likeness(clips: Examples) -> float:
-    """Median correlation of clips with the true one of their move and length."""
-    pairs = [(each.array.ravel(), clip(each.condition["move"], len(each.array)).ravel()) for each in clips]
-    return float(np.median([np.corrcoef(*pair)[0, 1] for pair in pairs]))
+def fit(clips: Examples) -> tuple[float, float]:
+    """How like the true clips they are, and how much their brightness varies."""
+    alike = [np.corrcoef(c.array.ravel(), clip(c.condition["move"], len(c.array)).ravel())[0, 1] for c in clips]
+    return float(np.median(alike)), float(np.std([c.array.max() for c in clips]) * 12**0.5 / 155)
 
 
 MODALITY = Clips

@@ -16,6 +16,7 @@ from typing import Any
 import beeline.modalities
 from beeline.core import config
 from beeline.core.errors import UserError, unknown
+from beeline.core.parts import USER_MODULE
 from beeline.core.protocols import Modality
 
 
@@ -26,12 +27,14 @@ class ModalitySource:
     Args:
         name: built-in name, or the file's path as given.
         cls: the class behind ``MODALITY``; its dataclass fields are its options.
+        module: name of the module that it was loaded from.
         text: source text of a file, None for built-in ones.
         sha256: hash of that text.
     """
 
     name: str
     cls: type
+    module: str
     text: str | None = None
     sha256: str | None = None
 
@@ -89,7 +92,8 @@ def find_modality(name: str) -> ModalitySource:
         return _from_file(Path(name))
     if name not in built_in_modalities():
         raise unknown("modality", name, built_in_modalities())
-    return ModalitySource(name, importlib.import_module(f"beeline.modalities.{name}").MODALITY)
+    module = importlib.import_module(f"beeline.modalities.{name}")
+    return ModalitySource(name, module.MODALITY, module.__name__)
 
 
 def _from_file(path: Path) -> ModalitySource:
@@ -101,7 +105,7 @@ def _from_file(path: Path) -> ModalitySource:
         raise UserError(f"{path}: not readable ({error})") from None
     digest = hashlib.sha256(text.encode()).hexdigest()
     # Registered under a name of its own, so that dataclasses and pickling inside the file find their module.
-    module_name = f"beeline_modality_{digest[:16]}"
+    module_name = f"{USER_MODULE}{digest[:16]}"
     specification = importlib.util.spec_from_file_location(module_name, path)
     assert specification is not None
     assert specification.loader is not None
@@ -115,4 +119,4 @@ def _from_file(path: Path) -> ModalitySource:
         raise UserError(f"{path}: does not run ({type(error).__name__}: {error})") from error
     if not isinstance(getattr(module, "MODALITY", None), type):
         raise UserError(f"{path}: must end with 'MODALITY = YourClass', the class that describes the data")
-    return ModalitySource(str(path), module.MODALITY, text, digest)
+    return ModalitySource(str(path), module.MODALITY, module_name, text, digest)

@@ -16,17 +16,15 @@ class Waves:
     """Sines of random phase, 16 to 48 samples long.
 
     Args:
-        count: training examples.
         patch: samples a token.
     """
 
-    count: int = 1024
     patch: int = 4
 
     def dataset(self, split: str) -> Examples:
         random = np.random.default_rng([split == "train"])
         examples = []
-        for kind in random.integers(0, 3, self.count if split == "train" else 256).tolist():
+        for kind in random.integers(0, 3, 1024 if split == "train" else 256).tolist():
             turns = (kind + 1) * np.arange(random.integers(16, 49)) / 32 + random.random()
             examples.append(Example(np.sin(2 * np.pi * turns)[:, None], {"kind": kind}))
         return examples
@@ -42,19 +40,21 @@ class Waves:
 
     def metrics(self) -> list[Metric]:
         formula = "median of 1 - mean (x - s)^2 / 0.5, s the nearest sine of amplitude 1 and the requested period"
-        return [Metric("explained", formula, lambda training, held_out, waves: explained(waves), low=0.9)]
+        spread = Metric("phase spread", "1 - |mean of exp(2 pi i phase)|", lambda *sets: fit(sets[2])[1], low=0.7)
+        return [Metric("explained", formula, lambda *sets: fit(sets[2])[0], low=0.9), spread]
 
     def preview(self, samples: Examples) -> Picture:
         return curves([sample.array[:, 0] for sample in samples])
 
 
-def explained(waves: Examples) -> float:
-    """Median share of a wave's power that the nearest true sine explains."""
-    scores = []
+def fit(waves: Examples) -> tuple[float, float]:
+    """How well the nearest true sines explain the waves, and how evenly their phases are spread."""
+    found, phases = [], np.arange(64) / 64
     for wave in waves:
-        turns = (wave.condition["kind"] + 1) * np.arange(len(wave.array))[:, None] / 32 + np.arange(64) / 64
-        scores.append(1 - ((wave.array - np.sin(2 * np.pi * turns)) ** 2).mean(axis=0).min() / 0.5)
-    return float(np.median(scores))
+        turns = (wave.condition["kind"] + 1) * np.arange(len(wave.array))[:, None] / 32 + phases
+        found.append(1 - ((wave.array - np.sin(2 * np.pi * turns)) ** 2).mean(axis=0) / 0.5)
+    spread = 1 - abs(np.exp(2j * np.pi * phases[np.argmax(found, axis=1)]).mean())
+    return float(np.median(np.max(found, axis=1))), float(spread)
 
 
 MODALITY = Waves

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from beeline.backbone.config import ModelConfig
-from beeline.core.protocols import Objective
+from beeline.core.protocols import Objective, Process, Source
 from beeline.model.codec import Codec
 from beeline.model.network import Network
 from beeline.objectives.config import ObjectiveConfig
 from beeline.objectives.flow import Flow
-from beeline.process.build import build_process, build_source
-from beeline.process.config import ProcessConfig
 
 
-def build_objective(objective: ObjectiveConfig, process: ProcessConfig) -> Objective:
+def build_objective(objective: ObjectiveConfig, process: Process, source: Source) -> Objective:
     """What training minimises.
 
     Raises:
         UserError: a name is unknown or a number out of range.
     """
-    return Flow(objective, build_process(process), build_source(process))
+    return Flow(objective, process, source)
 
 
-def build_network(model: ModelConfig, process: ProcessConfig, objective: Objective, codec: Codec) -> Network:
+def build_network(model: ModelConfig, process: Process, objective: Objective, codec: Codec) -> Network:
     """The network that the objective trains on what the codec makes.
+
+    Args:
+        model: sizes and options.
+        process: the very one that the objective has, so that a trained path is trained and saved with the network.
+        objective: says what the network predicts.
+        codec: knows the tokens and the conditions.
 
     Raises:
         UserError: the options do not fit together or do not fit the data.
@@ -31,7 +35,7 @@ def build_network(model: ModelConfig, process: ProcessConfig, objective: Objecti
         model,
         codec.tokenizer,
         codec.conditions,
-        build_process(process),
+        process,
         prediction=objective.prediction,
         outputs=objective.outputs,
         extents=codec.extents,

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from beeline.core.batching import collate, pack, unbatch
 from beeline.core.conditions import Conditions
 from beeline.core.data import Batch, Example, Examples
 from beeline.core.errors import UserError, unknown
 from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
-from beeline.core.tokens import Tokens, collate, pack, unbatch
+from beeline.core.tokens import Tokens
 
 Form = tuple[int, ...]
-_MOST_FORMS, _MOST_NUMBERS = 256, 65536
+_MOST_LOOKED_AT, _MOST_FORMS, _MOST_NUMBERS = 4096, 256, 65536
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Codec:
 
     @classmethod
     def fit(cls, modality: Modality, training: Examples) -> Codec:
-        """Measure what normaliser and conditions need on the training examples.
+        """Measure what normaliser, tokenizer and conditions need on the training examples.
 
         Raises:
             UserError: there are no examples, or one of them does not fit the modality.
@@ -65,23 +66,24 @@ class Codec:
         if not len(training):
             raise UserError("the training split holds no example")
         for index, example in enumerate(training):
-            if not isinstance(example, Example):
-                raise UserError(f"training example {index}: is a {type(example).__name__}, not an Example")
-            if example.array.dtype.kind not in "fiub" or np.isinf(example.array).any():
-                kind = "infinity" if example.array.dtype.kind == "f" else str(example.array.dtype)
-                raise UserError(f"training example {index}: need real numbers, found {kind}")
-        normaliser = modality.normaliser().fit([example.array for example in training])
+            _check_example(index, example)
+        normaliser = modality.normaliser().fit(example.array for example in training)
+        tokenizer = modality.tokenizer().fit(normaliser.apply(example.array) for example in training)
+        unfitted = list(modality.conditions())
+        _check_names([condition.name for condition in unfitted])
         conditions = tuple(
-            condition.fit([example.condition.get(condition.name) for example in training])
-            for condition in modality.conditions()
+            condition.fit(example.condition.get(condition.name) for example in training) for condition in unfitted
         )
-        codec = cls(normaliser, modality.tokenizer(), conditions)
-        counts = Counter(codec.form(example.array) for example in training)
-        extents = [codec.tokenizer.blank(form).layout[0].extents for form in counts]
+        return cls(normaliser, tokenizer, conditions)
+
+    def with_forms(self, examples: Sequence[Encoded]) -> Codec:
+        """The same codec knowing the forms and extents of the training samples."""
+        evenly = examples[:: -(-len(examples) // _MOST_LOOKED_AT)]
+        counts = Counter(self.tokenizer.form(self.tokenizer.decode(example.tokens)) for example in evenly)
         longest = max(len(form) for form in counts)
-        kept = tuple(counts.most_common(max(1, min(_MOST_FORMS, _MOST_NUMBERS // max(1, longest)))))
-        largest = tuple(max(axis) for axis in zip(*extents, strict=True))
-        return cls(normaliser, codec.tokenizer, conditions, kept, largest)
+        kept = counts.most_common(max(1, min(_MOST_FORMS, _MOST_NUMBERS // max(1, longest))))
+        extents = [example.tokens.layout[0].extents for example in examples]
+        return replace(self, forms=tuple(kept), extents=tuple(max(axis) for axis in zip(*extents, strict=True)))
 
     def form(self, array: np.ndarray[Any, Any]) -> Form:
         """The form of a native array: a grid's extents, a set's identities."""
@@ -162,7 +164,7 @@ class Codec:
             encoded = encoded.expand(*shape, -1)
         if tuple(encoded.shape[:-1]) != shape:
             raise UserError(f"condition {name}: a map of extents {tuple(encoded.shape[:-1])} over data of {shape}")
-        return tokens.with_values(self.tokenizer.lift(encoded, tokens))
+        return replace(tokens, values=self.tokenizer.lift(encoded, tokens), cells=None)
 
     def batch(self, examples: Sequence[Encoded], packed: bool = False, length: int | None = None) -> Batch:
         """Batch encoded examples, padded or packed.
@@ -187,3 +189,18 @@ class Codec:
         """Native arrays of the samples of a batch."""
         singles = unbatch(tokens.to("cpu"))
         return [self.normaliser.undo(self.tokenizer.decode(single).float().numpy()) for single in singles]
+
+
+def _check_example(index: int, example: object) -> None:
+    if not isinstance(example, Example):
+        raise UserError(f"training example {index}: is a {type(example).__name__}, not an Example")
+    kind = example.array.dtype.kind
+    if kind not in "fiub" or np.isinf(example.array).any():
+        found = "infinity" if kind == "f" else str(example.array.dtype)
+        raise UserError(f"training example {index}: need real numbers, found {found}")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if not name.isidentifier() or hasattr(nn.ModuleDict, name) or names.count(name) > 1:
+            raise UserError(f"condition '{name}': a condition needs a name of its own, of letters, digits and '_'")

@@ -13,10 +13,10 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from beeline.core.errors import UserError
-from beeline.core.protocols import Fitted, Process
+from beeline.core.protocols import Process
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -43,19 +43,9 @@ def conventions(process: Process, prediction: str, path: str) -> dict[str, Any]:
     }
 
 
-def describe_part(part: Fitted) -> dict[str, Any]:
-    """Class and fitted numbers of a normaliser, a tokenizer or a condition."""
-    return {"class": f"{type(part).__module__}.{type(part).__qualname__}", "state": dict(part.state())}
-
-
 def library_version() -> str:
     """Version of the installed package."""
     return version("beeline")
-
-
-def weights_bytes(module: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
-    """A module's tensors as safetensors bytes."""
-    return tensors_bytes(dict(module.state_dict()), metadata)
 
 
 def tensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:

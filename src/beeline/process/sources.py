@@ -5,7 +5,6 @@ Shapes: B rows, L tokens a row, C numbers a token, N samples.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from beeline.core.random import Key
@@ -19,9 +18,9 @@ class Gaussian:
         """Draw (B, L, C) noise; a token's draws depend on its sample's key and its place in the sample alone."""
         _, length, width = like.values.shape
         draws = key.normal(length * width).to(like.values.dtype).unflatten(1, (length, width))
-        if like.segment is None:
-            return draws
-        return draws[like.segment.clamp(min=0), like.position()]
+        if like.segment is not None:
+            draws = draws[like.segment.clamp(min=0), like.position()]
+        return like.only_data(draws)
 
 
 class ZeroMean:
@@ -34,5 +33,4 @@ class ZeroMean:
     def sample(self, like: Tokens, key: Key) -> Tensor:
         """Draw (B, L, C) noise whose real tokens sum to zero in every sample and channel."""
         noise = Gaussian().sample(like, key)
-        means = [like.sample_mean(noise[..., channel : channel + 1]) for channel in range(noise.shape[-1])]
-        return noise - like.expand(torch.stack(means, dim=-1))
+        return like.only_data(noise - like.expand(like.channel_means(noise)))

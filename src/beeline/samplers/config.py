@@ -1,7 +1,8 @@
 """Options of sampling."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from beeline.core.errors import UserError
 
@@ -38,3 +39,15 @@ class SampleConfig:
             raise UserError(f"shift {self.shift}: must be above 0")
         if not abs(self.cfg_scale) < float("inf"):
             raise UserError(f"cfg_scale {self.cfg_scale}: must be a finite number")
+
+
+class SampleOptions(TypedDict, total=False):
+    """The same options as keywords, for functions that replace some of them."""
+
+    sampler: SamplerName
+    steps: int
+    grid: Grid
+    shift: float
+    cfg_scale: float
+    guide_channels: Sequence[int] | None
+    precision: Literal["fp32", "bf16"]

@@ -7,7 +7,7 @@ is (patch axes ..., channel), channel last. It is a permutation of numbers, so n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
@@ -26,7 +26,6 @@ class GridTokenizer:
     Args:
         patch: cells of a patch along each axis.
         channels: numbers a cell.
-        period: length after which a coordinate repeats, in tokens, per axis; None where it does not.
 
     Raises:
         UserError: a patch size or the channel count is below 1.
@@ -34,7 +33,6 @@ class GridTokenizer:
 
     patch: tuple[int, ...]
     channels: int = 1
-    period: tuple[float | None, ...] = ()
 
     exact = True
     identities = 0
@@ -53,6 +51,10 @@ class GridTokenizer:
         """Coordinates a token."""
         return len(self.patch)
 
+    def fit(self, arrays: Iterable[Any]) -> Self:
+        """Nothing to measure."""
+        return self
+
     def encode(self, array: Tensor) -> Tokens:
         """One array (E_1, ..., E_P, C) to Tokens with B = 1, zero-padded at the far ends to whole patches.
 
@@ -66,7 +68,13 @@ class GridTokenizer:
             )
         shape = self.form(array)
         extents = self._extents(shape)
-        return Tokens(self.lift(array), coords=_coordinates(extents), layout=(Layout(extents, shape, self.period),))
+        whole = all(e * p == s for e, p, s in zip(extents, self.patch, shape, strict=True))
+        return Tokens(
+            self.lift(array),
+            coords=_coordinates(extents),
+            cells=None if whole else self.lift(torch.ones(array.shape)).bool(),
+            layout=(Layout(extents, shape),),
+        )
 
     def decode(self, tokens: Tokens) -> Tensor:
         """Undo ``encode`` on a single sample: (E_1, ..., E_P, C)."""
@@ -115,14 +123,6 @@ class GridTokenizer:
         if len(form) != self.axes or min(form) < 1:
             raise UserError(f"shape {'x'.join(map(str, form))}: need {self.axes} extents of at least 1")
         return self.encode(torch.zeros(*form, self.channels))
-
-    def state(self) -> Mapping[str, Any]:
-        """Nothing is fitted."""
-        return {}
-
-    def with_state(self, state: Mapping[str, Any]) -> Self:
-        """Itself: nothing is fitted."""
-        return self
 
     def _extents(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(-(-s // p) for s, p in zip(shape, self.patch, strict=True))

@@ -6,7 +6,7 @@ number; its identity says which. Order means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,6 +30,10 @@ class SetTokenizer:
     width = 1
     axes = 0
     exact = True
+
+    def fit(self, arrays: Iterable[Any]) -> Self:
+        """Nothing to measure."""
+        return self
 
     def encode(self, array: Tensor) -> Tokens:
         """One vector (G,), NaN where absent, to Tokens with B = 1.
@@ -78,11 +82,3 @@ class SetTokenizer:
             ids=torch.tensor(form)[None],
             layout=(Layout((len(form),), (self.identities,)),),
         )
-
-    def state(self) -> Mapping[str, Any]:
-        """Nothing is fitted."""
-        return {}
-
-    def with_state(self, state: Mapping[str, Any]) -> Self:
-        """Itself: nothing is fitted."""
-        return self

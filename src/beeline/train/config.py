@@ -39,6 +39,7 @@ class TrainConfig:
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: how many of the last checkpoints stay.
         log_every: steps between lines of log.jsonl.
+        held_out_every: steps between measurements of the loss on held-out examples; 0 leaves them out.
         score_samples: samples on which a finished run is scored; 0 leaves scoring out.
     """
 
@@ -63,6 +64,7 @@ class TrainConfig:
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
     log_every: int = 10
+    held_out_every: int = 100
     score_samples: int = 1000
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} {value}: must be at least 1")
-        for name in ("weight_decay", "warmup_steps", "clip_norm", "seed", "score_samples"):
+        for name in ("weight_decay", "warmup_steps", "clip_norm", "seed", "held_out_every", "score_samples"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")
         if not 0 < self.learning_rate < float("inf"):
@@ -95,14 +97,14 @@ class TrainConfig:
             raise UserError(f"batch_size {self.batch_size} does not divide into {self.accumulation} micro-batches")
 
 
-# Resuming keeps every option as stored, except these.
+# Resuming keeps every option as stored, except duration, checkpoint interval and logging.
 CHANGEABLE = (
     "train.duration",
     "train.steps",
     "train.budget",
     "train.checkpoint_every",
-    "train.keep_checkpoints",
     "train.log_every",
+    "train.held_out_every",
 )
 
 

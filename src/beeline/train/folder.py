@@ -42,6 +42,7 @@ class RunFolder:
         self.description = path / DESCRIPTION
         self.log = path / "log.jsonl"
         self.samples = path / "samples"
+        self.scores = path / "scores.json"
         self.report = path / "report.html"
 
     def is_run(self) -> bool:
@@ -54,12 +55,26 @@ class RunFolder:
         Raises:
             UserError: something else lies there.
         """
-        if self.path.exists():
-            if not self.path.is_dir() or any(self.path.iterdir()):
-                raise UserError(f"{self.path}: exists and is no run; choose another --out")
-            self.path.rmdir()
-        with folder_in_the_making(self.path) as folder:
-            (folder / self.config.name).write_text(write_yaml(config), encoding="utf-8")
+        self.check_place()
+        try:
+            with folder_in_the_making(self.path) as folder:
+                write_bytes(folder / self.config.name, write_yaml(config).encode())
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be made ({error.strerror}); choose another --out") from None
+
+    def check_place(self) -> None:
+        """Refuse a place where no run can begin, before any long work.
+
+        Raises:
+            UserError: something else lies there, or nothing can be written there.
+        """
+        if self.is_run():
+            return
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(f"{self.path}: exists and is no run; choose another --out")
+        above = next(parent for parent in self.path.absolute().parents if parent.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise UserError(f"{self.path}: cannot be made, {above} is no folder to write to; choose another --out")
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Replace the stored config."""
@@ -98,36 +113,37 @@ class RunFolder:
         """Folder of the checkpoint at a step."""
         return self.checkpoints / f"step-{step:06}"
 
-    def save_checkpoint(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Any, keep: int) -> None:
+    def save_checkpoint(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], keep: int) -> None:
         """Write a checkpoint, complete or not at all, then drop all but the last few.
+
+        Each holds the model's description too, so that it can be opened wherever it is copied.
 
         Args:
             step: steps done.
             tensors: groups of tensors, one file each.
-            state: everything else, as JSON.
             keep: how many checkpoints stay.
         """
         with folder_in_the_making(self.checkpoint(step)) as folder:
             for name, group in tensors.items():
-                (folder / f"{name}.safetensors").write_bytes(tensors_bytes(group))
-            (folder / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+                write_bytes(folder / f"{name}.safetensors", tensors_bytes(group, {"step": str(step)}))
+            write_bytes(folder / DESCRIPTION, self.description.read_bytes())
         for old in self.steps()[:-keep]:
             remove_folder(self.checkpoint(old))
 
-    def load_checkpoint(self, step: int, names: list[str]) -> tuple[dict[str, dict[str, Tensor]], Any]:
-        """Tensors and state of a checkpoint.
+    def load_checkpoint(self, step: int, names: list[str]) -> dict[str, dict[str, Tensor]]:
+        """Tensors of a checkpoint.
 
         Raises:
             UserError: a file is missing or damaged.
         """
         folder = self.checkpoint(step)
-        return {name: read_tensors(folder / f"{name}.safetensors") for name in names}, read_json(folder / "state.json")
+        return {name: read_tensors(folder / f"{name}.safetensors") for name in names}
 
     def save_model(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Replace the model's weights."""
         write_bytes(self.weights, tensors_bytes(tensors, {"step": str(step)}))
 
-    def save_description(self, description: Mapping[str, Any]) -> None:
+    def describe(self, description: Mapping[str, Any]) -> None:
         """Write the model's description, where it is not there already."""
         if not self.description.is_file() or read_json(self.description) != plain(description):
             write_json(self.description, description)

@@ -5,26 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
+from beeline.core.protocols import Probe
+from beeline.core.reporting import Reporter
 from beeline.train.folder import RunFolder
 from beeline.train.trainer import TENSOR_GROUPS, Trainer
-
-
-class Reporter(Protocol):
-    """Shows people how a run goes."""
-
-    def message(self, text: str) -> None:
-        """Something worth a line."""
-        ...
-
-    def step(self, step: int, steps: int, record: dict[str, Any] | None) -> None:
-        """A step was done; ``record`` is the line that went to the log, if one did."""
-        ...
 
 
 @dataclass
@@ -64,8 +54,7 @@ def restore_latest(trainer: Trainer, folder: RunFolder) -> None:
     """
     steps = folder.steps()
     if steps:
-        tensors, state = folder.load_checkpoint(steps[-1], TENSOR_GROUPS)
-        trainer.restore(state["step"], tensors)
+        trainer.restore(steps[-1], folder.load_checkpoint(steps[-1], TENSOR_GROUPS))
     folder.truncate_log(trainer.step)
 
 
@@ -73,19 +62,18 @@ def save(trainer: Trainer, folder: RunFolder) -> None:
     """Write a checkpoint and the model as it stands."""
     trainer.check_finite()
     folder.sync_log()
-    state = {"step": trainer.step, "samples": trainer.step * trainer.config.batch_size, "steps": trainer.steps}
-    folder.save_checkpoint(trainer.step, trainer.tensors(), state, trainer.config.keep_checkpoints)
+    folder.save_checkpoint(trainer.step, trainer.tensors(), trainer.config.keep_checkpoints)
     folder.save_model(trainer.averaged_weights(), trainer.step)
 
 
-def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, clock: Callable[[], float] = time.monotonic) -> bool:
+def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequence[Probe] = ()) -> bool:
     """Train to the end, or until a signal asks to stop.
 
     Args:
         trainer: fresh or restored.
         folder: where the run is kept; locked by the caller.
         reporter: shows progress.
-        clock: seconds.
+        probes: measured beside training with the averaged weights; their records join the lines of the log.
 
     Returns:
         whether the run is complete.
@@ -93,28 +81,17 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, clock: Callable
     Raises:
         RunError: the gradient became infinite or NaN.
     """
-    config, examples = trainer.config, len(trainer.examples)
-    lap, lap_step = clock(), trainer.step
+    config = trainer.config
+    lap, lap_step = time.monotonic(), trainer.step
     with stop_on_signals(reporter) as request:
         while trainer.step < trainer.steps and request.signal_name is None:
-            rate = trainer.learning_rate()
             trainer.train_step()
             record = None
             if trainer.step % config.log_every == 0 or trainer.step == trainer.steps:
-                trainer.check_finite()
-                measured = trainer.take_measurements()
-                seconds, samples = clock() - lap, (trainer.step - lap_step) * config.batch_size
-                lap, lap_step = clock(), trainer.step
-                record = {
-                    "step": trainer.step,
-                    "samples": trainer.step * config.batch_size,
-                    "epoch": trainer.step * config.batch_size / examples,
-                    **measured,
-                    "learning_rate": rate,
-                    "ema_decay": trainer.ema.decay_at(trainer.step - 1),
-                    "samples_per_second": samples / max(seconds, 1e-9),
-                }
+                seconds, samples = time.monotonic() - lap, (trainer.step - lap_step) * config.batch_size
+                record = log_record(trainer, samples / max(seconds, 1e-9)) | measure(trainer, probes)
                 folder.append_log(record)
+                lap, lap_step = time.monotonic(), trainer.step
             reporter.step(trainer.step, trainer.steps, record)
             if trainer.step % config.checkpoint_every == 0 and trainer.step < trainer.steps:
                 save(trainer, folder)
@@ -123,3 +100,30 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, clock: Callable
         else:
             save(trainer, folder)
     return trainer.step >= trainer.steps
+
+
+def log_record(trainer: Trainer, samples_per_second: float) -> dict[str, Any]:
+    """A line of the log: what was measured since the last one."""
+    trainer.check_finite()
+    samples = trainer.step * trainer.config.batch_size
+    return {
+        "step": trainer.step,
+        "samples": samples,
+        "epoch": samples / trainer.feed.size,
+        **trainer.take_measurements(),
+        "learning_rate": trainer.learning_rate(trainer.step - 1),
+        "ema_decay": trainer.ema.decay_at(trainer.step - 1),
+        "samples_per_second": samples_per_second,
+    }
+
+
+def measure(trainer: Trainer, probes: Sequence[Probe]) -> dict[str, Any]:
+    """Records of the probes that are due: a function of the step alone, so that resuming changes nothing."""
+    step, last_line = trainer.step, (trainer.step - 1) // trainer.config.log_every * trainer.config.log_every
+    due = [probe for probe in probes if step == trainer.steps or step // probe.every > last_line // probe.every]
+    record: dict[str, Any] = {}
+    if due:
+        with trainer.averaged():
+            for probe in due:
+                record |= probe(step, trainer.network)
+    return record

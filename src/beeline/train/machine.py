@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
@@ -31,3 +33,14 @@ def settle(config: TrainConfig) -> tuple[TrainConfig, list[str]]:
         threads = torch.get_num_threads()
         reasons.append(f"threads {threads}: what torch finds here")
     return replace(config, device=device, precision=precision, threads=threads), reasons
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Compute with that many CPU threads for a while; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +13,16 @@ from beeline.backbone.config import resolve_sizes
 from beeline.core.config import plain
 from beeline.core.data import Examples
 from beeline.core.errors import UserError
+from beeline.core.parts import describe_part
 from beeline.core.protocols import Modality
 from beeline.core.units import Duration
 from beeline.modalities.loading import ModalitySource, ask
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded
-from beeline.model.format import FORMAT, conventions, describe_part, library_version
-from beeline.process.build import build_process
+from beeline.model.format import FORMAT, conventions, library_version
+from beeline.process.build import build_process, build_source
 from beeline.train.config import RunConfig
+from beeline.train.feed import Feed
 from beeline.train.trainer import Trainer
 
 
@@ -32,6 +34,7 @@ class Prepared:
         config: complete and settled: no ``auto``, duration in steps.
         modality: the kind of data.
         codec: fitted.
+        held_out: examples that training does not see.
         trainer: fresh.
         description: contents of model.json.
     """
@@ -39,23 +42,33 @@ class Prepared:
     config: RunConfig
     modality: Modality
     codec: Codec
+    held_out: Examples
     trainer: Trainer
     description: dict[str, Any]
 
 
-def check_held_out(source: ModalitySource, modality: Modality, codec: Codec, held_out: Examples) -> None:
+def check_held_out(
+    source: ModalitySource, modality: Modality, codec: Codec, training: Examples, held_out: Examples
+) -> None:
     """Try, before any long work, what scoring and the report will need.
 
     Raises:
-        UserError: there is no held-out example, or it does not fit, or no picture can be made of it.
+        UserError: there is no held-out example, it shares a group with training, it does not fit, or no picture can
+            be made of it.
     """
     if not len(held_out):
         raise UserError(f"{source.name}: the held_out split holds no example")
+    for group in _groups(training) & _groups(held_out):
+        raise UserError(f"{source.name}: group {group!r} is in both splits; use split_by_group to keep it whole")
     try:
         codec.encode(held_out[0])
     except UserError as error:
         raise UserError(f"held_out example 0: {error}") from None
     ask(source, modality, "preview", held_out[:2])
+
+
+def _groups(examples: Examples) -> set[Hashable]:
+    return {example.group for example in examples if example.group is not None}
 
 
 def encode_all(codec: Codec, examples: Examples) -> list[Encoded]:
@@ -85,20 +98,24 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     """
     resolve_sizes(config.model)
     duration = Duration.parse(config.train.duration)
-    objective = build_objective(config.objective, config.process)
+    process = build_process(config.process)
+    objective = build_objective(config.objective, process, build_source(config.process))
     modality = source.make(config.data)
     training, held_out = ask(source, modality, "dataset", "train"), ask(source, modality, "dataset", "held_out")
     for method in ("normaliser", "tokenizer", "conditions", "metrics"):
         ask(source, modality, method)
     codec = Codec.fit(modality, training)
     encoded = encode_all(codec, training)
-    check_held_out(source, modality, codec, held_out)
+    codec = codec.with_forms(encoded)
+    check_held_out(source, modality, codec, training, held_out)
+
+    feed = Feed(codec, encoded, config.train.seed, config.train.packing)
 
     def fresh(steps: int) -> Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
-            network = build_network(config.model, config.process, objective, codec)
-        return Trainer(config.train, steps, network, objective, codec, encoded)
+            network = build_network(config.model, process, objective, codec)
+        return Trainer(config.train, steps, network, objective, feed)
 
     steps = count_steps(duration, config.train.batch_size, len(encoded), fresh)
     config = replace(config, train=replace(config.train, duration=f"{steps} steps"))
@@ -112,15 +129,15 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
             "options": plain(config.data),
         },
         "config": plain(config),
-        "conventions": conventions(build_process(config.process), objective.prediction, config.process.path),
+        "conventions": conventions(process, objective.prediction, config.process.path),
         "normaliser": describe_part(codec.normaliser),
         "tokenizer": describe_part(codec.tokenizer),
-        "conditions": [{"name": part.name, **describe_part(part)} for part in codec.conditions],
+        "conditions": [describe_part(part) for part in codec.conditions],
         "forms": [[list(form), count] for form, count in codec.forms],
         "extents": list(codec.extents),
         "training": {"examples": len(encoded)},
     }
-    return Prepared(config, modality, codec, fresh(steps), description)
+    return Prepared(config, modality, codec, held_out, fresh(steps), description)
 
 
 def count_steps(duration: Duration, batch_size: int, examples: int, fresh: Callable[[int], Trainer]) -> int:

@@ -6,7 +6,8 @@ remembered to continue: no generator, no position in the data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,15 +16,15 @@ from torch import Tensor
 from beeline.core.errors import RunError, UserError
 from beeline.core.protocols import Objective
 from beeline.core.random import Key
-from beeline.data.order import Order
-from beeline.model.codec import Codec, Encoded
 from beeline.model.network import Network
 from beeline.train.config import TrainConfig
 from beeline.train.ema import Ema
+from beeline.train.feed import Feed
 from beeline.train.schedule import learning_rate
 
 TIME_BINS = 10
 TENSOR_GROUPS = ["weights", "ema", "optimiser", "meter"]
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Trainer:
@@ -34,8 +35,7 @@ class Trainer:
         steps: steps of the whole run.
         network: fresh, on the CPU.
         objective: what is minimised.
-        codec: batches examples.
-        examples: encoded training examples.
+        feed: training batches.
     """
 
     def __init__(
@@ -44,23 +44,19 @@ class Trainer:
         steps: int,
         network: Network,
         objective: Objective,
-        codec: Codec,
-        examples: Sequence[Encoded],
+        feed: Feed,
     ) -> None:
         self.config = config
         self.steps = steps
         self.network = network.to(config.device)
         self.objective = objective
-        self.codec = codec
-        self.examples = examples
+        self.feed = feed
         self.step = 0
         self.ema = Ema(self.network.named_parameters(), config.ema_decay)
         self._parameters = list(self.network.parameters())
         self._optimiser = torch.optim.AdamW(
             self._parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
         )
-        self._order = Order(len(examples), config.seed)
-        self._row_length = max(example.tokens.values.shape[1] for example in examples) if config.packing else None
         # Sums since the last line of the log: steps, gradient norm, then loss and count of each time bin.
         self._meter = torch.zeros(2 + 2 * TIME_BINS, dtype=torch.float64, device=config.device)
         self._bad_step = torch.full((), -1, device=config.device)
@@ -82,8 +78,7 @@ class Trainer:
             self.check_finite()
 
     def _accumulate(self, first: int, count: int) -> None:
-        picked = [self.examples[index] for index in self._order.indices(first, count)]
-        batch = self.codec.batch(picked, self.config.packing, self._row_length).to(self.config.device)
+        batch = self.feed.batch(first, count).to(self.config.device)
         key = Key.range(self.config.seed, first, count, self.config.device)
         with torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
             loss = self.objective(self.network, batch, key)
@@ -97,7 +92,7 @@ class Trainer:
         # The fused optimiser skips its update on the device where found_inf is set, without a synchronisation.
         self._optimiser.grad_scale, self._optimiser.found_inf = None, bad.to(torch.float32)  # type: ignore[attr-defined]
         for group in self._optimiser.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate(self.step)
         self._optimiser.step()
         self._optimiser.zero_grad()
         self._bad_step = torch.where(bad & (self._bad_step < 0), self.step, self._bad_step)
@@ -121,9 +116,23 @@ class Trainer:
                 "the last checkpoint. A lower train.learning_rate, train.clip_norm or --train.precision fp32 may help"
             )
 
-    def learning_rate(self) -> float:
-        """Learning rate of the step that comes next."""
-        return learning_rate(self.config, self.step, self.steps)
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        return learning_rate(self.config, step, self.steps)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Lend the network its averaged weights; its own come back untouched."""
+        own = {name: parameter.data for name, parameter in self.network.named_parameters()}
+        try:
+            for name, parameter in self.network.named_parameters():
+                parameter.data = self.ema.average[name]
+            self.network.eval()
+            yield
+        finally:
+            for name, parameter in self.network.named_parameters():
+                parameter.data = own[name]
+            self.network.train()
 
     def take_measurements(self) -> dict[str, Any]:
         """Averages since the last call: loss, loss by time, gradient norm."""
@@ -160,18 +169,27 @@ class Trainer:
             UserError: the tensors are not those of this network.
         """
         mine = self.tensors()
-        for group in ("weights", "ema"):
+        moments = {
+            f"{name}/{key}": parameter if key != "step" else self._meter[0]
+            for name, parameter in self.network.named_parameters()
+            for key in _MOMENTS
+        }
+        expected = {**mine, "optimiser": moments if step else {}}
+        for group in TENSOR_GROUPS:
+            _check_same(f"checkpoint of step {step}, {group}", tensors[group], expected[group])
+        for group in ("weights", "ema", "meter"):
             for name, tensor in mine[group].items():
-                other = tensors[group].get(name)
-                if other is None or other.shape != tensor.shape:
-                    raise UserError(f"checkpoint of step {step}: tensor {name} in {group} is not of this network")
-                tensor.copy_(other)
-        for name, parameter in self.network.named_parameters():
-            prefix = f"{name}/"
-            self._optimiser.state[parameter] = {
-                key.removeprefix(prefix): value.to(self.config.device)
-                for key, value in tensors["optimiser"].items()
-                if key.startswith(prefix)
-            }
-        self._meter.copy_(tensors["meter"]["sums"])
+                tensor.copy_(tensors[group][name])
+        for name, parameter in self.network.named_parameters() if step else ():
+            saved = {key: tensors["optimiser"][f"{name}/{key}"] for key in _MOMENTS}
+            self._optimiser.state[parameter] = {key: value.to(self.config.device) for key, value in saved.items()}
         self.step = step
+
+
+def _check_same(where: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not, by name and shape, those of this network."""
+    for name in sorted(found.keys() ^ expected.keys()):
+        raise UserError(f"{where}: tensor {name} is {'not of this network' if name in found else 'missing'}")
+    for name, tensor in expected.items():
+        if found[name].shape != tensor.shape:
+            raise UserError(f"{where}: tensor {name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}")

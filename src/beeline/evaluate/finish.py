@@ -1,0 +1,43 @@
+"""What follows training: samples, scores, report."""
+
+from __future__ import annotations
+
+from beeline.core.files import write_bytes, write_json, write_text
+from beeline.core.reporting import Reporter
+from beeline.evaluate.run_report import run_report
+from beeline.evaluate.scores import Score, evaluate, gallery, scores_record
+from beeline.generate.load import load
+from beeline.generate.write import picture_bytes
+from beeline.train.folder import RunFolder
+
+
+def finish(folder: RunFolder, reporter: Reporter) -> None:
+    """Sample a trained run, score it and write its report.
+
+    Args:
+        folder: the run, with its model.
+        reporter: shows progress and scores.
+    """
+    options = folder.read_config()["train"]
+    engine = load(folder.path, device=options["device"])
+    held_out = engine.modality.dataset("held_out")
+    pages = gallery(engine, held_out)
+    pictures: dict[str, bytes] = {}
+    with reporter.work("sampling") as progress:
+        for index, (name, requests) in enumerate(pages.items()):
+            samples = engine.generate(requests, seed=index)
+            pictures[name] = picture_bytes(engine.modality, samples.examples)
+            write_bytes(folder.samples / f"{name}.png", pictures[name])
+            write_json(folder.samples / f"{name}.json", samples.provenance)
+            progress(index + 1, len(pages))
+    shown = max(len(requests) for requests in pages.values())
+    pictures["for comparison: real, held out"] = picture_bytes(engine.modality, held_out[:shown])
+    scores: list[Score] = []
+    if options["score_samples"] and engine.modality.metrics():
+        with reporter.work("scoring") as progress:
+            unguided = engine.settings(cfg_scale=1.0)
+            scores, drawn = evaluate(engine, options["score_samples"], settings=unguided, progress=progress)
+        write_json(folder.scores, scores_record(scores, drawn))
+    for score in scores:
+        reporter.result(score.line())
+    write_text(folder.report, run_report(folder, engine, pictures, scores))
