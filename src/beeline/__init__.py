@@ -80,20 +80,27 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'beeline' has no attribute '{name}'")
     value = getattr(import_module(f"beeline.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return globals().setdefault(name, value)  # the import may have brought a room of that name, see _Package
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+class _Room(ModuleType):
+    """A room that has the name of a verb, and is one: ``beeline.train`` holds the loop and can be called."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        verb = self.__name__.rpartition(".")[2]
+        return getattr(import_module(f"beeline.{_HOMES[verb]}"), verb)(*arguments, **options)
+
+
 class _Package(ModuleType):
-    """Keeps ``beeline.train`` and ``beeline.evaluate`` the verbs when the rooms of the same name are imported."""
+    """Lets ``beeline.train`` and ``beeline.evaluate`` stay verbs when the rooms of those names are imported."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _HOMES and isinstance(value, ModuleType):
-            return
+            value.__class__ = _Room
         super().__setattr__(name, value)
 
 

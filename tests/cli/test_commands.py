@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -200,8 +201,6 @@ def test_print_config_is_a_recipe_that_gives_itself_back(tmp_path: Path) -> None
 
 
 def test_evaluate_scores_and_keeps_the_protocol(small_run: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "run"
     shutil.copytree(small_run, copy)
     done = finish(words("evaluate", str(copy), "-n", "40", "--steps", "2"))
@@ -314,3 +313,37 @@ def test_python_functions_are_the_verbs(small_run: Path, tmp_path: Path) -> None
     assert beeline.inspect(small_run)["step"] == 10
     with pytest.raises(beeline.UserError, match="holds a run already"):
         beeline.train("digits", out=small_run)
+
+
+def test_what_is_made_of_a_checkpoint_goes_to_its_run(small_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(small_run, copy)
+    checkpoint = copy / "checkpoints" / "step-000008"
+    before = sorted(path.name for path in checkpoint.iterdir())
+    for _ in range(2):
+        assert run(["sample", str(checkpoint), "-n", "1", "--steps", "1"]) == 0
+    assert run(["evaluate", str(checkpoint), "-n", "10", "--steps", "1"]) == 0
+    assert sorted(path.name for path in checkpoint.iterdir()) == before
+    assert {"drawn-001", "drawn-002"} <= {path.name for path in (copy / "samples").iterdir()}
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(checkpoint, moved)
+    assert finish(words("inspect", str(moved))).returncode == 0
+
+
+def test_places_where_nothing_can_be_written_are_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for place in ("/dev/null/run", "/proc/run", str(tmp_path / "file" / "run")):
+        done = finish(words("train", "digits", "--out", place, *flags({**FAST, "train.steps": 2})))
+        assert_one_line(done, "cannot be made")
+
+
+def test_every_sampling_option_has_a_flag(small_run: Path) -> None:
+    from dataclasses import fields
+    from typing import get_type_hints
+
+    from beeline.samplers.config import SampleConfig, SampleOptions
+
+    text = finish(words("sample", "--help")).stdout
+    for field in fields(SampleConfig):
+        assert f"--{field.name.replace('_', '-')} " in text
+    assert set(get_type_hints(SampleOptions)) == {field.name for field in fields(SampleConfig)}

@@ -101,13 +101,35 @@ def test_doubling_keeps_the_two_halves_apart() -> None:
         assert_same(first, second)
 
 
+def test_numbers_that_only_fill_a_patch_count_nowhere() -> None:
+    cells = torch.tensor([[True, True, False]])
+    odd = Tokens(
+        torch.ones(1, 2, 3), cells=torch.stack([torch.ones(1, 3).bool(), cells], dim=1), layout=(Layout((2,), (5,)),)
+    )
+    whole = Tokens(torch.ones(1, 1, 3), layout=(Layout((1,), (3,)),))
+    for join in (collate, pack):
+        batch = join([odd, whole], 4)
+        errors = torch.where(batch.only_data(torch.ones_like(batch.values)) > 0, 2.0, 1e6)
+        torch.testing.assert_close(batch.sample_mean(errors), torch.tensor([2.0, 2.0]))
+        torch.testing.assert_close(batch.channel_means(errors), torch.full((2, 3), 2.0))
+        assert batch.only_data(torch.ones_like(batch.values)).sum() == 5 + 3
+        first, second = unbatch(batch)
+        assert first.cells is not None
+        assert int(first.cells.sum()) == 5
+        assert second.cells is None
+
+
 def test_coordinates_that_all_samples_share_stay_one_tensor() -> None:
     coords = torch.rand(1, 4, 2)
     batch = collate([Tokens(torch.randn(1, 4, 1), coords=coords) for _ in range(8)])
     assert batch.coords is not None
     assert batch.coords.shape == (8, 4, 2)
     assert batch.coords.stride(0) == 0
-    assert batch.to("cpu").coords.stride(0) == 0  # type: ignore[union-attr]
+    for other in (batch.to("cpu"), batch.doubled()):
+        assert other.coords is not None
+        assert other.coords.stride(0) == 0
+        assert other.coords.shape[0] == other.values.shape[0]
+        assert torch.equal(other.coords[0], coords[0])
 
 
 @pytest.mark.parametrize("join", [collate, pack])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html as html_module
 import html.parser
 import math
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from beeline.core.data import Example
 from beeline.evaluate.report import ReportContent, _ticks, build_report
 from beeline.evaluate.scores import Score, gallery, requests_like
 from beeline.generate.load import load
+from tests.train.helpers import command, finish
 
 
 class Checker(html.parser.HTMLParser):
@@ -61,10 +65,22 @@ def test_a_runs_report_needs_nothing_beside_it(small_run: Path) -> None:
         assert phrase in page, phrase
 
 
-def test_the_commands_in_the_report_make_the_run_again(small_run: Path) -> None:
-    page = (small_run / "report.html").read_text()
-    assert "--train.steps=10" in page
-    assert "--model.preset=DiT-Nano" in page
+def test_the_commands_in_the_report_make_the_run_again(small_run: Path, tmp_path: Path) -> None:
+    """Both: with the recipe and its flags, and from the run's own config. Names with spaces survive."""
+    run = tmp_path / "a run"
+    shutil.copytree(small_run, run)
+    (run / "report.html").unlink()
+    assert finish(command("train", "--out", str(run), "--resume")).returncode == 0
+    page = html_module.unescape((run / "report.html").read_text())
+    commands = re.findall(r"^.*?(beeline train .*)$", page, flags=re.MULTILINE)
+    assert len(commands) == 2
+    for line in commands:
+        words = shlex.split(line, comments=True)
+        done = finish(command(*words[1:]))
+        assert done.returncode == 0, done.stderr
+        again = Path(words[words.index("--out") + 1])
+        assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+        shutil.rmtree(again)
 
 
 def test_text_from_outside_is_escaped() -> None:

@@ -152,8 +152,24 @@ def test_public_names_are_found_and_others_are_not() -> None:
         assert name in dir(beeline)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = beeline.nothing
-    assert callable(beeline.train)
-    assert callable(beeline.evaluate)
+
+
+def test_rooms_with_the_name_of_a_verb_are_both(small_run: Path) -> None:
+    code = """
+import beeline
+verb = beeline.train
+import beeline.train.loop as loop, beeline.evaluate.report
+from beeline.train.folder import RunFolder
+assert callable(loop.run) and callable(beeline.evaluate.report.build_report) and callable(verb)
+for each in (verb, beeline.train):
+    try:
+        each("digits", RUN)
+    except beeline.UserError as error:
+        assert "holds a run already" in str(error)
+    else:
+        raise AssertionError
+""".replace("RUN", repr(str(small_run)))
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_readmes_python_runs(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -316,3 +316,83 @@ def test_mistakes_in_a_users_file_are_told_before_any_work(
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+COUNTING = """
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+from beeline import AlignedMap, ClassLabel, Example, GridTokenizer, Standardise, Vector, curves
+
+@dataclass(frozen=True)
+class Doubling:
+    factor: float = 0.5
+
+    def fit(self, arrays):
+        return self
+
+    def apply(self, array):
+        return (array * self.factor).astype(np.float32)
+
+    def undo(self, array):
+        return array / self.factor
+
+@dataclass(frozen=True)
+class Counting:
+    root: str = "{root}"
+
+    def dataset(self, split):
+        random = np.random.default_rng([split == "train"])
+        folders = sorted(Path(self.root).iterdir())
+        return [
+            Example(random.normal(size=(8, 2)), {{"kind": i % len(folders), "law": random.normal(size=2)}}, (split, i))
+            for i in range(40)
+        ]
+
+    def normaliser(self):
+        return Doubling(0.25)
+
+    def tokenizer(self):
+        return GridTokenizer((4,), channels=len(np.load(sorted(Path(self.root).iterdir())[0] / "x.npy")))
+
+    def conditions(self):
+        return [ClassLabel("kind", classes=len(list(Path(self.root).iterdir()))), Vector("law", 2)]
+
+    def metrics(self):
+        return []
+
+    def preview(self, samples):
+        return curves([sample.array[:, 0] for sample in samples])
+
+MODALITY = Counting
+"""
+
+
+def test_a_model_opens_without_asking_its_modality_anything(tmp_path: Path) -> None:
+    """Classes and channels that were counted in folders, a user's own normaliser: all are in the model."""
+    for name in ("a", "b", "c"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        np.save(tmp_path / "data" / name / "x.npy", np.zeros(2))
+    (tmp_path / "mine.py").write_text(COUNTING.format(root=tmp_path / "data"))
+    run = beeline.train(str(tmp_path / "mine.py"), tmp_path / "run", options={**FAST, "train.steps": 2})
+    before = beeline.load(run).sample(3, condition={"kind": 2, "law": [0.1, 0.2]}, steps=2)
+    shutil.rmtree(tmp_path / "data")
+    after = beeline.load(run).sample(3, condition={"kind": 2, "law": [0.1, 0.2]}, steps=2)
+    assert np.array_equal(before, after)
+    assert finish(command("sample", str(run), "-n", "2", "--out", str(tmp_path / "two"))).returncode == 0
+    stored = json.loads((run / "model.json").read_text())
+    assert stored["normaliser"] == {"class": "modality:Doubling", "arguments": {"factor": 0.25}}
+    for field, value in (("class", "os:system"), ("class", "beeline.cli.main:run"), ("class", "modality:Nothing")):
+        changed = json.loads(json.dumps(stored))
+        changed["normaliser"][field] = value
+        (run / "model.json").write_text(json.dumps(changed))
+        with pytest.raises(UserError, match="the model"):
+            beeline.load(run)
+
+
+def test_a_group_in_both_splits_is_refused(outsider: tuple[Path, Path], tmp_path: Path) -> None:
+    text = (outsider[0] / "mine.py").read_text()
+    (tmp_path / "mine.py").write_text(text.replace("Example(row)", 'Example(row, group="one speaker")'))
+    done = finish(command("train", str(tmp_path / "mine.py"), "--out", str(tmp_path / "run"), *_fast()))
+    assert done.returncode == 2
+    assert "group 'one speaker' is in both splits" in done.stderr

@@ -150,6 +150,9 @@ def test_a_longer_duration_continues_where_the_run_ended(tmp_path: Path, undistu
     [
         (["--train.learning_rate", "0.5"], "resume: train.learning_rate is 0.004 in this run and cannot become 0.5"),
         (["--train.seed", "3"], "resume: train.seed is 0 in this run and cannot become 3"),
+        (["--train.precision", "auto"], "resume: train.precision is fp32 in this run and cannot become auto"),
+        (["--train.threads", "null"], "resume: train.threads is 1 in this run and cannot become None"),
+        (["--train.keep_checkpoints", "9"], "resume: train.keep_checkpoints is 2 in this run and cannot become 9"),
         (["--model.depth", "5"], "resume: model.depth is None in this run and cannot become 5"),
         (["--data.patch", "4"], "resume: data.patch is 2 in this run and cannot become 4"),
         (["--sample.steps", "9"], "resume: sample.steps is 2 in this run and cannot become 9"),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
+from beeline.cli.train import train
 from beeline.core.device import find_device
 from beeline.core.errors import RunError, UserError
 from beeline.train.config import TrainConfig
 from beeline.train.ema import Ema
+from beeline.train.loop import measure
 from beeline.train.machine import settle
 from beeline.train.schedule import learning_rate
 from beeline.train.trainer import Trainer
-from tests.train.helpers import make_trainer
+from tests.conftest import FAST
+from tests.train.helpers import fingerprint, make_trainer
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -180,3 +184,55 @@ def test_training_on_a_gpu_gives_the_same_draws_and_nearly_the_same_loss() -> No
     gpu.check_finite()
     one, other = cpu.take_measurements(), gpu.take_measurements()
     assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+
+
+def test_probes_leave_the_run_as_it_would_be_without_them(tmp_path: Path) -> None:
+    """With and without: bit-identical weights, averages and log, save for what the probe adds."""
+    runs = [
+        train("digits", tmp_path / name, options={**FAST, "train.steps": 12, "train.held_out_every": every})
+        for name, every in (("with", 2), ("without", 0))
+    ]
+    one, other = (fingerprint(run) for run in runs)
+    for line in one["log"]:
+        assert 0 < line.pop("held_out_loss") < 5
+    assert "model.json" in one
+    one.pop("model.json")
+    other.pop("model.json")
+    assert one == other
+
+
+def test_probes_are_taken_at_the_first_line_of_the_log_that_is_due() -> None:
+    trainer = make_trainer(train__log_every=4)
+    asked: list[int] = []
+
+    class Every:
+        every = 6
+
+        def __call__(self, step: int, predictor: object) -> dict[str, int]:
+            asked.append(step)
+            return {"probe": step}
+
+    for step in (4, 8, 12, 16, 20):
+        trainer.step = step
+        measure(trainer, [Every()])
+    assert asked == [8, 12, 20]
+
+
+def test_the_averaged_weights_are_lent_and_given_back() -> None:
+    trainer = make_trainer()
+    trainer.train_step()
+    before = weights(trainer)
+    with trainer.averaged():
+        for name, parameter in trainer.network.named_parameters():
+            assert torch.equal(parameter, trainer.ema.average[name])
+    for name, tensor in weights(trainer).items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_threads_are_given_back(tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    try:
+        train("digits", tmp_path / "run", options={**FAST, "train.steps": 2})
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)

@@ -18,7 +18,6 @@ from beeline.core.files import write_text
 from beeline.core.units import amount
 
 if TYPE_CHECKING:
-    from beeline.train.config import TrainConfig
     from beeline.train.folder import RunFolder
     from beeline.train.setup import Prepared
 
@@ -48,6 +47,7 @@ def train(
     """
     from beeline.train.folder import RunFolder
     from beeline.train.machine import cpu_threads, settle
+    from beeline.train.setup import prepare
 
     display = display or Display("silent")
     flags = _flags(options)
@@ -68,25 +68,17 @@ def train(
     folder.check_place()
     settings, reasons = settle(resolved.config.train)
     with cpu_threads(settings.threads):
-        prepared = _prepare(resolved, settings, reasons, display)
+        prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
         stored = stored_form(prepared.config, resolved.origin)
         if not folder.is_run():
             folder.create(stored)
         with folder.lock():
             if folder.read_config() != stored:
                 folder.write_config(stored)
+            for reason in reasons:
+                display.message(reason)
             _fit_and_report(prepared, resolved, folder, display)
     return folder.path
-
-
-def _prepare(resolved: Resolved, settings: TrainConfig, reasons: list[str], display: Display) -> Prepared:
-    """Build everything; nothing is written yet."""
-    from beeline.train.setup import prepare
-
-    prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
-    for reason in reasons:
-        display.message(reason)
-    return prepared
 
 
 def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:

@@ -106,31 +106,24 @@ class Tokens:
 
     def sample_mean(self, values: Tensor) -> Tensor:
         """Average (B, L, C) over the numbers of each sample that are data: (N,)."""
-        total, count = self._sums(values, torch.ones_like(values))
-        return total / count
+        return self._sums(values).sum(dim=-1) / self._sums(torch.ones_like(values)).sum(dim=-1)
 
     def channel_means(self, values: Tensor) -> Tensor:
         """Average (B, L, C) over the tokens of each sample, number by number: (N, C)."""
-        columns = [
-            self._sums(values[..., c : c + 1], torch.ones_like(values[..., :1])) for c in range(values.shape[-1])
-        ]
-        return torch.stack([total / count for total, count in columns], dim=-1)
+        return self._sums(values) / self._sums(torch.ones_like(values)).clamp(min=1)
 
-    def _sums(self, *tensors: Tensor) -> list[Tensor]:
-        """Sum each (B, L, C) tensor over the data of every sample: (N,) each."""
-        weight = self.cells if self.cells is not None else None if self.keep is None else self.keep[..., None]
-        summed = []
-        for tensor in tensors:
-            held = tensor if weight is None else torch.where(weight[..., : tensor.shape[-1]], tensor, 0)
-            per_token = held.sum(dim=-1)
-            if self.segment is None:
-                summed.append(per_token.sum(dim=1))
-                continue
-            # Padding is summed into one more sample, which is then dropped: no shape depends on the data.
-            index = torch.where(self.segment >= 0, self.segment, self.samples).flatten()
-            empty = per_token.new_zeros(self.samples + 1)
-            summed.append(empty.index_add(0, index, per_token.flatten())[:-1])
-        return summed
+    def _sums(self, values: Tensor) -> Tensor:
+        """Sum (B, L, C) over the data of every sample, number by number: (N, C)."""
+        if self.cells is not None:
+            values = torch.where(self.cells, values, 0)
+        elif self.keep is not None:
+            values = torch.where(self.keep[..., None], values, 0)
+        if self.segment is None:
+            return values.sum(dim=1)
+        # Padding is summed into one more sample, which is then dropped: no shape depends on the data.
+        index = torch.where(self.segment >= 0, self.segment, self.samples).flatten()
+        empty = values.new_zeros(self.samples + 1, values.shape[-1])
+        return empty.index_add(0, index, values.flatten(0, 1))[:-1]
 
     def position(self) -> Tensor:
         """(B, L) place of each token within its own sample, counted from 0."""
