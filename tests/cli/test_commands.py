@@ -227,6 +227,8 @@ def test_overview_version_and_help_explain_themselves() -> None:
     text = finish(words("train", "--help")).stdout
     assert "--train.learning_rate" in text
     assert "Path to a configuration file" not in text
+    assert "--data.KEY" in text
+    assert "--data.patch" in finish(words("train", "waves", "--help")).stdout
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,8 @@ def _dispatch(words: list[str]) -> int:
     _add_common(parser)
     flags, plain_words = _split_config_flags(rest) if verb == "train" else ([], rest)
     if "-h" in plain_words or "--help" in plain_words:
-        print(parser.format_help() + (_options_help() if verb == "train" else ""))
+        target = next((word for word in plain_words if not word.startswith("-")), None)
+        print(parser.format_help() + (_options_help(target) if verb == "train" else ""))
         return 0
     arguments, left = parser.parse_known_args(plain_words)
     known = [option for action in parser._actions for option in action.option_strings]
@@ -133,14 +134,21 @@ def _overview() -> str:
     return "\n".join([*lines, "", "beeline COMMAND --help explains a command; beeline --version tells the version"])
 
 
-def _options_help() -> str:
-    """Help on every dotted option, without the parser's own additions."""
-    from beeline.cli.resolve import config_sections
+def _options_help(target: str | None) -> str:
+    """Help on every dotted option, without the parser's own additions; with a target, on its data's as well."""
+    from beeline.cli.recipes import find_recipe
+    from beeline.cli.resolve import config_sections, data_section
     from beeline.core.config import section_parser
 
-    text = section_parser(config_sections(), usage="", add_help=False).format_help()
+    sections = config_sections()
+    note = "The data have options too, --data.KEY: beeline train RECIPE|FILE --help shows them."
+    if target is not None:
+        from beeline.modalities.loading import find_modality
+
+        sections |= data_section(find_modality(str(find_recipe(target).values["modality"])))
+        note = f"The defaults are Beeline's; those of {target} with --print-config."
+    text = section_parser(sections, usage="", add_help=False).format_help()
     text = re.sub(r"^  --[\w.]+ CONFIG\s+Path to a configuration file\.\n", "", text, flags=re.MULTILINE)
-    note = "The modality has options of its own, --data.KEY: a wrong key names the right ones."
     return f"\nOptions of a run (also sections of a .yaml recipe):\n{text.removeprefix('usage: ').strip()}\n\n{note}\n"
 
 

@@ -44,6 +44,11 @@ def config_sections() -> dict[str, type]:
     return {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint) and isinstance(hint, type)}
 
 
+def data_section(source: ModalitySource) -> dict[str, type]:
+    """The section of a modality's own options, where it has any."""
+    return {"data": source.cls} if dataclasses.is_dataclass(source.cls) else {}
+
+
 def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
     """The config that a recipe and flags ask for.
 
@@ -58,9 +63,7 @@ def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
 
     given = dict(recipe.values)
     source = find_modality(str(given.pop("modality")))
-    sections = config_sections()
-    if dataclasses.is_dataclass(source.cls):
-        sections["data"] = source.cls
+    sections = config_sections() | data_section(source)
     for section in given:
         if section not in sections:
             raise unknown("section", section, ["modality", *sections])
