@@ -21,7 +21,8 @@ def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | Non
     """Attend, with the kernel that is fastest for this dtype, length, mask and device.
 
     On CPUs the fused kernel runs at the same speed in bf16 as in fp32, far below the matrix product, so short
-    sequences take the plain product (``benchmarks/attention.py``), masked or not. Its softmax keeps fp32 statistics inside.
+    sequences take the plain product (``benchmarks/attention.py``), masked or not. Its softmax
+    keeps fp32 statistics inside.
 
     Args:
         q_BHLD: queries.
