@@ -53,7 +53,7 @@ def batch(count: int = 6, length: int = 3) -> Batch:
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("path", PATHS)
 def test_the_loss_is_the_squared_error_of_the_prediction(path: GaussianPath, prediction: Any) -> None:
-    objective = Flow(ObjectiveConfig(prediction=prediction), path, Gaussian())
+    objective = Flow(ObjectiveConfig(prediction, "uniform"), path, Gaussian())
     key, data = Key.range(3, 40, 6), batch()
     predictor = Saying(path, prediction, 0.3)
     loss = objective(predictor, data, key)
@@ -155,6 +155,13 @@ def test_conditions_are_dropped_at_their_rate_in_training() -> None:
     Flow(ObjectiveConfig(), path, Gaussian())(predictor, data, Key.range(0, 0, count))
     assert predictor.asked is not None
     assert predictor.asked[2].null["label"].double().mean().item() == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_auto_weighting_is_even_save_for_the_score_which_it_weights_by_sigma_squared(prediction: Any) -> None:
+    t = torch.linspace(0.05, 0.95, 7)
+    weight = Flow(ObjectiveConfig(prediction), Linear(), Gaussian()).weight(t)
+    torch.testing.assert_close(weight, t.square() if prediction == "score" else torch.ones_like(t))
 
 
 def test_unknown_weightings_are_told() -> None:

@@ -61,23 +61,45 @@ def test_vp_preserves_variance_and_keeps_its_digits_at_small_t() -> None:
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, VariancePreserving(0.1, 200.0), VariancePreserving(50.0, 60.0)], ids=str)
 def test_each_pair_declares_where_it_is_well_posed(path: GaussianPath, prediction: str) -> None:
     low, high = path.interval(prediction)
-    assert path.t_min <= low < 0.01
-    assert 0.99 < high <= path.t_max
+    assert path.t_min <= low < high <= path.t_max
     t = torch.linspace(low, high, 2001, dtype=torch.float64)
-    assert path.determinant(t, prediction).abs().min() >= 1e-3 * (1 - 1e-9)
-    assert max(c.abs().max() for c in path.coefficients(t, prediction)) <= 1e3 * (1 + 1e-9)
+    determinant = path.determinant(t, prediction).abs()
+    assert determinant.min() >= 1e-3 * (1 - 1e-9)
+    assert max(c.abs().max() for c in path.coefficients(t, prediction)) <= 50 * (1 + 1e-9)
+    assert (path.determinant(t, "velocity").abs() / determinant).max() <= 50 * (1 + 1e-9)
+    for edge, end in ((low, path.t_min), (high, path.t_max)):  # and it is as long as it can be
+        outside = edge + 1e-6 * (1 if end > edge else -1)
+        assert edge == end or not path._is_usable(prediction, outside)
 
 
 def test_intervals_of_the_straight_path() -> None:
     path = Linear()
     assert path.interval("velocity") == (0.0, 1.0)
     assert path.interval("v") == (0.0, 1.0)
-    assert path.interval("noise") == (0.0, pytest.approx(0.999))
-    assert path.interval("data") == (pytest.approx(0.001), 1.0)
-    assert path.interval("score") == (pytest.approx(0.001), pytest.approx(1 / 1.001))
+    assert path.interval("noise") == (0.0, pytest.approx(0.98))
+    assert path.interval("data") == (pytest.approx(0.02), 1.0)
+    assert path.interval("score") == (pytest.approx(0.02), pytest.approx(50 / 51))
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_the_usual_vp_path_is_used_nearly_whole(prediction: str) -> None:
+    low, high = VariancePreserving().interval(prediction)
+    assert low < 0.02
+    assert high == 1.0
+
+
+def test_a_path_on_which_nothing_can_be_read_is_refused() -> None:
+    with pytest.raises(UserError, match="nowhere on this path"):
+        VariancePreserving(1e9, 1e9).interval("noise")
+
+
+@pytest.mark.parametrize("betas", [(0.1, 1.0), (0.1, 5.0), (5.0, 6.9)])
+def test_a_vp_path_that_never_reaches_noise_is_refused(betas: tuple[float, float]) -> None:
+    with pytest.raises(UserError, match="too little noise"):
+        ProcessConfig(path="vp", beta_min=betas[0], beta_max=betas[1])
 
 
 def setting(path: GaussianPath, prediction: str, seed: int = 0) -> tuple[Tokens, Tensor, Tensor, Tensor]:

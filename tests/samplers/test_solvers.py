@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,11 +21,11 @@ from beeline.core.protocols import Predictor, Sampler
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.process.linear import Linear
-from beeline.process.path import GaussianPath
+from beeline.process.path import PREDICTIONS, GaussianPath
 from beeline.process.sources import Gaussian
 from beeline.process.vp import VariancePreserving
 from beeline.samplers.build import SAMPLERS, build_sampler
-from beeline.samplers.config import SampleConfig
+from beeline.samplers.config import Grid, SampleConfig
 from beeline.samplers.grids import build_grid, check_grid
 from beeline.samplers.mixture import MixturePredictor
 from beeline.samplers.solve import sample
@@ -115,6 +115,36 @@ def test_e01_sampling_runs_from_noise_down_to_data() -> None:
         exact_mean -= 0.02 * (slope * (exact_mean - 3 * (1 - t)) - 3)
         exact_deviation -= 0.02 * slope * exact_deviation
     assert (mean, deviation) == (pytest.approx(exact_mean, abs=1e-12), pytest.approx(exact_deviation, abs=1e-12))
+
+
+@dataclass(frozen=True)
+class Erring:
+    """The exact predictor in the words of a network, wrong by the same little everywhere."""
+
+    exact: MixturePredictor
+    kind: str
+    error: float
+
+    def __call__(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
+        said = self.exact(x_t, t, conditions).as_kind(self.kind)
+        return Prediction(self.exact.process, x_t, t, said + self.error, self.kind)
+
+
+@pytest.mark.parametrize("grid", get_args(Grid))
+@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("kind", PREDICTIONS)
+@pytest.mark.parametrize("path", PATHS)
+def test_a_networks_small_error_stays_small_whatever_it_predicts(
+    path: GaussianPath, kind: str, name: str, grid: str
+) -> None:
+    """Where x0 or e can hardly be read from a prediction, its error would be blown up a hundredfold."""
+    interval = path.interval(kind)
+    noise = torch.randn(4000, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = noise - noise.mean()
+    times = build_grid(grid, 20, interval)
+    start = path.sigma(times[:1]) * noise
+    ends = [walk(name, Erring(gaussian(path, 0.0, 0.5), kind, error), start, times) for error in (0.0, 0.01)]
+    assert (ends[1] - ends[0]).mean().abs() < 0.08
 
 
 @pytest.mark.parametrize("name", ["uniform", "quadratic", "cosine"])

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from beeline.backbone.block import Block, Modulation, Surroundings, modulate
-from beeline.backbone.config import ModelConfig, resolve_sizes
+from beeline.backbone.config import ModelConfig, Sizes, resolve_sizes
 from beeline.core.errors import UserError
 from beeline.nn.attention import attention_mask
 from beeline.nn.embeddings import TimeEmbedding
@@ -57,7 +58,7 @@ class DiT(nn.Module):
     def __init__(self, config: ModelConfig, space: TokenSpace, outputs: int = 1) -> None:
         super().__init__()
         sizes = resolve_sizes(config)
-        self.positions = _resolve_positions(config.positions, space)
+        self.positions = _resolve_positions(config.positions, space, sizes)
         self.rotary_period = config.rotary_period
         self.head_size = sizes.hidden_size // sizes.num_heads
         width = sizes.hidden_size
@@ -111,6 +112,7 @@ class DiT(nn.Module):
             segment_BL: sample of each token in packed rows.
         """
         x_BLD = self.embed(values_BLC)
+        x_BLD = x_BLD.to(torch.promote_types(x_BLD.dtype, torch.float32))
         if self.identities is not None and ids_BL is not None:
             x_BLD = x_BLD + self.identities(ids_BL)
         rotary = None
@@ -139,12 +141,19 @@ def _once(shared: Tensor) -> Tensor:
     return shared[:1] if shared.stride(0) == 0 else shared
 
 
-def _resolve_positions(positions: str, space: TokenSpace) -> str:
+def _resolve_positions(positions: str, space: TokenSpace, sizes: Sizes) -> str:
     if positions == "auto":
-        return "sincos" if space.axes else "none"
+        positions = "sincos" if space.axes else "none"
     if positions != "none" and not space.axes:
         raise UserError(
             f"model.positions {positions}: these tokens are a set and have no coordinates; use none or auto"
+        )
+    room = {"sincos": sizes.hidden_size, "rotary": sizes.hidden_size // sizes.num_heads}.get(positions)
+    if room is not None and room < 2 * space.axes:
+        where = "model.hidden_size" if positions == "sincos" else "a head, model.hidden_size / num_heads"
+        raise UserError(
+            f"model.positions {positions}: {where} of {room} numbers is too small for {space.axes} axes; "
+            f"it must hold at least {2 * space.axes}"
         )
     return positions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from beeline.core.errors import UserError
 _PLURAL = {"step": "steps", "sample": "samples", "epoch": "epochs"}
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _FACTORS = {"": 1.0, "k": 1e3, "M": 1e6}
+_LONGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,13 @@ class Duration:
         """Read a duration.
 
         Raises:
-            UserError: it has no known unit or is not above 0.
+            UserError: it has no known unit or is out of range.
         """
         match = re.fullmatch(r"\s*(-?\d+(?:\.\d*)?(?:e\d+)?)\s*([kM]?)\s*([a-z]+)\s*", text)
         if match:
             amount, unit = float(match[1]) * _FACTORS[match[2]], match[3]
-            if amount <= 0:
-                raise UserError(f"duration '{text}' must be above 0")
+            if not 0 < amount < _LONGEST:
+                raise UserError(f"duration '{text}' must be above 0 and below {_LONGEST:g}")
             if unit in _SECONDS:
                 return cls(amount * _SECONDS[unit], "seconds")
             unit = _PLURAL.get(unit, unit)
@@ -51,7 +53,7 @@ class Duration:
             examples: samples an epoch.
         """
         samples = {"steps": self.amount * batch, "samples": self.amount, "epochs": self.amount * examples}
-        return max(1, -int(-samples[self.unit] // batch))
+        return max(1, math.ceil(round(samples[self.unit] / batch, 6)))  # 2.007k is 2007, whatever floats make of it
 
 
 def amount(count: float) -> str:

@@ -18,13 +18,12 @@ from torch import Tensor
 from beeline.core.config import build, plain
 from beeline.core.data import Example
 from beeline.core.errors import UserError
-from beeline.core.protocols import Modality, Process, Source
+from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
+from beeline.generate.plan import Plan
 from beeline.model.codec import Codec, Encoded, Form
 from beeline.model.network import Network
-from beeline.samplers.build import build_sampler
 from beeline.samplers.config import SampleConfig, SampleOptions
-from beeline.samplers.grids import build_grid
 from beeline.samplers.guidance import Guided
 from beeline.samplers.solve import sample
 
@@ -179,11 +178,7 @@ class Engine:
             raise UserError(f"seed {seed}: must lie between 0 and 2^63")
         if batch_size is not None and batch_size < 1:
             raise UserError(f"batch_size {batch_size}: must be at least 1")
-        solver = build_sampler(settings)
-        interval = self.process.interval(self.network.prediction)
-        times = build_grid(settings.grid, settings.steps, interval, settings.shift)
-        self._check_guidance(settings)
-        guided = self._guided(settings.guide_channels)
+        plan = Plan.make(settings, self.codec, self.process, self.network.prediction)
         numbers = Key.range(seed, first, len(requests)).numbers
         encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]
         batches = list(_batches(encoded, batch_size))
@@ -191,8 +186,9 @@ class Engine:
         passes = done = 0
         for start, stop in batches:
             batch = self.codec.batch(encoded[start:stop]).to(str(self.device))
+            predictor = self._predictor(plan, encoded[start:stop])
             key = Key(seed, numbers[start:stop].to(self.device))
-            origin = self.process.prior(batch.tokens, self.source, key.fold("start"), interval[1])
+            origin = self.process.prior(batch.tokens, self.source, key.fold("start"), plan.times[0].item())
 
             def after_step(_: object) -> None:
                 nonlocal done
@@ -201,10 +197,7 @@ class Engine:
                     progress(done, len(batches) * settings.steps)
 
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                predictor = (
-                    self.network if settings.cfg_scale == 1 else Guided(self.network, settings.cfg_scale, guided)
-                )
-                end = sample(solver, predictor, origin, times, batch.conditions, key, after_step)
+                end = sample(plan.solver, predictor, origin, plan.times, batch.conditions, key, after_step)
             passes = end.passes
             arrays.extend(self.codec.decode(end.x))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
@@ -223,24 +216,11 @@ class Engine:
         place = float(key.fold("form").uniform()[0, 0])
         return self.codec.forms[int(np.searchsorted(counts.cumsum() / counts.sum(), place))][0]
 
-    def _check_guidance(self, settings: SampleConfig) -> None:
-        if settings.cfg_scale != 1 and not any(condition.dropout for condition in self.codec.conditions):
-            raise UserError(
-                f"cfg_scale {settings.cfg_scale:g}: guidance needs a condition that was dropped in training, and "
-                "this model has none; use cfg_scale 1"
-            )
-
-    def _guided(self, channels: tuple[int, ...] | None) -> Tensor | None:
-        """Which numbers of a token guidance moves: a mask of native channels over one patch, lifted."""
-        if channels is None:
-            return None
-        tokenizer = self.codec.tokenizer
-        width = tokenizer.width // tokenizer.lift_width(1)
-        if not channels or not set(channels) <= set(range(width)) or not tokenizer.axes:
-            raise UserError(f"guide_channels {list(channels)}: this data has {width} channels, counted from 0")
-        mask = torch.zeros(*self.codec.forms[0][0], width)
-        mask[..., list(channels)] = 1
-        return tokenizer.lift(mask)[:, :1].bool().to(self.device)
+    def _predictor(self, plan: Plan, items: Sequence[Encoded]) -> Predictor:
+        if plan.settings.cfg_scale == 1:
+            return self.network
+        guided = plan.guided_numbers([item.tokens for item in items], self.codec)
+        return Guided(self.network, plan.settings.cfg_scale, None if guided is None else guided.to(self.device))
 
 
 def _batches(encoded: Sequence[Encoded], batch_size: int | None) -> Iterator[tuple[int, int]]:

@@ -22,7 +22,7 @@ def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | Non
 
     On CPUs the fused kernel runs at the same speed in bf16 as in fp32, far below the matrix product, so short
     sequences take the plain product (``benchmarks/attention.py``), masked or not. Its softmax
-    keeps fp32 statistics inside.
+    keeps fp32 statistics inside, of scores that the matrix product has rounded to bf16.
 
     Args:
         q_BHLD: queries.

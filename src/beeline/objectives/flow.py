@@ -41,6 +41,8 @@ class Flow:
             raise unknown("objective.weighting", config.weighting, get_args(Weighting))
         self.prediction = config.prediction
         self.weighting = config.weighting
+        if self.weighting == "auto":
+            self.weighting = "snr" if config.prediction == "score" else "uniform"
         self.process = process
         self.source = source
         self.density = TimeDensity(config.time, process.interval(config.prediction))
@@ -63,7 +65,7 @@ class Flow:
         """(N,) factor on the squared error of the prediction.
 
         An error dy moves the noise read from it by alpha dy / (alpha b - sigma a), whence
-        snr:     (alpha / (alpha b - sigma a))^2
+        snr:     (alpha / (alpha b - sigma a))^2, which for the score is sigma^2   (Song et al. 2021, section 3.3)
         min_snr: the same times min(SNR, 5) / SNR = min(1, 5 sigma^2 / alpha^2)   (Hang et al. 2023, section 3.4)
         """
         if self.weighting == "uniform":

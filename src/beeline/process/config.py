@@ -32,6 +32,11 @@ class ProcessConfig:
             raise UserError(f"beta_min and beta_max belong to path vp and mean nothing to path {self.path}")
         if not 0 < self.beta_min <= self.beta_max:
             raise UserError(f"beta_min {self.beta_min} and beta_max {self.beta_max}: need 0 < beta_min <= beta_max")
+        if self.beta_min + self.beta_max < 12:  # alpha(1) = exp(-(beta_min + beta_max) / 4) above 0.05
+            raise UserError(
+                f"beta_min {self.beta_min} and beta_max {self.beta_max}: too little noise; their sum must be at least "
+                "12, or the data show through at t = 1, where sampling starts from noise alone"
+            )
 
 
 @dataclass(frozen=True)

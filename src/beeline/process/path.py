@@ -19,12 +19,13 @@ Shapes: B rows, L tokens a row, C numbers a token, N samples.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import groupby
 from typing import get_args
 
 import torch
 from torch import Tensor
 
-from beeline.core.errors import unknown
+from beeline.core.errors import UserError, unknown
 from beeline.core.protocols import Source
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
@@ -32,9 +33,13 @@ from beeline.process.config import PredictionName
 
 PREDICTIONS = get_args(PredictionName)
 
-# A prediction is used only where x0 and e can be read from it: where the 2x2 system is this far from singular
-# and its entries stay below the inverse of that.
+# A prediction is used only where x0 and e can be read from it, that is where the 2x2 system is this far from singular,
+# and where a network's errors stay harmless: where the velocity, along which samplers walk, moves by at most so many
+# times the error of the prediction, which itself is at most so many times as large as x0 and e.
 _SMALLEST_DETERMINANT = 1e-3
+_LARGEST_FACTOR = 50.0
+
+_TIMES_TRIED = 1001
 
 
 class GaussianPath(ABC):
@@ -97,17 +102,24 @@ class GaussianPath(ABC):
     def interval(self, prediction: str) -> tuple[float, float]:
         """[t_min, t_max] on which x0 and e can be read from that prediction.
 
-        The largest part of the path's own interval around its middle where the determinant is at least 1e-3 in
-        size and no coefficient exceeds 1e3.
+        The longest stretch of the path's own interval where the determinant is at least 1e-3 in size, no coefficient
+        exceeds 50, and neither does |d velocity / d prediction|, the ratio of their determinants.
+
+        Raises:
+            UserError: there is no such stretch.
         """
-        return (
-            self._edge(prediction, self.t_min, inside=0.5 * (self.t_min + self.t_max)),
-            self._edge(prediction, self.t_max, inside=0.5 * (self.t_min + self.t_max)),
-        )
+        times = torch.linspace(self.t_min, self.t_max, _TIMES_TRIED, dtype=torch.float64).tolist()
+        usable = [self._is_usable(prediction, t) for t in times]
+        stretches = [list(group) for good, group in groupby(range(len(times)), usable.__getitem__) if good]
+        if not stretches:
+            raise UserError(f"prediction {prediction}: nowhere on this path can data and noise be read from it")
+        longest = max(stretches, key=len)
+        first, last = longest[0], longest[-1]
+        low = times[0] if first == 0 else self._edge(prediction, times[first - 1], times[first])
+        high = times[-1] if last == len(times) - 1 else self._edge(prediction, times[last + 1], times[last])
+        return low, high
 
     def _edge(self, prediction: str, outside: float, inside: float) -> float:
-        if self._is_usable(prediction, outside):
-            return outside
         for _ in range(60):
             middle = 0.5 * (inside + outside)
             if self._is_usable(prediction, middle):
@@ -119,9 +131,10 @@ class GaussianPath(ABC):
     def _is_usable(self, prediction: str, t: float) -> bool:
         time = torch.tensor(t, dtype=torch.float64)
         a, b = self.coefficients(time, prediction)
-        largest = torch.maximum(a.abs(), b.abs())
         determinant = self.determinant(time, prediction).abs()
-        return bool((determinant >= _SMALLEST_DETERMINANT) & (largest <= 1.0 / _SMALLEST_DETERMINANT))
+        factor = self.determinant(time, "velocity").abs() / determinant
+        largest = torch.stack([a.abs(), b.abs(), factor]).max()
+        return bool((determinant >= _SMALLEST_DETERMINANT) & (largest <= _LARGEST_FACTOR))
 
     def prior(self, like: Tokens, source: Source, key: Key, t: float) -> Tokens:
         """Where sampling starts: the marginal of the noise at t, sigma(t) e.

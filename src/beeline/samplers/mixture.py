@@ -33,7 +33,7 @@ class MixturePredictor:
         process: the path.
         weights: (K,) summing to 1.
         means: (K, D).
-        covariances: (K, D, D) positive semi-definite.
+        covariances: (K, D, D) positive definite.
     """
 
     process: Process

@@ -1,0 +1,75 @@
+"""Everything about a walk from noise to data that can be settled, and refused, before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from beeline.core.batching import collate
+from beeline.core.errors import UserError
+from beeline.core.protocols import Process, Sampler
+from beeline.core.tokens import Tokens
+from beeline.model.codec import Codec
+from beeline.samplers.build import build_sampler
+from beeline.samplers.config import SampleConfig
+from beeline.samplers.grids import build_grid
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How samples will be drawn.
+
+    Args:
+        settings: what was asked for.
+        solver: takes the steps.
+        times: (n + 1,) descending nodes.
+        guided: native channels that guidance moves, as a mask of one cell; None for all.
+    """
+
+    settings: SampleConfig
+    solver: Sampler
+    times: Tensor
+    guided: Tensor | None
+
+    @classmethod
+    def make(cls, settings: SampleConfig, codec: Codec, process: Process, prediction: str) -> Plan:
+        """Settle how samples of a model are drawn.
+
+        Args:
+            settings: what is asked for.
+            codec: of the model.
+            process: of the model.
+            prediction: what its network predicts.
+
+        Raises:
+            UserError: a setting is out of range or does not fit the model.
+        """
+        if settings.cfg_scale != 1 and not any(condition.dropout for condition in codec.conditions):
+            raise UserError(
+                f"cfg_scale {settings.cfg_scale:g}: guidance needs a condition that was dropped in training, and "
+                "this model has none; use cfg_scale 1"
+            )
+        times = build_grid(settings.grid, settings.steps, process.interval(prediction), settings.shift)
+        return cls(settings, build_sampler(settings), times, _channel_mask(settings.guide_channels, codec))
+
+    def guided_numbers(self, samples: list[Tokens], codec: Codec) -> Tensor | None:
+        """(B, L, C) which numbers of a batch guidance moves, None for all of them."""
+        if self.guided is None:
+            return None
+        return collate([each.with_values(codec.tokenizer.lift(self.guided, each)) for each in samples]).values.bool()
+
+
+def _channel_mask(channels: tuple[int, ...] | None, codec: Codec) -> Tensor | None:
+    if channels is None:
+        return None
+    tokenizer = codec.tokenizer
+    width = tokenizer.width // tokenizer.lift_width(1)
+    if not tokenizer.axes:
+        raise UserError(f"guide_channels {list(channels)}: this data is a set and has no channels to choose from")
+    if not channels or not set(channels) <= set(range(width)):
+        raise UserError(f"guide_channels {list(channels)}: this data has {width} channels, counted from 0")
+    mask = torch.zeros(*[1] * tokenizer.axes, width)
+    mask[..., list(channels)] = 1
+    return mask
