@@ -90,9 +90,19 @@ def __dir__() -> list[str]:
 class _Room(ModuleType):
     """A room that has the name of a verb, and is one: ``beeline.train`` holds the loop and can be called."""
 
+    @property
+    def _verb(self) -> Any:
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(f"beeline.{_HOMES[name]}"), name)
+
+    @property
+    def __signature__(self) -> Any:
+        from inspect import signature
+
+        return signature(self._verb)
+
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        verb = self.__name__.rpartition(".")[2]
-        return getattr(import_module(f"beeline.{_HOMES[verb]}"), verb)(*arguments, **options)
+        return self._verb(*arguments, **options)
 
 
 class _Package(ModuleType):

@@ -29,7 +29,7 @@ SECTIONS = config_sections()
         ("--train.batch_size=1.5", "train.batch_size: needs a whole number, not 1.5"),
         ("--model.qk_norm=maybe", "model.qk_norm: needs true or false, not maybe"),
         ("--model.positions=sinus", "unknown model.positions 'sinus'; did you mean 'sincos'?"),
-        ("--train.betas=[0.9]", "train.betas: needs 2 of a number, not [0.9]"),
+        ("--train.betas=[0.9]", "train.betas: needs a list of 2, each a number, not [0.9]"),
     ],
 )
 def test_a_wrong_flag_is_told_in_one_line(flag: str, message: str) -> None:

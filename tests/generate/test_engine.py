@@ -14,7 +14,7 @@ import beeline
 from beeline.core.errors import UserError
 from beeline.generate.engine import Engine
 from beeline.generate.load import load
-from beeline.generate.write import write_samples
+from beeline.generate.write import check_output, write_samples
 
 
 @pytest.fixture(scope="module")
@@ -104,18 +104,18 @@ def test_guidance_channels_can_be_chosen(engine: Engine) -> None:
     [
         ({"n": 0}, "n 0: must be at least 1"),
         ({"condition": {"label": 11}}, "condition label=11: labels are whole numbers from 0 to 9"),
-        ({"condition": {"label": [1, 2]}, "n": 3}, "condition label: need one value, or a list of 3, not of 2"),
+        ({"condition": {"label": [1, 2]}, "n": 3}, "condition label: need one value, or a list of 3 such, not a list of 2"),
         ({"condition": {"labl": 1}}, "unknown condition 'labl'; did you mean 'label'?"),
         ({"steps": 0}, "steps 0: must be at least 1"),
         ({"sampler": "rk9"}, "unknown sampler 'rk9'"),
         ({"cfg": 3}, "unknown key 'cfg'; did you mean 'cfg_scale'?"),
-        ({"shape": (8,)}, "shape 8: need 2 extents"),
+        ({"shape": (8,)}, "shape 8: this data has 2 axes"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"precision": "fp16"}, "unknown precision 'fp16'"),
         ({"steps": 1.5}, "steps: needs a whole number, not 1.5"),
         ({"cfg_scale": "2"}, "cfg_scale: needs a number, not '2'"),
         ({"guide_channels": [7]}, "guide_channels [7]: this data has 1 channels, counted from 0"),
-        ({"seed": -1}, "seed -1: must lie between 0 and 2^63"),
+        ({"seed": -1}, "seed -1: must be at least 0"),
         ({"cfg_scale": float("inf")}, "cfg_scale inf: must be a finite number"),
     ],
 )
@@ -145,7 +145,8 @@ def test_provenance_says_where_samples_come_from(engine: Engine, tmp_path: Path,
         assert first.name == name
         assert provenance.suffix == ".json"
     with pytest.raises(UserError, match=r"samples are written as \.png, \.npz or into a folder"):
-        write_samples(engine.modality, samples, tmp_path / "x.gif")
+        check_output(tmp_path / "x.gif")
+    check_output(tmp_path / "v1.0")
 
 
 @pytest.mark.parametrize("where", ["", "checkpoints/step-000010", "model.safetensors"])

@@ -95,7 +95,7 @@ def test_impossible_tokenizers_are_refused() -> None:
     for patch, channels in (((), 1), ((0,), 1), ((2,), 0)):
         with pytest.raises(UserError, match="must be whole numbers above 0"):
             GridTokenizer(patch, channels)
-    with pytest.raises(UserError, match="shape 8: need 2 extents"):
+    with pytest.raises(UserError, match="shape 8: this data has 2 axes"):
         GridTokenizer((2, 2)).blank((8,))
 
 
@@ -119,5 +119,5 @@ def test_sets_that_cannot_be_used_are_refused() -> None:
         tokenizer.encode(torch.zeros(4))
     with pytest.raises(UserError, match="without a single measured entry"):
         tokenizer.encode(torch.full((3,), float("nan")))
-    with pytest.raises(UserError, match="must lie between 0 and 2"):
+    with pytest.raises(UserError, match="must differ and lie between 0 and 2"):
         tokenizer.blank((3,))

@@ -101,8 +101,16 @@ def resolve_sizes(config: ModelConfig) -> Sizes:
         if (value := getattr(config, field)) is not None
     }
     sizes = replace(PRESETS[known[name.lower()]], **own)
-    if min(sizes.hidden_size, sizes.depth, sizes.num_heads) < 1 or sizes.mlp_ratio <= 0:
-        raise UserError(f"model: hidden_size, depth, num_heads and mlp_ratio must be above 0, not {sizes}")
+    for field, value, most in (
+        ("hidden_size", sizes.hidden_size, 65536),
+        ("depth", sizes.depth, 1000),
+        ("num_heads", sizes.num_heads, 1024),
+        ("mlp_ratio", sizes.mlp_ratio, 64),
+    ):
+        if not 0 < value <= most:
+            raise UserError(f"model.{field} {value}: must be above 0 and at most {most}")
+    if int(sizes.hidden_size * sizes.mlp_ratio) < 1:
+        raise UserError(f"model.mlp_ratio {sizes.mlp_ratio}: leaves no width of hidden_size {sizes.hidden_size}")
     if sizes.hidden_size % (2 * sizes.num_heads):
         raise UserError(
             f"model.hidden_size {sizes.hidden_size} must be an even multiple of num_heads {sizes.num_heads}; "

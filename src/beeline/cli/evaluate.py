@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
-from beeline.core.errors import UserError
-from beeline.core.files import numbered, write_json
+from beeline.core.errors import whole_number
+from beeline.core.files import check_writable, claim, write_json
 
 if TYPE_CHECKING:
     from beeline.evaluate.scores import Score
@@ -37,22 +37,25 @@ def evaluate(
 
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
+        RunError: a metric failed; the others are written all the same.
     """
     from beeline.evaluate.scores import evaluate as score_engine
-    from beeline.evaluate.scores import scores_record
+    from beeline.evaluate.scores import refuse_failures, scores_record
     from beeline.generate.load import load, output_folder
 
-    if n < 1:
-        raise UserError(f"n {n}: must be at least 1")
+    n = whole_number("n", n, 1)
     display = display or Display("silent")
     engine = load(run, modality, device)
+    home = output_folder(Path(run)) / "evaluations"
+    check_writable(home)
     with display.work("sampling") as progress:
         scores, samples = score_engine(engine, n, seed, engine.settings(**options), progress)
     for score in scores:
         display.result(score.line())
-    target = numbered(output_folder(Path(run)) / "evaluations", "evaluation", ".json")
+    target = claim(home, "evaluation", ".json")
     write_json(target, scores_record(scores, samples))
     display.result(str(target))
+    refuse_failures(scores)
     return scores
 
 

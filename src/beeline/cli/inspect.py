@@ -81,4 +81,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline inspect``."""
     facts = inspect(arguments.run, arguments.modality, arguments.device)
-    print(json.dumps(facts, indent=2) if arguments.json else "\n".join(as_text(facts)))
+    display.result(json.dumps(facts, indent=2) if arguments.json else "\n".join(as_text(facts)))

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 the input was wrong (one line; tracebacks only w
 from __future__ import annotations
 
 import argparse
+import errno
 import re
 import signal
 import sys
@@ -16,7 +17,6 @@ from importlib.metadata import version
 from types import FrameType
 from typing import NoReturn
 
-from beeline.cli.console import Display
 from beeline.core.allocator import keep_freed_memory
 from beeline.core.errors import RunError, UserError, unknown
 
@@ -42,14 +42,11 @@ def run(argv: Sequence[str]) -> int:
     try:
         return _dispatch(words)
     except UserError as error:
-        return _fail(f"beeline: {error}", 2, debug)
-    except RunError as error:
-        return _fail(f"beeline: {error}", 1, debug)
+        return _fail(str(error), 2, debug)
     except KeyboardInterrupt:
-        return _fail("beeline: interrupted", 1, debug=False)
+        return _fail("interrupted", 1, debug=False)
     except Exception as error:
-        text = " ".join(str(error).split()) or "no message"
-        return _fail(f"beeline: failed: {type(error).__name__}: {text} (--debug shows where)", 1, debug)
+        return _fail(_in_one_line(error), 1, debug)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -75,13 +72,29 @@ def _dispatch(words: list[str]) -> int:
     known = [option for action in parser._actions for option in action.option_strings]
     for word in left:
         raise (
-            unknown("option", word.partition("=")[0], known)
+            _unknown_option(verb, word.partition("=")[0], known)
             if word.startswith("-")
             else UserError(f"'{word}': one word too many")
         )
+    from beeline.cli.console import Display
+
     keep_freed_memory()
     module.main(arguments, flags, Display(arguments.verbosity, bars=False if arguments.quiet else None))
     return 0
+
+
+def _unknown_option(verb: str, word: str, known: list[str]) -> UserError:
+    """An option that is not there; of a run's dotted options, the one that it may stand for."""
+    if verb == "train":
+        from beeline.cli.resolve import config_sections
+        from beeline.core.config import leaves
+
+        dotted = [f"--{name}" for section, cls in config_sections().items() for name in leaves(cls, section)]
+        bare = re.sub(r"\W|_", "", word)
+        for name in dotted:
+            if bare in (re.sub(r"\W|_", "", name), re.sub(r"\W|_", "", name.rpartition(".")[2])):
+                return UserError(f"unknown option '{word}'; did you mean '{name}'?")
+    return unknown("option", word, known)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -148,14 +161,27 @@ def _options_help(target: str | None) -> str:
         sections |= data_section(find_modality(str(find_recipe(target).values["modality"])))
         note = f"The defaults are Beeline's; those of {target} with --print-config."
     text = section_parser(sections, usage="", add_help=False).format_help()
+    text = re.sub(r"\(type:\s.*?,\s+default:\s+(.*?)\)", r"(\1)", text, flags=re.DOTALL)
     text = re.sub(r"^  --[\w.]+ CONFIG\s+Path to a configuration file\.\n", "", text, flags=re.MULTILINE)
     return f"\nOptions of a run (also sections of a .yaml recipe):\n{text.removeprefix('usage: ').strip()}\n\n{note}\n"
+
+
+def _in_one_line(error: Exception) -> str:
+    """What failed through nobody's input."""
+    if isinstance(error, RunError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        mend = "; make room, then go on with --resume" if error.errno == errno.ENOSPC else ""
+        return f"{error.filename}: {error.strerror}{mend}"
+    if isinstance(error, MemoryError) or re.search("out of memory|allocate memory", str(error)):
+        return "not enough memory; a smaller train.batch_size, model.hidden_size or model.depth takes less"
+    return f"failed: {type(error).__name__}: {error} (--debug shows where)"
 
 
 def _fail(line: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(line, file=sys.stderr)
+    print(f"beeline: {' '.join(line.split())}", file=sys.stderr)
     return code
 
 

@@ -32,16 +32,19 @@ def recipe_names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-def find_recipe(target: str) -> Recipe:
+def find_recipe(target: str | Path) -> Recipe:
     """The recipe behind a name, a .yaml file or a modality's .py file.
 
     Raises:
         UserError: there is none.
     """
+    if not isinstance(target, (str, Path)):
+        raise UserError(f"{target!r}: name a recipe, a .yaml file or a modality's .py file")
+    target = str(target)
     path = Path(target)
     if target.endswith(".py"):
         if not path.is_file():
-            raise UserError(f"{target}: no such modality file")
+            raise UserError(f"{target}: {'is a folder, not a' if path.is_dir() else 'no such'} modality file")
         return Recipe(str(path.resolve()), path.stem, {"modality": str(path.resolve())})
     if target.endswith((".yaml", ".yml")):
         return Recipe(str(path.resolve()), path.stem, _checked(path))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beeline.modalities.loading import ModalitySource
 
 _ORIGIN = "origin"
+_ORIGINS = ("target", "flags", "modality_sha256")
 _DURATIONS = ("duration", "steps", "budget")
 
 
@@ -66,8 +67,9 @@ def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
     sections = config_sections() | data_section(source)
     for section in given:
         if section not in sections:
-            raise unknown("section", section, ["modality", *sections])
-    values = _settle_duration(parse(sections, given, flags), given, flags)
+            raise UserError(f"{recipe.target}: {unknown('section', section, ['modality', *sections])}")
+    origin = f"{recipe.target}: " if recipe.target.endswith((".yaml", ".yml")) else ""
+    values = _settle_duration(parse(sections, given, flags, origin), given, flags)
     config = build(RunConfig, {"modality": source.name, **values})
     explicit = frozenset([*flatten(given), *map(_key, flags)])
     if "data.patch" not in explicit:
@@ -96,17 +98,24 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
     from beeline.modalities.loading import find_modality
 
     kept = dict(stored)
-    origin = dict(kept.pop(_ORIGIN, {}))
-    modality = kept["modality"]
+    origin, modality = kept.pop(_ORIGIN, None), kept.get("modality")
+    if not isinstance(modality, str) or not isinstance(origin, dict) or not origin.keys() >= set(_ORIGINS):
+        raise UserError(f"config.yaml: damaged: needs 'modality' and '{_ORIGIN}' with {', '.join(_ORIGINS)}")
+    digest = origin["modality_sha256"]
     if recipe is not None and recipe.values["modality"] != modality:
-        raise UserError(f"resume: this run was trained on modality {modality}, not {recipe.values['modality']}")
-    if find_modality(modality).sha256 != origin.get("modality_sha256"):
-        raise UserError(f"resume: {modality} has changed since this run began; bring its old text back or begin anew")
+        if digest is None or find_modality(recipe.values["modality"]).sha256 != digest:
+            raise UserError(f"resume: this run was trained on modality {modality}, not {recipe.values['modality']}")
+        kept["modality"] = modality = recipe.values["modality"]  # the same file, moved
+    if find_modality(modality).sha256 != digest:
+        raise UserError(
+            f"resume: {modality} has changed since this run began; the text that it began with is kept as modality.py "
+            "in the run folder: bring it back, or begin anew"
+        )
     base = Recipe(str(origin.get("target", "")), "", kept)
     asked = resolve(base, flags)
     _refuse_changes(kept, asked, set(map(_key, flags)), settled=())
     if recipe is not None:
-        again = resolve(recipe, origin.get("flags", []))
+        again = resolve(recipe, origin["flags"])
         _refuse_changes(kept, again, again.explicit, settled=("auto", None))
     return dataclasses.replace(asked, origin=origin)
 

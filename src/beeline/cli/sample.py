@@ -10,8 +10,8 @@ from typing import Any
 
 from beeline.cli.console import Display
 from beeline.core.config import as_literals, leaves
-from beeline.core.errors import UserError, unknown
-from beeline.core.files import numbered
+from beeline.core.errors import UserError, unknown, whole_number
+from beeline.core.files import check_writable, claim
 from beeline.samplers.config import SampleConfig
 
 
@@ -50,18 +50,20 @@ def sample(
         UserError: something given does not exist, does not fit or is out of range.
     """
     from beeline.generate.load import load, output_folder
-    from beeline.generate.write import write_samples
+    from beeline.generate.write import check_output, write_samples
 
-    if n < 1:
-        raise UserError(f"n {n}: must be at least 1")
+    n = whole_number("n", n, 1)
     display = display or Display("silent")
     engine = load(run, modality, device)
+    home = output_folder(Path(run)) / "samples"
+    check_writable(home) if out is None else check_output(Path(out))
+    if condition is not None and not isinstance(condition, Mapping):
+        raise UserError(f"condition {condition!r}: needs a value by name, such as {{'label': 3}}")
     values = {name: _read(engine.codec.condition(name), value, n) for name, value in (condition or {}).items()}
     requests = engine.requests(n, values, shape)
-    target = Path(out) if out is not None else numbered(output_folder(Path(run)) / "samples", "drawn")
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
-    written = write_samples(engine.modality, samples, target)
+    written = write_samples(engine.modality, samples, claim(home, "drawn") if out is None else Path(out))
     for path in written:
         display.result(str(path))
     return written

@@ -45,6 +45,7 @@ def train(
         UserError: something given does not exist, does not fit or is out of range.
         RunError: the gradient became infinite or NaN.
     """
+    from beeline.evaluate.finish import check_ahead
     from beeline.train.folder import RunFolder
     from beeline.train.machine import cpu_threads, settle
     from beeline.train.setup import prepare
@@ -58,6 +59,7 @@ def train(
     if folder.is_run() and not resume:
         raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
     if folder.is_run():
+        folder.check_config()
         resolved = resolve_stored(folder.read_config(), recipe, flags)
     elif recipe is None:
         raise UserError(f"{folder.path}: no run to resume")
@@ -69,6 +71,8 @@ def train(
     settings, reasons = settle(resolved.config.train)
     with cpu_threads(settings.threads):
         prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
+        check_ahead(prepared)
+        folder.check_duration(prepared.trainer.steps)
         stored = stored_form(prepared.config, resolved.origin)
         if not folder.is_run():
             folder.create(stored)
@@ -91,7 +95,7 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
     if resolved.source.text is not None:
         write_text(folder.path / "modality.py", resolved.source.text)
     restore_latest(trainer, folder)
-    if trainer.step >= trainer.steps and folder.weights.is_file() and folder.report.is_file():
+    if trainer.step >= trainer.steps and folder.is_finished():
         display.message(f"{folder.path}: this run is finished ({trainer.step} steps)")
         _print_paths(folder, display)
         return
@@ -107,7 +111,7 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
         display.result(f"stopped after step {trainer.step} of {trainer.steps}; saved; go on with --resume")
         return
     try:
-        finish(folder, display)
+        finish(folder, resolved.source, display)
     except KeyboardInterrupt:
         display.result(f"stopped after training; {folder.weights} is saved; --resume writes samples and report")
         return
@@ -137,12 +141,15 @@ def describe(prepared: Prepared) -> list[str]:
 
 def _print_paths(folder: RunFolder, display: Display) -> None:
     pictures = sorted(folder.samples.glob("*.png"))
-    for path in (*pictures, folder.weights, folder.description, folder.log, folder.report):
-        display.result(str(path))
+    for path in (*pictures, folder.weights, folder.description, folder.log, folder.scores, folder.report):
+        if path.is_file():
+            display.result(str(path))
 
 
 def _flags(options: Mapping[str, Any] | Sequence[str]) -> list[str]:
     """Options in either form as ``--section.key=value`` strings."""
+    if isinstance(options, str):
+        raise UserError(f"options '{options}': need a mapping, or a list of flags")
     if not isinstance(options, Mapping):
         return list(options)
     texts = {
@@ -168,6 +175,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline train``."""
     if arguments.device is not None:
+        if any(flag.startswith("--train.device=") for flag in flags):
+            raise UserError("--device and --train.device say the same; give one of them")
         flags = [*flags, f"--train.device={arguments.device}"]
     if arguments.print_config:
         if arguments.target is None:

@@ -35,7 +35,7 @@ def plain(config: Any) -> Any:
         return {str(key): plain(value) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
         return [plain(value) for value in config]
-    return config
+    return config.item() if getattr(config, "shape", None) == () else config  # a number of numpy's or torch's
 
 
 def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
@@ -139,13 +139,14 @@ def write_yaml(values: Mapping[str, Any]) -> str:
     )
 
 
-def parse(sections: Mapping[str, type], given: Mapping[str, Any], flags: Sequence[str]) -> Plain:
+def parse(sections: Mapping[str, type], given: Mapping[str, Any], flags: Sequence[str], origin: str = "") -> Plain:
     """Check given values and flags against the sections' dataclasses.
 
     Args:
         sections: config dataclass of each section.
         given: nested values, as from YAML.
         flags: ``--section.key=value`` strings, which win over ``given``.
+        origin: what to put before a message on a given value, such as its file.
 
     Returns:
         nested plain values of every section, complete with defaults.
@@ -158,17 +159,40 @@ def parse(sections: Mapping[str, type], given: Mapping[str, Any], flags: Sequenc
     known = {name: hint for section, cls in sections.items() for name, hint in leaves(cls, section).items()}
     for section, values in given.items():
         if section in sections and not isinstance(values, Mapping):
-            raise UserError(f"{section}: is a section and needs keys below it, not {values!r}")
-    for name in [*flatten(given), *(flag.removeprefix("--").partition("=")[0] for flag in flags)]:
-        if name not in known:
-            raise unknown("key", name, known)
+            raise UserError(f"{origin}{section}: is a section and needs keys below it, not {values!r}")
+    for name in flatten(given):
+        _check_key(name, known, origin)
+    words = [_check_flag(flag, known) for flag in flags]
     parser = section_parser(sections)
     try:
         settled = parser.parse_object(dict(given), defaults=True)
-        parser.set_defaults(flatten(settled.as_dict()))
-        return dict(parser.parse_args(list(flags)).as_dict())
+    except argparse.ArgumentError as error:
+        raise UserError(f"{origin}{_explain(str(error), known)}") from None
+    parser.set_defaults(flatten(settled.as_dict()))
+    try:
+        return dict(parser.parse_args(words).as_dict())
     except argparse.ArgumentError as error:
         raise _explain(str(error), known) from None
+
+
+def _check_key(name: str, known: Mapping[str, Any], origin: str = "") -> None:
+    below = [key for key in known if key.startswith(f"{name}.")]
+    if below:
+        raise UserError(f"{origin}{name}: is a section; its keys are {', '.join(below)}")
+    if name not in known:
+        raise UserError(f"{origin}{unknown('key', name, known)}")
+
+
+def _check_flag(flag: str, known: Mapping[str, Any]) -> str:
+    """A flag whose key is known; a list may come without its brackets."""
+    key, _, value = flag.removeprefix("--").partition("=")
+    _check_key(key, known)
+    bare = value not in ("null", "") and not value.lstrip().startswith(("[", "("))
+    return f"--{key}=[{value}]" if bare and _takes_list(known[key]) else flag
+
+
+def _takes_list(hint: Any) -> bool:
+    return typing.get_origin(hint) is tuple or any(map(_takes_list, typing.get_args(hint)))
 
 
 def section_parser(sections: Mapping[str, type], **options: Any) -> ArgumentParser:
@@ -200,7 +224,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping after looking at its keys."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in own]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
@@ -249,7 +274,7 @@ def _describe(hint: Any) -> str:
         return (
             f"a list of {_describe(parts[0])}"
             if ... in typing.get_args(hint)
-            else f"{len(parts)} of {_describe(parts[0])}"
+            else f"a list of {len(parts)}, each {_describe(parts[0])}"
         )
     return str(hint)
 

@@ -1,6 +1,7 @@
 """The two ways in which Beeline stops on purpose, and the wording of the first."""
 
 import difflib
+import operator
 from collections.abc import Iterable
 
 
@@ -12,7 +13,30 @@ class RunError(Exception):
     """The work itself failed through nobody's input: one line saying what and when (exit code 1)."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+def whole_number(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:
+    """A whole number within bounds.
+
+    Args:
+        name: what the number is, for the message.
+        value: as given.
+        low: smallest that is right.
+        high: largest that is right.
+
+    Raises:
+        UserError: it is none, or lies outside.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise UserError(f"{name} {value!r}: needs a whole number") from None
+    if isinstance(value, bool) or number < low:
+        raise UserError(f"{name} {value}: must be at least {low}")
+    if number > high:
+        raise UserError(f"{name} {value}: must be at most {high}")
+    return number
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """Describe a name that nothing answers to, with the nearest one that something does.
 
     Args:
@@ -21,6 +45,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         known: every name that would have been right.
     """
     choices = sorted(known)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(choices) or 'none'}"
     return UserError(f"unknown {kind} '{name}'; {hint}")

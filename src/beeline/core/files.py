@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,23 @@ _TEMPORARY = ".tmp-"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file by ``data``: afterwards it holds all of it, or what it held before."""
+    """Replace a file by ``data``: afterwards it holds all of it, or what it held before.
+
+    Raises:
+        OSError: naming the file, of which nothing temporary is left behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from None
     _sync_folder(path.parent)
 
 
@@ -91,12 +101,33 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not readable as JSON ({error})") from None
 
 
-def numbered(folder: Path, stem: str, ending: str = "") -> Path:
-    """The first of stem-001, stem-002, ... that is not there yet, so that nothing is overwritten."""
-    number = 1
-    while (path := folder / f"{stem}-{number:03}{ending}").exists():
-        number += 1
-    return path
+def claim(folder: Path, stem: str, ending: str = "") -> Path:
+    """Make the first of stem-001, stem-002, ... that is not there yet, so that nobody else is given the same name.
+
+    Args:
+        folder: where.
+        stem: the name before its number.
+        ending: of a file; a folder is made without one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        path = folder / f"{stem}-{number:03}{ending}"
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False) if ending else path.mkdir()
+            return path
+    raise AssertionError
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a place where nothing can be written, before any long work.
+
+    Raises:
+        UserError: the nearest folder that exists is no folder, or cannot be written to.
+    """
+    above = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    folder = above.parent if above == path.absolute() and above.is_file() else above
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: cannot be written, {folder} is no folder to write to")
 
 
 def sha256(path: Path) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
+@runtime_checkable
 class Normaliser(Protocol):
     """Brings native arrays to zero mean and unit scale, roughly, and back."""
 
@@ -47,6 +48,7 @@ class Normaliser(Protocol):
         ...
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """Turns one normalised array into tokens and back.
 
@@ -101,6 +103,7 @@ class Tokenizer(Protocol):
 Route = Literal["global", "concat"]
 
 
+@runtime_checkable
 class Condition(Protocol):
     """A named input of the network.
 

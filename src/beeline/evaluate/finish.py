@@ -5,22 +5,39 @@ from __future__ import annotations
 from beeline.core.files import write_bytes, write_json, write_text
 from beeline.core.reporting import Reporter
 from beeline.evaluate.run_report import run_report
-from beeline.evaluate.scores import Score, evaluate, gallery, scores_record
-from beeline.generate.load import load
+from beeline.evaluate.scores import Score, evaluate, gallery, refuse_failures, scores_record
+from beeline.generate.load import open_engine
+from beeline.generate.plan import Plan
 from beeline.generate.write import picture_bytes
+from beeline.modalities.loading import ModalitySource, ask
 from beeline.train.folder import RunFolder
+from beeline.train.setup import Prepared
 
 
-def finish(folder: RunFolder, reporter: Reporter) -> None:
+def check_ahead(prepared: Prepared) -> None:
+    """Refuse, before training, settings with which a trained model could not be sampled.
+
+    Raises:
+        UserError: a sampling option does not fit the model.
+    """
+    network = prepared.trainer.network
+    Plan.make(prepared.config.sample, prepared.codec, network.process, network.prediction)
+
+
+def finish(folder: RunFolder, source: ModalitySource, reporter: Reporter) -> None:
     """Sample a trained run, score it and write its report.
 
     Args:
         folder: the run, with its model.
+        source: its modality.
         reporter: shows progress and scores.
+
+    Raises:
+        RunError: a metric failed; everything else is written.
     """
     options = folder.read_config()["train"]
-    engine = load(folder.path, device=options["device"])
-    held_out = engine.modality.dataset("held_out")
+    engine = open_engine(folder.path, source, options["device"])
+    held_out = ask(source, engine.modality, "dataset", "held_out")
     pages = gallery(engine, held_out)
     pictures: dict[str, bytes] = {}
     with reporter.work("sampling") as progress:
@@ -41,3 +58,4 @@ def finish(folder: RunFolder, reporter: Reporter) -> None:
     for score in scores:
         reporter.result(score.line())
     write_text(folder.report, run_report(folder, engine, pictures, scores))
+    refuse_failures(scores)

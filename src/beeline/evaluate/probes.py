@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from beeline.core.data import Batch
 from beeline.core.protocols import Objective, Predictor
 from beeline.core.random import Key
+from beeline.model.codec import Encoded
 from beeline.train.trainer import Trainer
 
 _MOST_EXAMPLES = 256
@@ -39,14 +41,13 @@ class HeldOutLoss:
             return {"held_out_loss": self.objective(predictor, self.batch, key).mean().item()}
 
 
-def held_out_loss(trainer: Trainer, held_out: Any, every: int) -> HeldOutLoss:
+def held_out_loss(trainer: Trainer, held_out: Sequence[Encoded], every: int) -> HeldOutLoss:
     """The probe of a run.
 
     Args:
         trainer: of the run.
-        held_out: held-out examples, of which the first few hundred are used.
+        held_out: encoded examples, of which the first few hundred are used.
         every: steps between measurements, at least.
     """
-    codec = trainer.feed.codec
-    batch = codec.batch([codec.encode(example) for example in held_out[:_MOST_EXAMPLES]])
+    batch = trainer.feed.codec.batch(held_out[:_MOST_EXAMPLES])
     return HeldOutLoss(trainer.objective, batch.to(trainer.config.device), every, trainer.config.precision)

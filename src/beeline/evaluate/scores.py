@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from beeline.core.data import Examples
-from beeline.core.errors import RunError
+from beeline.core.errors import RunError, UserError
 from beeline.generate.engine import Engine, Request, Samples
 from beeline.samplers.config import SampleConfig
 
@@ -26,6 +27,7 @@ class Score:
         high: largest value of a good model.
         n: how many generated samples it is computed on.
         good: whether the value lies between the two.
+        failure: why there is no value, where the metric failed.
     """
 
     name: str
@@ -35,16 +37,17 @@ class Score:
     high: float
     n: int
     good: bool
+    failure: str | None = None
 
     def record(self) -> dict[str, Any]:
-        """The score as JSON can hold it: bounds that do not exist are null."""
-        finite = {
-            name: None if abs(getattr(self, name)) == float("inf") else getattr(self, name) for name in ("low", "high")
-        }
-        return {**asdict(self), **finite}
+        """The score as JSON can hold it: what is not a finite number is null."""
+        numbers = {name: getattr(self, name) for name in ("value", "low", "high")}
+        return {**asdict(self), **{name: each if math.isfinite(each) else None for name, each in numbers.items()}}
 
     def verdict(self) -> str:
         """Its bounds and whether it keeps them; empty where there are none."""
+        if self.failure is not None:
+            return f"failed: {self.failure}"
         pairs = (("at least", self.low), ("at most", self.high))
         bounds = [f"{word} {bound:g}" for word, bound in pairs if abs(bound) != float("inf")]
         return f"{' and '.join(bounds)}: {'reached' if self.good else 'missed'}" if bounds else ""
@@ -76,25 +79,45 @@ def evaluate(
         settings: how they are drawn; the run's own when None.
         progress: called with (steps done, steps in all).
     """
-    training, held_out = engine.modality.dataset("train"), engine.modality.dataset("held_out")
+    training, held_out = (_examples(engine, split) for split in ("train", "held_out"))
     samples = engine.generate(requests_like(held_out, n, engine), seed, settings, progress=progress)
     return score(engine, training, held_out, samples), samples
 
 
+def _examples(engine: Engine, split: str) -> Examples:
+    """The examples of a split, which a modality named in another's place may lack."""
+    try:
+        examples = engine.modality.dataset(split)
+    except Exception as error:
+        raise UserError(f"dataset({split!r}) failed ({type(error).__name__}: {error})") from error
+    if not len(examples):
+        raise UserError(f"dataset({split!r}) holds no example to score against")
+    return examples
+
+
 def score(engine: Engine, training: Examples, held_out: Examples, samples: Samples) -> list[Score]:
-    """The modality's metrics of some samples."""
+    """The modality's metrics of some samples; one that fails has no value and says why."""
     scores = []
     for metric in engine.modality.metrics():
+        value, failure = math.nan, None
         try:
             value = float(metric.function(training, held_out, samples.examples))
         except Exception as error:
-            raise RunError(f"metric '{metric.name}' failed ({type(error).__name__}: {error})") from error
-        scores.append(
-            Score(
-                metric.name, metric.formula, value, metric.low, metric.high, len(samples.examples), metric.passes(value)
-            )
-        )
+            failure = " ".join(f"{type(error).__name__}: {error}".split())
+        bounds = (metric.low, metric.high, len(samples.examples), metric.passes(value))
+        scores.append(Score(metric.name, metric.formula, value, *bounds, failure))
     return scores
+
+
+def refuse_failures(scores: Sequence[Score]) -> None:
+    """End with an error where a metric failed, once everything else is done.
+
+    Raises:
+        RunError: naming the metric.
+    """
+    for score in scores:
+        if score.failure is not None:
+            raise RunError(f"metric '{score.name}' failed ({score.failure}); everything else is done and written")
 
 
 def scores_record(scores: Sequence[Score], samples: Samples) -> dict[str, Any]:

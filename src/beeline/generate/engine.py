@@ -17,7 +17,7 @@ from torch import Tensor
 
 from beeline.core.config import build, plain
 from beeline.core.data import Example
-from beeline.core.errors import UserError
+from beeline.core.errors import UserError, whole_number
 from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
 from beeline.generate.plan import Plan
@@ -135,10 +135,11 @@ class Engine:
         Raises:
             UserError: n is not above 0, or a condition does not fit.
         """
-        if n < 1:
-            raise UserError(f"n {n}: must be at least 1")
+        n = whole_number("n", n, 1)
         columns = {name: self._column(name, value, n) for name, value in condition.items()}
-        form = None if shape is None else tuple(int(extent) for extent in shape)
+        if shape is not None and not isinstance(shape, Sequence | np.ndarray):
+            raise UserError(f"shape {shape!r}: needs a list of whole numbers")
+        form = None if shape is None else tuple(whole_number("shape", extent, 0) for extent in shape)
         return [Request({name: column[item] for name, column in columns.items()}, form) for item in range(n)]
 
     def _column(self, name: str, value: Any, n: int) -> list[Any]:
@@ -147,7 +148,12 @@ class Engine:
         if isinstance(value, (list, tuple, range, np.ndarray, Tensor)) and len(value) == n:
             return list(value)
         if isinstance(value, (list, tuple)) and self.codec.condition(name).channels != len(value):
-            raise UserError(f"condition {name}: need one value, or a list of {n}, not of {len(value)}")
+            wanted = (
+                f"{self.codec.condition(name).channels} numbers"
+                if self.codec.condition(name).channels > 1
+                else "one value"
+            )
+            raise UserError(f"condition {name}: need {wanted}, or a list of {n} such, not a list of {len(value)}")
         self.codec.condition(name).encode(value)  # says what is wrong with a single value
         raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
 
@@ -174,10 +180,9 @@ class Engine:
             UserError: a setting is out of range or a condition does not fit.
         """
         settings = settings or self.defaults
-        if not 0 <= seed < 2**63:
-            raise UserError(f"seed {seed}: must lie between 0 and 2^63")
-        if batch_size is not None and batch_size < 1:
-            raise UserError(f"batch_size {batch_size}: must be at least 1")
+        seed = whole_number("seed", seed, 0)
+        if batch_size is not None:
+            batch_size = whole_number("batch_size", batch_size, 1)
         plan = Plan.make(settings, self.codec, self.process, self.network.prediction)
         numbers = Key.range(seed, first, len(requests)).numbers
         encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
+from torch import Tensor
 
 from beeline.backbone.config import ModelConfig
 from beeline.core import config
@@ -20,6 +22,7 @@ from beeline.modalities.loading import ModalitySource, find_modality
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec
 from beeline.model.format import DESCRIPTION, FORMAT, WEIGHTS, conventions, read_tensors
+from beeline.model.network import Network
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.build import build_process, build_source
 from beeline.process.config import ProcessConfig
@@ -37,22 +40,59 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
     Raises:
         UserError: something is missing, damaged, changed since training or not of this format.
     """
-    weights, description_path = locate(Path(path))
+    if not isinstance(path, (str, Path)):
+        raise UserError(f"{path!r}: name a run folder, a checkpoint or a model.safetensors")
+    _, description_path = locate(Path(path))
+    stored = read_description(description_path)["modality"]
+    source = find_trained_modality(stored, modality, description_path.with_name("modality.py"))
+    return open_engine(Path(path), source, device)
+
+
+def open_engine(path: Path, source: ModalitySource, device: str = "auto") -> Engine:
+    """Open a trained model whose modality is at hand.
+
+    Args:
+        path: a run folder, one of its checkpoints, or a ``model.safetensors`` beside its ``model.json``.
+        source: its modality.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        UserError: something is missing, damaged or not of this format.
+    """
+    weights, description_path = locate(path)
     description = read_description(description_path)
-    source = find_trained_modality(description["modality"], modality)
-    kind = source.make(description["modality"]["options"])
-    codec = build_codec(description, source.module)
-    settings = description["config"]
-    process_config = config.build(ProcessConfig, settings["process"], "process")
-    objective_config = config.build(ObjectiveConfig, settings["objective"], "objective")
-    process = build_process(process_config)
-    now = conventions(process, objective_config.prediction, process_config.path)
-    for name, value in description["conventions"].items():
-        if not _agree(now.get(name), value):
-            raise UserError(f"{description_path}: trained with {name} = {value}; this version means {now.get(name)}")
-    noise = build_source(process_config)
-    objective = build_objective(objective_config, process, noise)
-    network = build_network(config.build(ModelConfig, settings["model"], "model"), process, objective, codec)
+    with naming(description_path):
+        kind = source.make(description["modality"]["options"])
+        codec = build_codec(description, source.module)
+        settings = description["config"]
+        process_config = config.build(ProcessConfig, settings["process"], "process")
+        objective_config = config.build(ObjectiveConfig, settings["objective"], "objective")
+        process, noise = build_process(process_config), build_source(process_config)
+        now = conventions(process, objective_config.prediction, process_config.path)
+        for name, value in description["conventions"].items():
+            if not _agree(now.get(name), value):
+                raise UserError(f"trained with {name} = {value}; this version means {now.get(name)}")
+        objective = build_objective(objective_config, process, noise)
+        network = build_network(config.build(ModelConfig, settings["model"], "model"), process, objective, codec)
+        sampling = config.build(SampleConfig, settings["sample"], "sample")
+    network.load_state_dict(_tensors_of(network, weights))
+    origin = {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights)}
+    return Engine(network.to(find_device(device)), codec, kind, process, noise, sampling, origin)
+
+
+@contextmanager
+def naming(description_path: Path) -> Iterator[None]:
+    """Put the name of a model.json before whatever is wrong with what it says."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{description_path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UserError(f"{description_path}: damaged ({type(error).__name__}: {error})") from error
+
+
+def _tensors_of(network: Network, weights: Path) -> dict[str, Tensor]:
+    """Tensors of a weights file, which must be those of a network by name and shape."""
     tensors = read_tensors(weights)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     for name in sorted(expected.keys() ^ tensors.keys()):
@@ -60,16 +100,7 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
     for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:
             raise UserError(f"{weights}: tensor {name} is {tuple(tensors[name].shape)}, this model has {shape}")
-    network.load_state_dict(tensors)
-    return Engine(
-        network.to(find_device(device)),
-        codec,
-        kind,
-        process,
-        noise,
-        config.build(SampleConfig, settings["sample"], "sample"),
-        {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights)},
-    )
+    return tensors
 
 
 def _agree(one: Any, other: Any) -> bool:
@@ -116,14 +147,35 @@ def read_description(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: is not the description of a Beeline model")
     if description["format"] != FORMAT:
         raise UserError(f"{path}: format {description['format']}; this version reads format {FORMAT}")
-    for section in ("modality", "config", "conventions", "normaliser", "tokenizer", "conditions", "forms", "extents"):
+    for section in (
+        "modality",
+        "config",
+        "conventions",
+        "normaliser",
+        "tokenizer",
+        "conditions",
+        "forms",
+        "extents",
+        "library",
+        "training",
+    ):
         if section not in description:
             raise UserError(f"{path}: '{section}' is missing")
+    modality = description["modality"]
+    if not isinstance(modality, dict) or not modality.keys() >= {"name", "sha256", "options"}:
+        raise UserError(f"{path}: damaged: 'modality' needs name, sha256 and options")
+    if not isinstance(modality["name"], str):
+        raise UserError(f"{path}: damaged: the modality's name is {modality['name']!r}")
     return description
 
 
-def find_trained_modality(stored: Mapping[str, Any], replacement: str | None) -> ModalitySource:
+def find_trained_modality(stored: Mapping[str, Any], replacement: str | None, copy: Path) -> ModalitySource:
     """The modality that a model was trained with, or the one named in its place.
+
+    Args:
+        stored: what model.json says of it.
+        replacement: a file or name to use in its place.
+        copy: where a run keeps the text of its modality file.
 
     Raises:
         UserError: its file is gone or has changed.
@@ -132,7 +184,8 @@ def find_trained_modality(stored: Mapping[str, Any], replacement: str | None) ->
         return find_modality(replacement)
     if stored["sha256"] is None:
         return find_modality(stored["name"])
-    mend = "name a replacement with --modality; its text is kept in model.json and as modality.py in the run folder"
+    kept = copy if copy.is_file() else "FILE.py"
+    mend = f"the text that it was trained with is at hand by --modality {kept}"
     if not Path(stored["name"]).is_file():
         raise UserError(f"{stored['name']}: the modality file of this model is gone; {mend}")
     source = find_modality(stored["name"])
@@ -150,7 +203,10 @@ def build_codec(description: Mapping[str, Any], user_module: str) -> Codec:
 
     Raises:
         UserError: a part is not there or has changed.
+        ValueError: no form is known.
     """
+    if not description["forms"] or not description["extents"]:
+        raise ValueError("'forms' or 'extents' is empty")
     return Codec(
         rebuild_part(description["normaliser"], user_module),
         rebuild_part(description["tokenizer"], user_module),

@@ -6,18 +6,32 @@ import io
 from pathlib import Path
 
 import numpy as np
+from PIL.Image import Image
 
 from beeline.core.data import Examples
-from beeline.core.errors import UserError
-from beeline.core.files import write_bytes, write_json
+from beeline.core.errors import RunError, UserError
+from beeline.core.files import check_writable, write_bytes, write_json
 from beeline.core.protocols import Modality
 from beeline.generate.engine import Samples
 
+_ENDINGS = (".png", ".npz")
+_OTHER_ENDINGS = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".zip", ".json", ".csv", ".pt")
+
 
 def picture_bytes(modality: Modality, examples: Examples) -> bytes:
-    """A modality's picture of some samples, as PNG."""
+    """A modality's picture of some samples, as PNG.
+
+    Raises:
+        RunError: ``preview`` failed or gave no picture.
+    """
+    try:
+        picture = modality.preview(examples)
+    except Exception as error:
+        raise RunError(f"preview() failed ({type(error).__name__}: {error})") from error
+    if not isinstance(picture, Image):
+        raise RunError(f"preview() gave a {type(picture).__name__}, not a PIL image")
     buffer = io.BytesIO()
-    modality.preview(examples).save(buffer, format="PNG")
+    picture.save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -32,6 +46,21 @@ def array_bytes(examples: Examples) -> bytes:
     return buffer.getvalue()
 
 
+def check_output(out: Path) -> None:
+    """Refuse a place where samples cannot be written, before they are drawn.
+
+    Raises:
+        UserError: it has an ending that is none of ours, or cannot be written to.
+    """
+    if out.suffix not in _ENDINGS and out.is_file():
+        raise UserError(f"{out}: is a file; samples are written as .png, .npz or into a folder")
+    if out.suffix.lower() in _OTHER_ENDINGS:
+        raise UserError(f"{out}: samples are written as .png, .npz or into a folder")
+    if out.suffix in _ENDINGS and out.is_dir():
+        raise UserError(f"{out}: is a folder, and its ending is that of a file; choose another --out")
+    check_writable(out)
+
+
 def write_samples(modality: Modality, samples: Samples, out: Path) -> list[Path]:
     """Write samples where the user wants them.
 
@@ -44,25 +73,16 @@ def write_samples(modality: Modality, samples: Samples, out: Path) -> list[Path]
         the files written.
 
     Raises:
-        UserError: the place has an ending that is none of these, or cannot be written to.
+        OSError: the place cannot be written to.
+        RunError: the modality's picture failed.
     """
-    writers = {".png": lambda: picture_bytes(modality, samples.examples), ".npz": lambda: array_bytes(samples.examples)}
-    if out.suffix in writers:
-        targets = {out: writers[out.suffix], out.with_suffix(".json"): None}
-    elif out.suffix and not out.is_dir():
-        raise UserError(f"{out}: samples are written as .png, .npz or into a folder")
-    else:
-        targets = {
-            out / "samples.png": writers[".png"],
-            out / "samples.npz": writers[".npz"],
-            out / "samples.json": None,
-        }
-    for path, make in targets.items():
-        try:
-            if make is None:
-                write_json(path, samples.provenance)
-            else:
-                write_bytes(path, make())
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-    return list(targets)
+    one_file = out.suffix in _ENDINGS
+    arrays = out if one_file else out / "samples.npz"
+    picture = out if one_file else out / "samples.png"
+    record = out.with_suffix(".json") if one_file else out / "samples.json"
+    if arrays.suffix == ".npz":
+        write_bytes(arrays, array_bytes(samples.examples))
+    if picture.suffix == ".png":
+        write_bytes(picture, picture_bytes(modality, samples.examples))
+    write_json(record, samples.provenance)
+    return list(dict.fromkeys((picture, arrays, record)))

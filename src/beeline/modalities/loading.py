@@ -8,16 +8,20 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
 import beeline.modalities
 from beeline.core import config
+from beeline.core.data import Metric
 from beeline.core.errors import UserError, unknown
 from beeline.core.parts import USER_MODULE
-from beeline.core.protocols import Modality
+from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,38 @@ class ModalitySource:
 
 
 def ask(source: ModalitySource, modality: Modality, method: str, *arguments: Any) -> Any:
-    """Call a method of a modality; what goes wrong inside it is told as a mistake in its file.
+    """Call a method of a modality; what goes wrong inside it, or with what it gives, is a mistake in its file.
 
     Raises:
-        UserError: the method failed.
+        UserError: the method failed or gave something else than its Protocol says.
     """
+    call = f"{method}({', '.join(map(repr, arguments))})" if method == "dataset" else f"{method}()"
     try:
-        return getattr(modality, method)(*arguments)
-    except UserError:
-        raise
-    except Exception as error:
-        call = f"{method}({', '.join(map(repr, arguments))})" if method == "dataset" else f"{method}()"
+        given = getattr(modality, method)(*arguments)
+    except UserError as error:
+        raise UserError(f"{source.name}: {error}") from error
+    except (Exception, SystemExit) as error:
         raise UserError(f"{source.name}: {call} failed ({type(error).__name__}: {error})") from error
+    if lacking := _what_lacks(method, given):
+        raise UserError(f"{source.name}: {call} gives {lacking}")
+    return given
+
+
+def _what_lacks(method: str, given: Any) -> str | None:
+    """What is wrong with the answer of a modality's method, None when nothing is."""
+    name = type(given).__name__
+    if method == "dataset":
+        right = hasattr(given, "__len__") and hasattr(given, "__getitem__")
+        return None if right else f"a {name}, not a list of Example"
+    kinds: dict[str, type] = {"normaliser": Normaliser, "tokenizer": Tokenizer, "preview": Image}
+    items: dict[str, type] = {"conditions": Condition, "metrics": Metric}
+    if method in kinds:
+        return None if isinstance(given, kinds[method]) else f"a {name}, not a {kinds[method].__name__}"
+    wanted = items[method]
+    if not isinstance(given, (list, tuple)):
+        return f"a {name}, not a list of {wanted.__name__}"
+    wrong = [type(each).__name__ for each in given if not isinstance(each, wanted)]
+    return f"a {wrong[0]} among its {method}, not a {wanted.__name__}" if wrong else None
 
 
 def built_in_modalities() -> list[str]:
@@ -101,6 +125,8 @@ def _from_file(path: Path) -> ModalitySource:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such modality file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder, not a modality file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable ({error})") from None
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -113,10 +139,11 @@ def _from_file(path: Path) -> ModalitySource:
     sys.modules[module_name] = module
     try:
         specification.loader.exec_module(module)
-    except UserError:
-        raise
-    except Exception as error:
+        if not isinstance(getattr(module, "MODALITY", None), type):
+            raise UserError("must end with 'MODALITY = YourClass', the class that describes the data")
+        typing.get_type_hints(module.MODALITY)  # its options are read by them
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (Exception, SystemExit) as error:
         raise UserError(f"{path}: does not run ({type(error).__name__}: {error})") from error
-    if not isinstance(getattr(module, "MODALITY", None), type):
-        raise UserError(f"{path}: must end with 'MODALITY = YourClass', the class that describes the data")
     return ModalitySource(str(path), module.MODALITY, module_name, text, digest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
 
 Form = tuple[int, ...]
+_LARGEST = 1e30
 _MOST_LOOKED_AT, _MOST_FORMS, _MOST_NUMBERS = 4096, 256, 65536
 
 
@@ -66,15 +67,15 @@ class Codec:
         if not len(training):
             raise UserError("the training split holds no example")
         for index, example in enumerate(training):
-            _check_example(index, example)
+            try:
+                check_example(example)
+            except UserError as error:
+                raise UserError(f"training example {index}: {error}") from None
         normaliser = modality.normaliser().fit(example.array for example in training)
         tokenizer = modality.tokenizer().fit(normaliser.apply(example.array) for example in training)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
-        conditions = tuple(
-            condition.fit(example.condition.get(condition.name) for example in training) for condition in unfitted
-        )
-        return cls(normaliser, tokenizer, conditions)
+        return cls(normaliser, tokenizer, tuple(_fitted(condition, training) for condition in unfitted))
 
     def with_forms(self, examples: Sequence[Encoded]) -> Codec:
         """The same codec knowing the forms and extents of the training samples."""
@@ -191,13 +192,43 @@ class Codec:
         return [self.normaliser.undo(self.tokenizer.decode(single).float().numpy()) for single in singles]
 
 
-def _check_example(index: int, example: object) -> None:
+def _fitted(condition: Condition, training: Examples) -> Condition:
+    """A condition that has seen its training values, in which it names the first that does not fit."""
+    reached = [-1]
+
+    def values() -> Iterator[Any]:
+        for reached[0], example in enumerate(training):
+            yield example.condition.get(condition.name)
+        reached[0] = -1
+
+    try:
+        return condition.fit(values())
+    except UserError as error:
+        raise UserError(f"training example {reached[0]}: {error}" if reached[0] >= 0 else str(error)) from None
+
+
+def check_example(example: object) -> None:
+    """Refuse what is no example.
+
+    Raises:
+        UserError: saying why.
+    """
     if not isinstance(example, Example):
-        raise UserError(f"training example {index}: is a {type(example).__name__}, not an Example")
-    kind = example.array.dtype.kind
-    if kind not in "fiub" or np.isinf(example.array).any():
-        found = "infinity" if kind == "f" else str(example.array.dtype)
-        raise UserError(f"training example {index}: need real numbers, found {found}")
+        raise UserError(f"is a {type(example).__name__}, not an Example")
+    if not isinstance(example.condition, Mapping):
+        raise UserError(f"its condition is a {type(example.condition).__name__}, not a dict of values by name")
+    if not isinstance(example.array, np.ndarray):
+        raise UserError(f"its array is a {type(example.array).__name__}, not a numpy array")
+    if example.array.dtype.kind not in "fiub":
+        raise UserError(f"need real numbers, found {example.array.dtype}")
+    if not example.array.ndim:
+        raise UserError("its array is a single number; need at least one axis and the channels")
+    if example.array.dtype.kind == "f" and example.array.size:
+        if np.isinf(example.array).any():
+            raise UserError("need real numbers, found infinity")
+        largest = np.nanmax(np.abs(example.array)) if not np.isnan(example.array).all() else 0.0
+        if largest > _LARGEST:
+            raise UserError(f"holds a number of size {largest:g}, too large for 32-bit arithmetic; use other units")
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -121,7 +121,9 @@ class GridTokenizer:
             UserError: the extents do not fit this tokenizer's axes.
         """
         if len(form) != self.axes or min(form) < 1:
-            raise UserError(f"shape {'x'.join(map(str, form))}: need {self.axes} extents of at least 1")
+            axes = f"{self.axes} {'axis' if self.axes == 1 else 'axes'}"
+            example = "x".join(["16"] * self.axes)
+            raise UserError(f"shape {'x'.join(map(str, form))}: this data has {axes}; say, for example, {example}")
         return self.encode(torch.zeros(*form, self.channels))
 
     def _extents(self, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -73,10 +73,10 @@ class SetTokenizer:
         """Zero tokens of those identities.
 
         Raises:
-            UserError: an identity does not exist.
+            UserError: an identity does not exist or is named twice.
         """
-        if not form or min(form) < 0 or max(form) >= self.identities:
-            raise UserError(f"identities {form} must lie between 0 and {self.identities - 1}")
+        if not form or min(form) < 0 or max(form) >= self.identities or len(set(form)) < len(form):
+            raise UserError(f"identities {form} must differ and lie between 0 and {self.identities - 1}")
         return Tokens(
             torch.zeros(1, len(form), 1),
             ids=torch.tensor(form)[None],

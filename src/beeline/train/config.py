@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from beeline.backbone.config import ModelConfig
-from beeline.core.errors import UserError
+from beeline.core.errors import UserError, whole_number
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.config import ProcessConfig
 from beeline.samplers.config import SampleConfig
+
+_MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,10 @@ class TrainConfig:
             "log_every",
         ):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} {value}: must be at least 1")
-        for name in ("weight_decay", "warmup_steps", "clip_norm", "seed", "held_out_every", "score_samples"):
+            if value is not None:
+                whole_number(name, value, 1, _MOST_THREADS if name == "threads" else 2**63 - 1)
+        whole_number("seed", self.seed, 0)
+        for name in ("weight_decay", "warmup_steps", "clip_norm", "held_out_every", "score_samples"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")
         if not 0 < self.learning_rate < float("inf"):

@@ -19,10 +19,20 @@ from typing import Any
 
 from torch import Tensor
 
-from beeline.core.config import plain, read_yaml, write_yaml
+from beeline.core.config import flatten, plain, read_yaml, write_yaml
 from beeline.core.errors import UserError
-from beeline.core.files import folder_in_the_making, read_json, remove_folder, remove_leftovers, write_bytes, write_json
+from beeline.core.files import (
+    check_writable,
+    folder_in_the_making,
+    read_json,
+    remove_folder,
+    remove_leftovers,
+    sha256,
+    write_bytes,
+    write_json,
+)
 from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors, tensors_bytes
+from beeline.train.config import CHANGEABLE
 
 _CHECKPOINT = re.compile(r"step-(\d+)")
 
@@ -69,12 +79,42 @@ class RunFolder:
             UserError: something else lies there, or nothing can be written there.
         """
         if self.is_run():
+            check_writable(self.path)
             return
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UserError(f"{self.path}: exists and is no run; choose another --out")
-        above = next(parent for parent in self.path.absolute().parents if parent.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-            raise UserError(f"{self.path}: cannot be made, {above} is no folder to write to; choose another --out")
+        check_writable(self.path)
+
+    def check_duration(self, steps: int) -> None:
+        """Refuse a run shorter than what is trained already.
+
+        Raises:
+            UserError: it is.
+        """
+        done = self.steps()[-1:]
+        if done and steps < done[0]:
+            raise UserError(f"{self.path}: has trained for {done[0]} steps already and cannot end at {steps}")
+
+    def check_config(self) -> None:
+        """Refuse a config.yaml that was edited after training began.
+
+        Raises:
+            UserError: naming the first option that is not what the run was trained with.
+        """
+        if not self.steps() or not self.description.is_file():
+            return
+        trained, stored = flatten(read_json(self.description).get("config", {})), flatten(self.read_config())
+        for name in sorted(trained.keys() & stored.keys() - {"modality", *CHANGEABLE}):
+            if trained[name] != stored[name]:
+                raise UserError(
+                    f"{self.config}: {name} is {stored[name]}, but the run was trained with {trained[name]}"
+                )
+
+    def is_finished(self) -> bool:
+        """Whether there is a report, and it is about the very weights that lie here."""
+        if not (self.weights.is_file() and self.report.is_file()):
+            return False
+        return sha256(self.weights) in self.report.read_text(encoding="utf-8", errors="replace")
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Replace the stored config."""
@@ -136,8 +176,12 @@ class RunFolder:
         Raises:
             UserError: a file is missing or damaged.
         """
-        folder = self.checkpoint(step)
-        return {name: read_tensors(folder / f"{name}.safetensors") for name in names}
+        folder, earlier = self.checkpoint(step), [each for each in self.steps() if each < step]
+        try:
+            return {name: read_tensors(folder / f"{name}.safetensors") for name in names}
+        except UserError as error:
+            before = f"from step {earlier[-1]}" if earlier else "from the beginning"
+            raise UserError(f"{error}; delete {folder} to go on {before}") from None
 
     def save_model(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Replace the model's weights."""
@@ -160,9 +204,13 @@ class RunFolder:
                 os.fsync(file.fileno())
 
     def truncate_log(self, step: int) -> None:
-        """Drop lines beyond a step, and a last line that was cut short: resuming writes them again."""
+        """Drop lines beyond a step, and a last line that was cut short: resuming writes them again.
+
+        Raises:
+            UserError: another line is damaged.
+        """
         kept = "".join(json.dumps(line) + "\n" for line in self._log_lines() if line["step"] <= step)
-        if self.log.exists() and self.log.read_text(encoding="utf-8") != kept:
+        if self.log.exists() and self.log.read_bytes() != kept.encode():
             write_bytes(self.log, kept.encode())
 
     def read_log(self) -> list[dict[str, Any]]:
@@ -172,9 +220,13 @@ class RunFolder:
     def _log_lines(self) -> Iterator[dict[str, Any]]:
         if not self.log.exists():
             return
-        for line in self.log.read_text(encoding="utf-8").splitlines():
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
             except json.JSONDecodeError:
-                return
-            yield record
+                record = None
+            if isinstance(record, dict) and "step" in record:
+                yield record
+            elif number < len(lines):  # a kill cuts the last line short, and no other
+                raise UserError(f"{self.log}: line {number} is damaged; mend or delete it")

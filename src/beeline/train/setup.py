@@ -14,11 +14,10 @@ from beeline.core.config import plain
 from beeline.core.data import Examples
 from beeline.core.errors import UserError
 from beeline.core.parts import describe_part
-from beeline.core.protocols import Modality
 from beeline.core.units import Duration
 from beeline.modalities.loading import ModalitySource, ask
 from beeline.model.build import build_network, build_objective
-from beeline.model.codec import Codec, Encoded
+from beeline.model.codec import Codec, Encoded, check_example
 from beeline.model.format import FORMAT, conventions, library_version
 from beeline.process.build import build_process, build_source
 from beeline.train.config import RunConfig
@@ -32,47 +31,44 @@ class Prepared:
 
     Args:
         config: complete and settled: no ``auto``, duration in steps.
-        modality: the kind of data.
+        source: the kind of data.
         codec: fitted.
-        held_out: examples that training does not see.
+        held_out: examples that training does not see, encoded.
         trainer: fresh.
         description: contents of model.json.
     """
 
     config: RunConfig
-    modality: Modality
+    source: ModalitySource
     codec: Codec
-    held_out: Examples
+    held_out: list[Encoded]
     trainer: Trainer
     description: dict[str, Any]
 
 
-def check_held_out(
-    source: ModalitySource, modality: Modality, codec: Codec, training: Examples, held_out: Examples
-) -> None:
-    """Try, before any long work, what scoring and the report will need.
+def check_groups(source: ModalitySource, training: Examples, held_out: Examples) -> None:
+    """Refuse splits that share a group.
 
     Raises:
-        UserError: there is no held-out example, it shares a group with training, it does not fit, or no picture can
-            be made of it.
+        UserError: they do, or nothing is held out.
     """
     if not len(held_out):
         raise UserError(f"{source.name}: the held_out split holds no example")
     for group in _groups(training) & _groups(held_out):
         raise UserError(f"{source.name}: group {group!r} is in both splits; use split_by_group to keep it whole")
-    try:
-        codec.encode(held_out[0])
-    except UserError as error:
-        raise UserError(f"held_out example 0: {error}") from None
-    ask(source, modality, "preview", held_out[:2])
 
 
 def _groups(examples: Examples) -> set[Hashable]:
     return {example.group for example in examples if example.group is not None}
 
 
-def encode_all(codec: Codec, examples: Examples) -> list[Encoded]:
+def encode_all(codec: Codec, examples: Examples, split: str) -> list[Encoded]:
     """Encode every example, naming the first that does not fit.
+
+    Args:
+        codec: fitted.
+        examples: of one split.
+        split: its name, for the message.
 
     Raises:
         UserError: an example does not fit.
@@ -80,9 +76,10 @@ def encode_all(codec: Codec, examples: Examples) -> list[Encoded]:
     encoded = []
     for index, example in enumerate(examples):
         try:
+            check_example(example)
             encoded.append(codec.encode(example))
         except UserError as error:
-            raise UserError(f"training example {index}: {error}") from None
+            raise UserError(f"{split} example {index}: {error}") from None
     return encoded
 
 
@@ -105,9 +102,11 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     for method in ("normaliser", "tokenizer", "conditions", "metrics"):
         ask(source, modality, method)
     codec = Codec.fit(modality, training)
-    encoded = encode_all(codec, training)
+    encoded = encode_all(codec, training, "training")
     codec = codec.with_forms(encoded)
-    check_held_out(source, modality, codec, training, held_out)
+    unseen = encode_all(codec, held_out, "held_out")
+    check_groups(source, training, held_out)
+    ask(source, modality, "preview", held_out[:2])
 
     feed = Feed(codec, encoded, config.train.seed, config.train.packing)
 
@@ -137,7 +136,7 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         "extents": list(codec.extents),
         "training": {"examples": len(encoded)},
     }
-    return Prepared(config, modality, codec, held_out, fresh(steps), description)
+    return Prepared(config, source, codec, unseen, fresh(steps), description)
 
 
 def count_steps(duration: Duration, batch_size: int, examples: int, fresh: Callable[[int], Trainer]) -> int:
