@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +53,21 @@ def assert_one_line(done: subprocess.CompletedProcess[str], message: str) -> Non
             "train.steps and train.budget both say how long",
         ),
         (["train", "digits", "--resum"], "unknown option '--resum'; did you mean '--resume'?"),
+        (["train", "digits", "--steps", "3"], "unknown option '--steps'; did you mean '--train.steps'?"),
+        (["train", "digits", "--train-steps", "3"], "unknown option '--train-steps'; did you mean '--train.steps'?"),
+        (["train", "digits", "--device", "cpu", "--train.device", "cpu"], "say the same; give one of them"),
+        (["train", "digits", "--objective.time", "3"], "objective.time: is a section; its keys are"),
+        (["train", "digits", "--train.threads", "100000"], "train.threads 100000: must be at most 1024"),
+        (["train", "digits", "--train.seed", "9" * 20], "must be at most 9223372036854775807"),
+        (["train", "digits", "--train.duration", "1e400 steps"], "must be above 0 and below 1e+12"),
+        (["train", "digits", "--train.steps", "9" * 20], "must be at most"),
+        (["train", "digits", "--model.mlp_ratio", "1e30"], "model.mlp_ratio 1e+30: must be above 0 and at most 64"),
+        (["train", "digits", "--model.mlp_ratio", "0.0001"], "leaves no width"),
+        (["train", "digits", "--model.hidden_size", "0"], "model.hidden_size 0: must be above 0"),
+        (["train", "clips", "--model.hidden_size", "4", "--model.num_heads", "1"], "too small for 3 axes"),
+        (["train", "panels", "--sample.cfg_scale", "2"], "guidance needs a condition that was dropped in training"),
+        (["train", "digits", "--sample.guide_channels", "7"], "guide_channels [7]: this data has 1 channels"),
+        (["train", "digits", "--process.path", "vp", "--process.beta_max", "1"], "too little noise"),
         (["train", "digits", "waves"], "'waves': one word too many"),
         (["train", "digits", "--train.device", "cuda:7"], "train.device"),
         (["train", "digits", "--data.patch", "0"], "patch"),
@@ -86,6 +104,7 @@ def test_wrong_commands_end_with_one_line(
         (["--sampler", "hein"], "unknown --sampler 'hein'; did you mean 'heun'?"),
         (["--grid", "log"], "unknown --grid 'log'"),
         (["--shape", "8"], "shape 8: this data has 2 axes"),
+        (["--out", "/dev/null/x"], "/dev/null/x: cannot be written, /dev/null is no folder to write to"),
         (["--shape", "8xa"], "--shape 8xa: needs whole numbers separated by 'x'"),
         (["--guide-channels", "5", "--cfg-scale", "2"], "guide_channels [5]"),
         (["--cfg-scale", "nan"], "cfg_scale nan: must be a finite number"),
@@ -315,6 +334,46 @@ def test_python_functions_are_the_verbs(small_run: Path, tmp_path: Path) -> None
     assert beeline.inspect(small_run)["step"] == 10
     with pytest.raises(beeline.UserError, match="holds a run already"):
         beeline.train("digits", out=small_run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": "3"}, "n '3': needs a whole number"),
+        ({"n": 2.5}, "n 2.5: needs a whole number"),
+        ({"n": True}, "n True: must be at least 1"),
+        ({"seed": "a"}, "seed 'a': needs a whole number"),
+        ({"seed": 1.5}, "seed 1.5: needs a whole number"),
+        ({"batch_size": "2"}, "batch_size '2': needs a whole number"),
+        ({"shape": 8}, "shape 8: needs a list of whole numbers"),
+        ({"shape": "8x8"}, "shape '8': needs a whole number"),
+        ({"shape": (8.5, 8)}, "shape 8.5: needs a whole number"),
+        ({"condition": [3]}, "condition [3]: needs a value by name"),
+    ],
+)
+def test_wrong_arguments_from_python_are_told_as_those_of_the_command(
+    small_run: Path, arguments: dict[str, Any], message: str
+) -> None:
+    import beeline
+
+    for sample in (beeline.load(small_run).sample, functools.partial(beeline.sample, small_run)):
+        with pytest.raises(beeline.UserError) as caught:
+            sample(**arguments)
+        assert message in str(caught.value)
+
+
+def test_what_is_no_target_no_path_or_no_option_is_told_from_python(tmp_path: Path) -> None:
+    import beeline
+
+    with pytest.raises(beeline.UserError, match="3: name a recipe"):
+        beeline.train(3)  # type: ignore[arg-type]
+    with pytest.raises(beeline.UserError, match="None: name a run folder"):
+        beeline.load(None)  # type: ignore[arg-type]
+    with pytest.raises(beeline.UserError, match="need a mapping, or a list of flags"):
+        beeline.train("digits", options="--train.steps=3")
+    run = beeline.train("digits", tmp_path / "run", options={**FAST, "train.steps": np.int64(2)})
+    assert beeline.inspect(run)["step"] == 2
+    assert list(inspect.signature(beeline.train).parameters) == ["target", "out", "resume", "options", "display"]
 
 
 def test_what_is_made_of_a_checkpoint_goes_to_its_run(small_run: Path, tmp_path: Path) -> None:

@@ -115,6 +115,24 @@ def test_yaml_numbers_mean_what_people_mean(tmp_path: Path) -> None:
     assert read_yaml(path) == {"train": {"learning_rate": 1e-3, "weight_decay": 1e5, "duration": "5m"}}
 
 
+def test_yaml_keys_can_be_merged(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("train: &usual {seed: 1, threads: 2}\nother: {<<: *usual, seed: 3}\n")
+    assert read_yaml(path)["other"] == {"seed": 3, "threads": 2}
+
+
+def test_lists_come_with_or_without_brackets() -> None:
+    for text in ("0.8,0.9", "[0.8, 0.9]"):
+        assert parse({"train": TrainConfig}, {}, [f"--train.betas={text}"])["train"]["betas"] == (0.8, 0.9)
+
+
+def test_a_wrong_key_of_a_file_names_the_file() -> None:
+    with pytest.raises(UserError, match=r"mine\.yaml: unknown key 'train\.sed'"):
+        parse({"train": TrainConfig}, {"train": {"sed": 1}}, [], "mine.yaml: ")
+    with pytest.raises(UserError, match=r"mine\.yaml: train\.seed: needs a whole number, not x"):
+        parse({"train": TrainConfig}, {"train": {"seed": "x"}}, [], "mine.yaml: ")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

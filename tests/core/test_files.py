@@ -19,10 +19,10 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         files.write_bytes(path, b"new")
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
-    files.remove_leftovers(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["weights"]
 
 
@@ -51,6 +51,23 @@ def test_leftovers_of_a_kill_are_removed_wherever_they_lie(tmp_path: Path) -> No
     (tmp_path / "model.json").write_text("whole")
     files.remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "model.json"]
+
+
+def test_no_two_are_given_the_same_name(tmp_path: Path) -> None:
+    assert [files.claim(tmp_path / "samples", "drawn").name for _ in range(3)] == [
+        "drawn-001",
+        "drawn-002",
+        "drawn-003",
+    ]
+    assert [files.claim(tmp_path, "score", ".json").name for _ in range(2)] == ["score-001.json", "score-002.json"]
+
+
+def test_places_that_cannot_be_written_to_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    files.check_writable(tmp_path / "file")
+    files.check_writable(tmp_path / "a" / "b" / "c")
+    with pytest.raises(UserError, match="file is no folder to write to"):
+        files.check_writable(tmp_path / "file" / "below")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,10 @@ def test_guidance_channels_can_be_chosen(engine: Engine) -> None:
     [
         ({"n": 0}, "n 0: must be at least 1"),
         ({"condition": {"label": 11}}, "condition label=11: labels are whole numbers from 0 to 9"),
-        ({"condition": {"label": [1, 2]}, "n": 3}, "condition label: need one value, or a list of 3 such, not a list of 2"),
+        (
+            {"condition": {"label": [1, 2]}, "n": 3},
+            "condition label: need one value, or a list of 3 such, not a list of 2",
+        ),
         ({"condition": {"labl": 1}}, "unknown condition 'labl'; did you mean 'label'?"),
         ({"steps": 0}, "steps 0: must be at least 1"),
         ({"sampler": "rk9"}, "unknown sampler 'rk9'"),
@@ -198,6 +202,36 @@ def test_damaged_models_are_named(small_run: Path, tmp_path: Path, damage: Any, 
         load(run)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("config",),
+        ("config", "process"),
+        ("conventions",),
+        ("forms",),
+        ("extents",),
+        ("tokenizer",),
+        ("normaliser", "arguments"),
+        ("conditions",),
+        ("modality",),
+        ("modality", "name"),
+        ("modality", "options"),
+    ],
+)
+@pytest.mark.parametrize("damage", [3.5, None, "gone"])
+def test_damaged_descriptions_are_named(small_run: Path, tmp_path: Path, keys: tuple[str, ...], damage: Any) -> None:
+    (tmp_path / "model.safetensors").symlink_to(small_run / "model.safetensors")
+    description = json.loads((small_run / "model.json").read_text())
+    place = functools.reduce(lambda record, key: record[key], keys[:-1], description)
+    if damage == "gone":
+        del place[keys[-1]]
+    else:
+        place[keys[-1]] = damage
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    with pytest.raises(UserError, match=r"model\.json: "):
+        load(tmp_path)
 
 
 def test_weights_of_another_network_are_named(small_run: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import beeline
+from beeline.cli.console import Display
 from beeline.core.errors import UserError
 from beeline.core.protocols import Modality
 from beeline.modalities.loading import built_in_modalities, find_modality
@@ -303,6 +304,33 @@ def test_unconditional_images_need_no_label_anywhere(tmp_path: Path) -> None:
         ),
         ("Example(row)", "Example(row.astype(complex))", "training example 0: need real numbers, found complex128"),
         ("Example(row)", 'Example(row, {"a": 1})', "this model is unconditional"),
+        ("Example(row)", "Example(row, [1])", "training example 0: its condition is a list, not a dict"),
+        ("Example(row)", "Example(row.tolist())", "training example 0: its array is a list, not a numpy array"),
+        ("Example(row)", "Example(np.array(1.0))", "training example 0: its array is a single number"),
+        ("Example(row)", "Example(row * 1e39)", "too large for 32-bit arithmetic"),
+        ("return [Example(row) for row in", "yield [Example(row) for row in", "dataset('train') gives a generator"),
+        (
+            "else rows[150:])]",
+            "else np.ones((1, 3, 3)))]",
+            "held_out example 0: an array of shape (3, 3) does not fit the normaliser",
+        ),
+        (
+            "else rows[150:])]",
+            "else [*rows[150:], np.full((12, 2), np.nan)])]",
+            "held_out example 50: an array holds NaN",
+        ),
+        ("return Standardise()", "return None", "normaliser() gives a NoneType, not a Normaliser"),
+        ("return []\n\n    def metrics", "return None\n\n    def metrics", "conditions() gives a NoneType, not a list"),
+        (
+            "return []\n\n    def metrics",
+            "return [3]\n\n    def metrics",
+            "conditions() gives a int among its conditions",
+        ),
+        ("return []\n\n    def preview", 'return ["x"]\n\n    def preview', "metrics() gives a str among its metrics"),
+        ("return curves([sample.array[:, 0] for sample in samples])", "return None", "preview() gives a NoneType"),
+        ("scale: float = 1.0", "scale: Nothing = 1.0", "does not run (NameError"),
+        ("MODALITY = Rows", "raise SystemExit(3)", "does not run (SystemExit: 3)"),
+        ("MODALITY = Rows", 'raise ValueError("two\\nlines")', "does not run (ValueError: two lines)"),
     ],
 )
 def test_mistakes_in_a_users_file_are_told_before_any_work(
@@ -388,6 +416,55 @@ def test_a_model_opens_without_asking_its_modality_anything(tmp_path: Path) -> N
         (run / "model.json").write_text(json.dumps(changed))
         with pytest.raises(UserError, match="the model"):
             beeline.load(run)
+
+
+METRIC = """return [Metric("odd", "x", lambda training, held_out, samples: {value}, low=0.0)]
+
+    def preview"""
+
+
+def test_a_score_that_is_no_number_is_null_and_one_that_fails_ends_with_a_report(
+    outsider: tuple[Path, Path], tmp_path: Path
+) -> None:
+    text = (outsider[0] / "mine.py").read_text().replace("import Example,", "import Example, Metric,")
+    for value, code, shown in (("float('nan')", 0, "odd nan"), ("1 / 0", 1, "metric 'odd' failed (ZeroDivisionError")):
+        path, out = tmp_path / f"mine{code}.py", tmp_path / f"run{code}"
+        path.write_text(text.replace("return []\n\n    def preview", METRIC.format(value=value)))
+        words = command("train", str(path), "--out", str(out), *_fast(), "--train.score_samples=4")
+        done = finish(words)
+        assert done.returncode == code
+        assert shown in done.stdout + done.stderr
+        assert json.loads((out / "scores.json").read_text())["scores"][0]["value"] is None
+        assert (out / "report.html").is_file()
+        again = finish([*words, "--resume"])
+        assert again.returncode == 0
+        assert "this run is finished" in again.stderr
+        assert finish(command("evaluate", str(out), "-n", "2", "--steps", "1")).returncode == code
+
+
+def test_a_file_that_changes_during_training_does_not_cost_the_end_of_the_run(
+    outsider: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text((outsider[0] / "mine.py").read_text())
+
+    class Editing(Display):
+        def step(self, step: int, steps: int, record: dict[str, Any] | None) -> None:
+            path.write_text("# edited\n")
+
+    options: dict[str, Any] = {**FAST, "train.steps": 2}
+    out = beeline.train(str(path), tmp_path / "run", options=options, display=Editing("silent"))
+    assert (out / "report.html").is_file()
+
+
+def test_a_moved_file_is_still_the_runs_own(outsider: tuple[Path, Path], tmp_path: Path) -> None:
+    home, moved, out = tmp_path / "mine.py", tmp_path / "moved.py", tmp_path / "run"
+    home.write_text((outsider[0] / "mine.py").read_text())
+    assert finish(command("train", str(home), "--out", str(out), *_fast())).returncode == 0
+    home.rename(moved)
+    done = finish(command("train", str(moved), "--out", str(out), "--resume", "--train.steps", "8"))
+    assert done.returncode == 0, done.stderr
+    assert finish(command("sample", str(out), "-n", "1")).returncode == 0
 
 
 def test_a_group_in_both_splits_is_refused(outsider: tuple[Path, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -206,7 +207,65 @@ def test_a_damaged_checkpoint_is_named(undisturbed: Path, tmp_path: Path, victim
     done = finish(command("train", "digits", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2)))
     assert done.returncode == 2
     assert f"step-{STEPS:06}/{victim}" in done.stderr
+    assert f"delete {out}/checkpoints/step-{STEPS:06} to go on from step" in done.stderr
     assert done.stderr.count("\n") == 1 or "Traceback" not in done.stderr
+
+
+def test_a_longer_run_killed_before_its_report_is_not_finished(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    words = command("train", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2))
+    with monkeypatch.context() as patch:
+        patch.setattr("beeline.evaluate.finish.gallery", lambda *_: 1 / 0)  # as if killed there
+        assert finish(words).returncode == 1
+    sha = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+    assert sha not in (out / "report.html").read_text()
+    assert finish(words[:-2]).returncode == 0
+    assert sha in (out / "report.html").read_text()
+    assert "is finished" in finish(words[:-2]).stderr
+
+
+def test_a_damaged_model_of_a_finished_run_is_mended_by_resuming(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    (out / "model.safetensors").write_bytes((undisturbed / "model.safetensors").read_bytes()[:-20])
+    assert finish(command("train", "--out", str(out), "--resume")).returncode == 0
+    assert fingerprint(out) == fingerprint(undisturbed)
+
+
+def test_a_run_cannot_end_before_where_it_is(undisturbed: Path) -> None:
+    before = (undisturbed / "config.yaml").read_bytes()
+    done = finish(command("train", "--out", str(undisturbed), "--resume", "--train.steps", "2"))
+    assert done.returncode == 2
+    assert f"has trained for {STEPS} steps already and cannot end at 2" in done.stderr
+    assert (undisturbed / "config.yaml").read_bytes() == before
+
+
+def test_an_edited_config_is_refused_by_the_option_that_changed(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    text = (out / "config.yaml").read_text()
+    (out / "config.yaml").write_text(text.replace("batch_size: 16", "batch_size: 8"))
+    done = finish(command("train", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2)))
+    assert done.returncode == 2
+    assert "train.batch_size is 8, but the run was trained with 16" in done.stderr
+    (out / "config.yaml").write_text("train: {}\n")
+    done = finish(command("train", "--out", str(out), "--resume"))
+    assert done.returncode == 2
+    assert "damaged" in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["3", "{}", '{"step": 4, "lo', "\x00"])
+def test_a_damaged_line_within_the_log_is_named(undisturbed: Path, tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    lines = (out / "log.jsonl").read_text().splitlines()
+    (out / "log.jsonl").write_text("\n".join([lines[0], damage, *lines[2:]]) + "\n")
+    done = finish(command("train", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2)))
+    assert done.returncode == 2
+    assert "log.jsonl: line 2 is damaged; mend or delete it" in done.stderr
 
 
 def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:

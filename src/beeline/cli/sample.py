@@ -49,6 +49,7 @@ def sample(
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
     """
+    from beeline.generate.engine import by_name
     from beeline.generate.load import load, output_folder
     from beeline.generate.write import check_output, write_samples
 
@@ -57,9 +58,7 @@ def sample(
     engine = load(run, modality, device)
     home = output_folder(Path(run)) / "samples"
     check_writable(home) if out is None else check_output(Path(out))
-    if condition is not None and not isinstance(condition, Mapping):
-        raise UserError(f"condition {condition!r}: needs a value by name, such as {{'label': 3}}")
-    values = {name: _read(engine.codec.condition(name), value, n) for name, value in (condition or {}).items()}
+    values = {name: _read(engine.codec.condition(name), value, n) for name, value in by_name(condition).items()}
     requests = engine.requests(n, values, shape)
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)

@@ -116,7 +116,7 @@ class Engine:
         Raises:
             UserError: an argument is out of range or a condition does not fit.
         """
-        requests = self.requests(n, condition or {}, shape)
+        requests = self.requests(n, by_name(condition), shape)
         samples = self.generate(requests, seed, self.settings(**options), batch_size)
         arrays = [example.array for example in samples.examples]
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
@@ -226,6 +226,17 @@ class Engine:
             return self.network
         guided = plan.guided_numbers([item.tokens for item in items], self.codec)
         return Guided(self.network, plan.settings.cfg_scale, None if guided is None else guided.to(self.device))
+
+
+def by_name(condition: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Conditions as they were given, none for None.
+
+    Raises:
+        UserError: they do not come by name.
+    """
+    if condition is not None and not isinstance(condition, Mapping):
+        raise UserError(f"condition {condition!r}: needs a value by name, such as {{'label': 3}}")
+    return condition or {}
 
 
 def _batches(encoded: Sequence[Encoded], batch_size: int | None) -> Iterator[tuple[int, int]]:

@@ -126,7 +126,10 @@ class Codec:
         Raises:
             UserError: the array or a condition does not fit.
         """
-        array = np.ascontiguousarray(self.normaliser.apply(example.array))
+        try:
+            array = np.ascontiguousarray(self.normaliser.apply(example.array))
+        except (ValueError, IndexError, TypeError) as error:
+            raise UserError(f"an array of shape {example.array.shape} does not fit the normaliser ({error})") from None
         if np.isinf(array).any():
             raise UserError("an array holds infinity")
         tokens = self.tokenizer.encode(torch.from_numpy(array))
