@@ -231,6 +231,7 @@ def test_a_damaged_model_of_a_finished_run_is_mended_by_resuming(undisturbed: Pa
     out = tmp_path / "run"
     shutil.copytree(undisturbed, out)
     (out / "model.safetensors").write_bytes((undisturbed / "model.safetensors").read_bytes()[:-20])
+    assert f"beeline train --out {out} --resume writes it again" in finish(command("sample", str(out))).stderr
     assert finish(command("train", "--out", str(out), "--resume")).returncode == 0
     assert fingerprint(out) == fingerprint(undisturbed)
 

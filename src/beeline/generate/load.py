@@ -93,7 +93,12 @@ def naming(description_path: Path) -> Iterator[None]:
 
 def _tensors_of(network: Network, weights: Path) -> dict[str, Tensor]:
     """Tensors of a weights file, which must be those of a network by name and shape."""
-    tensors = read_tensors(weights)
+    try:
+        tensors = read_tensors(weights)
+    except UserError as error:
+        run = weights.parent
+        mend = f"; beeline train --out {run} --resume writes it again" if (run / "checkpoints").is_dir() else ""
+        raise UserError(f"{error}{mend}") from None
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise UserError(f"{weights}: tensor {name} is {'missing' if name in expected else 'not of this model'}")
