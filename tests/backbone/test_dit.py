@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,27 @@ def test_sizes_that_do_not_fit_are_refused(config: dict[str, Any], message: str)
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("positions", "hidden_size", "heads", "axes", "message"),
+    [
+        ("sincos", 4, 2, 3, "model.hidden_size of 4 numbers is too small for 3 axes; it must hold at least 6"),
+        ("rotary", 32, 16, 2, "num_heads of 2 numbers is too small for 2 axes; it must hold at least 4"),
+        ("sincos", 6, 1, 3, None),
+        ("rotary", 32, 8, 2, None),
+    ],
+)
+def test_positions_need_two_numbers_an_axis(
+    positions: Any, hidden_size: int, heads: int, axes: int, message: str | None
+) -> None:
+    config = replace(SMALL, positions=positions, hidden_size=hidden_size, num_heads=heads)
+    if message is None:
+        DiT(config, TokenSpace(4, axes=axes))
+        return
+    with pytest.raises(UserError) as caught:
+        DiT(config, TokenSpace(4, axes=axes))
+    assert message in str(caught.value)
+
+
 def block_and_input(seed: int = 0) -> tuple[Block, Tensor, Tensor]:
     torch.manual_seed(seed)
     sizes = Sizes(32, 1, 4)
@@ -144,6 +166,23 @@ def test_e05_a_block_has_six_vectors_and_the_head_two_all_zero_at_birth() -> Non
     assert not model(torch.randn(2, 4, 4), torch.rand(2), coords_BLP=torch.rand(2, 4, 2)).any()
 
 
+def test_e05_every_one_of_the_six_and_of_the_two_vectors_is_used() -> None:
+    """E5: an MLP without a gate or a head without modulation would not answer to their vectors."""
+    block, x, c = block_and_input()
+    model, tokens, time = DiT(SMALL, TokenSpace(4)).double(), torch.randn(2, 4, 4).double(), torch.rand(2).double()
+    randomise_zeros(block)
+    randomise_zeros(model)
+    for modulation, answer in (
+        (block.modulation, lambda: block(x, c, Surroundings())),
+        (model.modulation, lambda: model(tokens, time)),
+    ):
+        before = answer()
+        for vector in modulation.linear.bias.data.chunk(modulation.vectors):
+            vector.add_(1.0)
+            assert not torch.allclose(answer(), before)
+            vector.sub_(1.0)
+
+
 def test_e06_time_and_conditions_are_summed_before_one_linear_layer() -> None:
     """E6: one SiLU and one linear layer a block, on the sum; not networks over a concatenation."""
     model = DiT(SMALL, TokenSpace(4, axes=2))
@@ -173,14 +212,25 @@ def test_e07_the_residual_carries_raw_tokens_under_a_gate() -> None:
 
 
 def test_e08_gates_belong_to_samples_also_when_batch_and_length_agree() -> None:
-    """E8: with B = L = 5 a gate that is not spread over tokens would mix samples up without an error."""
+    """E8: with B = L = 5 a gate that is not spread over tokens would mix samples up without an error.
+
+    And what is called Zero starts at zero.
+    """
     block, _, _ = block_and_input()
-    randomise_zeros(block, 0.3)
     x, c = torch.randn(5, 5, 32).double(), torch.randn(5, 32).double()
+    assert torch.equal(block(x, c, Surroundings()), x)
+    randomise_zeros(block, 0.3)
     together = block(x, c, Surroundings())
     for sample in range(5):
         alone = block(x[sample : sample + 1], c[sample : sample + 1], Surroundings())
         torch.testing.assert_close(together[sample : sample + 1], alone)
+
+
+def test_e09_the_vectors_of_both_sublayers_are_zero_at_birth() -> None:
+    """E9: shift, scale and gate of attention and of the feed-forward network alike, whatever the condition."""
+    block, _, c = block_and_input()
+    vectors = block.modulation(c, None)
+    assert [vector.any().item() for vector in vectors] == [False] * 6
 
 
 def test_e09_attention_is_equivariant_and_not_invariant() -> None:
@@ -214,6 +264,56 @@ def test_e17_fixed_positions_are_not_trained_and_the_others_are_options() -> Non
     assert names["sincos"] == names["rotary"] == names["none"]
     assert names["learned"] - names["sincos"] == {"learned.table"}
     assert not any("pos" in name for name in names["sincos"])
+    usual = DiT(ModelConfig(preset="DiT-Nano"), space)
+    assert usual.positions == "sincos"
+    assert {name for name, _ in usual.named_parameters()} == names["sincos"]
+
+
+@pytest.mark.parametrize("positions", ["sincos", "learned", "rotary", "none"])
+def test_under_autocast_conditioning_and_what_blocks_carry_stay_in_fp32(positions: Any) -> None:
+    """The large products are bf16, or autocast would have done nothing."""
+    model = DiT(replace(SMALL, positions=positions), TokenSpace(4, axes=2, extents=(4, 4)))
+    carried, multiplied = set[torch.dtype](), set[torch.dtype]()
+
+    def entering(block: nn.Module, given: tuple[Any, ...]) -> None:
+        carried.update(tensor.dtype for tensor in given[:2])
+
+    def leaving(layer: nn.Module, given: tuple[Any, ...], out: Any) -> None:
+        (carried if isinstance(out, tuple) else multiplied).update(part.dtype for part in out)
+
+    for block in model.blocks:
+        assert isinstance(block, Block)
+        block.register_forward_pre_hook(entering)
+        block.modulation.register_forward_hook(leaving)
+        block.attention.qkv.register_forward_hook(leaving)
+    model.modulation.register_forward_hook(leaving)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(2, 4, 4), 1000 * torch.rand(2), torch.randn(2, 32), torch.ones(2, 4, 2))
+    assert carried == {torch.float32}
+    assert multiplied == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("change", [{"rotary_period": 50.0}, {"qk_norm": True}, {"activation": "silu"}])
+def test_options_of_a_block_change_what_it_computes(change: dict[str, Any]) -> None:
+    outputs = []
+    for options in ({}, change):
+        torch.manual_seed(0)
+        config = replace(SMALL, **{"positions": "rotary", "activation": "gelu", **options})
+        model = DiT(config, TokenSpace(4, axes=2)).double()
+        randomise_zeros(model, 0.3)
+        x, coords = torch.randn(2, 6, 4).double(), 9 * torch.rand(2, 6, 2)
+        outputs.append(model(x, torch.tensor([300.0, 600.0]), None, coords))
+    assert not torch.allclose(*outputs)
+
+
+def test_a_rotary_network_knows_differences_of_coordinates_alone() -> None:
+    torch.manual_seed(0)
+    model = DiT(replace(SMALL, positions="rotary"), TokenSpace(4, axes=2)).double()
+    randomise_zeros(model, 0.3)
+    x, time, coords = torch.randn(1, 5, 4).double(), torch.tensor([300.0]), 9 * torch.rand(1, 5, 2)
+    out = model(x, time, None, coords)
+    torch.testing.assert_close(model(x, time, None, coords + 3.5), out, rtol=0, atol=1e-5)
+    assert not torch.allclose(model(x, time, None, 2 * coords), out)
 
 
 def variants() -> dict[str, tuple[ModelConfig, TokenSpace, bool]]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from beeline.backbone.config import ModelConfig
+from beeline.conditioning.label import ClassLabel
 from beeline.conditioning.map import AlignedMap
 from beeline.conditioning.vector import Vector
 from beeline.core.batching import collate, pack
@@ -110,6 +111,31 @@ def test_maps_lie_under_their_own_tokens_and_vectors_reach_their_own_samples() -
     other = ask(samples[0], maps[0] + 1, [0])
     assert not torch.allclose(other, alone[0])
     assert torch.equal(ask(samples[1], maps[1] + 1, [1]), alone[1]), "where the map is absent its values mean nothing"
+
+
+def test_e18_the_backbone_is_shown_the_time_input_of_the_process() -> None:
+    """E18: 1000 t, because t itself would hardly tell times apart."""
+    model, shown = network(), list[float]()
+    model.backbone.time.register_forward_pre_hook(lambda _, given: shown.extend(given[0].tolist()))
+    model(collate(rows(8, 8)), torch.tensor([0.25, 1.0]), Conditions())
+    assert shown == [250.0, 1000.0]
+
+
+def test_e23_predictions_and_scores_answer_to_every_global_condition() -> None:
+    """E23: the score is s(x, t, c): neither of two conditions may be lost on the way to it."""
+    torch.manual_seed(0)
+    conditions: list[Condition] = [ClassLabel("label", 3), Vector("law", 2, mean=(0, 0), deviation=(1, 1))]
+    model = Network(SMALL, GridTokenizer((4,)), conditions, Linear())
+    randomise_zeros(model)
+    present = {"label": torch.tensor([False]), "law": torch.tensor([False])}
+
+    def score(label: int, law: float) -> torch.Tensor:
+        values = {"label": torch.tensor([label]), "law": torch.full((1, 2), law)}
+        return model(rows(8)[0], torch.tensor([0.5]), Conditions(values, present)).score
+
+    assert torch.equal(score(0, 0.0), score(0, 0.0))
+    assert not torch.allclose(score(1, 0.0), score(0, 0.0))
+    assert not torch.allclose(score(0, 1.0), score(0, 0.0))
 
 
 def test_a_trained_path_is_trained_and_saved_with_the_network() -> None:

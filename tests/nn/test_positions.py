@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from beeline.nn.embeddings import sinusoid
+from beeline.nn.embeddings import TimeEmbedding, sinusoid
 from beeline.nn.positions import LearnedPositions, rotary_angles, rotate, sincos_positions
 from beeline.tokenizers.grid import GridTokenizer
 
@@ -54,6 +54,13 @@ def test_e16_time_is_256_waves_of_period_up_to_ten_thousand() -> None:
     assert waves[0, 0].item() == pytest.approx(math.cos(3.0))
     assert waves[0, 128].item() == pytest.approx(math.sin(3.0), abs=1e-6)
     assert waves[0, 127].item() == pytest.approx(math.cos(3.0 / 10000 ** (127 / 128)))
+
+
+def test_e16_a_two_layer_network_brings_256_waves_to_the_hidden_width() -> None:
+    """E16: the network sees 256 waves, not 128, whatever its width."""
+    embedding, t = TimeEmbedding(48).double(), torch.tensor([3.0, 700.0])
+    hidden = embedding.first(sinusoid(t, 256).double())
+    torch.testing.assert_close(embedding(t), embedding.second(hidden * torch.sigmoid(hidden)))
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
