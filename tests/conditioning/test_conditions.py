@@ -111,6 +111,19 @@ def test_nulls_are_learned_and_replace_what_is_absent(condition: Vector | Aligne
     assert embedder.null.grad.abs().sum() > 0  # type: ignore[union-attr, operator]
 
 
+def test_labels_and_vectors_are_dropped_in_a_tenth_of_the_samples_unless_told_otherwise() -> None:
+    """The rate of classifier-free guidance in the DiT paper."""
+    assert ClassLabel("label", 10).dropout == Vector("law", 2).dropout == 0.1
+
+
+def test_what_is_absent_stays_absent_whatever_is_dropped_beside_it() -> None:
+    absent = torch.arange(200) < 20
+    for rate in (0.0, 0.5):
+        dropped = Conditions({"a": torch.zeros(200)}, {"a": absent}, {"a": rate}).drop(Key.range(0, 0, 200)).null["a"]
+        assert dropped[:20].all()
+        assert not dropped[20:].all()
+
+
 def test_dropping_is_per_sample_per_condition_and_at_its_rate() -> None:
     count = 20_000
     conditions = Conditions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,16 +10,31 @@ import pytest
 import torch
 
 from beeline.cli.train import train
+from beeline.core.data import Batch
 from beeline.core.device import find_device
 from beeline.core.errors import RunError, UserError
+from beeline.core.protocols import Objective, Predictor
+from beeline.core.random import Key
 from beeline.train.config import TrainConfig
 from beeline.train.ema import Ema
-from beeline.train.loop import measure
+from beeline.train.folder import RunFolder
+from beeline.train.loop import log_record, measure, save
 from beeline.train.machine import settle
 from beeline.train.schedule import learning_rate
 from beeline.train.trainer import Trainer
 from tests.conftest import FAST
 from tests.train.helpers import fingerprint, make_trainer
+
+
+class Exploding:
+    """An objective whose loss is infinite."""
+
+    def __init__(self, original: Objective) -> None:
+        self.original = original
+        self.prediction, self.outputs, self.times = original.prediction, original.outputs, original.times
+
+    def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> torch.Tensor:
+        return self.original(predictor, batch, key) * float("inf")
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -43,10 +59,19 @@ def test_packing_trains_like_padding() -> None:
         padded.train_step()
         packed.train_step()
     assert padded.take_measurements()["loss"] == pytest.approx(packed.take_measurements()["loss"], rel=1e-5)
+    rows = [len(trainer.feed.batch(0, 16).tokens.values) for trainer in (padded, packed)]
+    assert rows[1] < rows[0] == 16
 
 
 def test_what_is_measured_is_the_mean_loss_and_its_part_in_each_bin_of_time() -> None:
-    trainer = make_trainer()
+    trainer, key = make_trainer(train__device="cpu"), Key.range(0, 0, 16)
+    with torch.no_grad():
+        losses = trainer.objective(trainer.network, trainer.feed.batch(0, 16), key)
+    tenths = (10 * trainer.objective.times(key)).long()
+    trainer.train_step()
+    for tenth, loss in enumerate(trainer.take_measurements()["loss_by_time"]):
+        mine = losses[tenths == tenth]
+        assert loss == (pytest.approx(mine.mean().item(), rel=1e-5) if len(mine) else None)
     trainer.train_step()
     trainer.train_step()
     counts = trainer._meter[-10:].tolist()
@@ -63,16 +88,7 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
         trainer.train_step()
     before, averages = weights(trainer), {name: tensor.clone() for name, tensor in trainer.ema.average.items()}
     moments = {name: tensor.clone() for name, tensor in trainer.tensors()["optimiser"].items()}
-    original = trainer.objective
-
-    class Exploding:
-        prediction, outputs = original.prediction, original.outputs
-        times = staticmethod(original.times)
-
-        def __call__(self, *arguments: object) -> torch.Tensor:
-            return original(*arguments) * float("inf")  # type: ignore[arg-type]
-
-    trainer.objective = Exploding()  # type: ignore[assignment]
+    trainer.objective = Exploding(trainer.objective)
     with pytest.raises(RunError, match="step 4: the gradient is not finite"):
         trainer.train_step()
     for name, tensor in weights(trainer).items():
@@ -82,6 +98,60 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
     for name, tensor in trainer.ema.average.items():
         torch.testing.assert_close(tensor, averages[name], rtol=0.5, atol=0.05)
         assert torch.isfinite(tensor).all()
+
+
+def test_nothing_is_saved_after_a_gradient_that_was_not_finite(tmp_path: Path) -> None:
+    """Where looking costs a synchronisation, as on a GPU, saving is when it is noticed."""
+    folder, trainer = RunFolder(tmp_path / "run"), make_trainer(train__device="cpu")
+    folder.create({})
+    folder.describe({})
+    trainer.objective = Exploding(trainer.objective)
+    for attempt in (trainer.train_step, lambda: save(trainer, folder)):
+        with pytest.raises(RunError, match="step 1: the gradient is not finite"):
+            attempt()
+    assert folder.steps() == []
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 0.05])
+def test_a_step_is_adamw_on_the_samples_of_its_own_numbers_and_is_then_averaged(clip_norm: float) -> None:
+    """Against the same steps written with torch's own optimiser: every option of training enters as it should."""
+    trainer = make_trainer(
+        train__device="cpu",
+        train__clip_norm=clip_norm,
+        train__betas="[0.8,0.95]",
+        train__weight_decay=0.3,
+        train__learning_rate=0.01,
+        train__warmup_steps=3,
+        train__seed=5,
+    )
+    network = copy.deepcopy(trainer.network)
+    optimiser = torch.optim.AdamW(network.parameters(), betas=(0.8, 0.95), weight_decay=0.3, fused=True)
+    average = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    for step in range(3):
+        loss = trainer.objective(network, trainer.feed.batch(16 * step, 16), Key.range(5, 16 * step, 16))
+        (loss.sum() / 16).backward()
+        if clip_norm:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+        optimiser.param_groups[0]["lr"] = 0.01 * (step + 1) / 4
+        optimiser.step()
+        optimiser.zero_grad()
+        trainer.train_step()
+        decay = (1 + step) / (10 + step)
+        for name, parameter in network.named_parameters():
+            average[name] = decay * average[name] + (1 - decay) * parameter.detach()
+            torch.testing.assert_close(trainer.network.get_parameter(name), parameter, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(trainer.ema.average[name], average[name], rtol=1e-4, atol=1e-6)
+        assert log_record(trainer, 1.0)["learning_rate"] == pytest.approx(0.01 * (step + 1) / 4)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_training_computes_in_its_precision_over_fp32_weights(precision: str, dtype: torch.dtype) -> None:
+    trainer, computed = make_trainer(train__precision=precision), set[torch.dtype]()
+    for block in trainer.network.backbone.blocks:
+        block.get_submodule("attention.qkv").register_forward_hook(lambda _, given, out: computed.add(out.dtype))
+    trainer.train_step()
+    assert computed == {dtype}
+    assert {parameter.dtype for parameter in trainer.network.parameters()} == {torch.float32}
 
 
 def test_gradients_are_clipped_to_the_norm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +209,7 @@ def test_the_average_follows_its_formula() -> None:
     assert ema.decay_at(0) == 0.1
     assert ema.decay_at(10**6) == 0.9
     assert ema.horizon() == pytest.approx(10)
+    assert Ema([], TrainConfig().ema_decay).horizon() == pytest.approx(100)
 
 
 def test_the_learning_rate_warms_up_holds_and_decays() -> None:
