@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,26 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
         (folder / "a").write_text("whole")
     assert (target / "a").read_text() == "whole"
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_folder_is_removed_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "checkpoint"
+    target.mkdir()
+    for name in ("a", "b"):
+        (target / name).write_text("whole")
+
+    def killed_half_way(path: Path, **options: object) -> None:
+        for file in list(path.glob("*"))[:1]:
+            file.unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed_half_way)
+        with pytest.raises(KeyboardInterrupt):
+            files.remove_folder(target)
+    assert not target.exists()
+    files.remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_leftovers_of_a_kill_are_removed_wherever_they_lie(tmp_path: Path) -> None:

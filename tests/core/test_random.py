@@ -72,6 +72,12 @@ def test_draws_are_uniform_and_normal_and_uncorrelated() -> None:
         assert shifted.mean().abs() < 4 / math.sqrt(shifted.numel())
 
 
+def test_uniform_draws_lie_amid_their_cells_and_so_are_never_0_or_1() -> None:
+    """Word k of 2^32 becomes (k + 1/2) / 2^32, so that ln u is finite even for a word of 0, too rare to wait for."""
+    cells = Key.range(0, 0, 50).uniform(20) * 2.0**32
+    assert torch.equal(cells, cells.floor() + 0.5)
+
+
 def test_a_permutation_is_complete_and_named_by_its_epoch() -> None:
     first, again, second = (permutation(0, "order", epoch, 100) for epoch in (0, 0, 1))
     assert torch.equal(first, again)

@@ -25,7 +25,9 @@ def test_durations_are_read_with_their_unit(text: str, amount_: float, unit: str
     assert Duration.parse(text) == Duration(amount_, unit)
 
 
-@pytest.mark.parametrize("text", ["500", "steps", "-3 steps", "0 epochs", "5 parsecs", "", "five steps"])
+@pytest.mark.parametrize(
+    "text", ["500", "steps", "-3 steps", "0 epochs", "5 parsecs", "", "five steps", "1e13 steps", "1e400 steps"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="duration"):
         Duration.parse(text)
@@ -44,6 +46,12 @@ def test_parts_of_a_step_are_rounded_up() -> None:
     assert Duration(1, "epochs").steps(64, 100) == 2
     assert Duration(65, "samples").steps(64, 100) == 2
     assert Duration(64, "samples").steps(64, 100) == 1
+
+
+@pytest.mark.parametrize("text", ["2.007k steps", "4.014k samples"])
+def test_decimals_are_whole_steps_where_they_should_be(text: str) -> None:
+    """2.007 x 1000 is 2007.0000000000002 in floating point, which is no step more."""
+    assert Duration.parse(text).steps(2, 200) == 2007
 
 
 def test_numbers_for_people() -> None:

@@ -76,6 +76,7 @@ def test_an_item_is_the_same_sample_in_any_batch(engine: Engine) -> None:
         {"sampler": "euler"},
         {"grid": "cosine"},
         {"shift": 3.0},
+        {"precision": "bf16"},
     ],
 )
 def test_every_argument_changes_the_samples(engine: Engine, change: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def test_derivatives_are_those_of_alpha_and_sigma(path: GaussianPath) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_signal_to_noise_falls_from_data_to_noise(path: GaussianPath) -> None:
+def test_e03_signal_to_noise_falls_from_data_to_noise(path: GaussianPath) -> None:
     """E3: t = 0 is data and t = 1 is noise, on every path."""
     t = inner_times(path)[1:-1]
     log_snr = 2 * (path.alpha(t).log() - path.sigma(t).log())
@@ -58,6 +59,12 @@ def test_vp_preserves_variance_and_keeps_its_digits_at_small_t() -> None:
     torch.testing.assert_close(path.sigma(small).double(), path.sigma(small.double()), rtol=1e-6, atol=0)
     half = torch.tensor([0.5], dtype=torch.float64)
     torch.testing.assert_close(path.alpha(half), torch.exp(-0.25 * half**2 * 19.9 - 0.5 * half * 0.1))
+
+
+def test_vp_begins_where_a_hundredth_of_noise_is_left() -> None:
+    path = VariancePreserving()
+    start = torch.tensor(path.interval("v")[0], dtype=torch.float64)
+    assert path.sigma(start).item() == pytest.approx(0.01, rel=0.06)
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
@@ -102,10 +109,16 @@ def test_a_vp_path_that_never_reaches_noise_is_refused(betas: tuple[float, float
         ProcessConfig(path="vp", beta_min=betas[0], beta_max=betas[1])
 
 
+@cache
+def interval(path: GaussianPath, prediction: str) -> tuple[float, float]:
+    """Found once for many tests."""
+    return path.interval(prediction)
+
+
 def setting(path: GaussianPath, prediction: str, seed: int = 0) -> tuple[Tokens, Tensor, Tensor, Tensor]:
     """x_t, t, x0 and e at random times of the interval, its ends included."""
     generator = torch.Generator().manual_seed(seed)
-    low, high = path.interval(prediction)
+    low, high = interval(path, prediction)
     t = torch.rand(8, generator=generator, dtype=torch.float64) * (high - low) + low
     t[0], t[-1] = low, high
     x0, e = (torch.randn(8, 3, 2, generator=generator, dtype=torch.float64) for _ in range(2))
@@ -132,8 +145,8 @@ def exact(path: GaussianPath, x_t: Tokens, t: Tensor, x0: Tensor, e: Tensor, pre
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 @pytest.mark.parametrize("path", PATHS)
 def test_every_prediction_converts_to_every_other(path: GaussianPath, source: str, target: str) -> None:
-    low = max(path.interval(source)[0], path.interval(target)[0])
-    high = min(path.interval(source)[1], path.interval(target)[1])
+    low = max(interval(path, source)[0], interval(path, target)[0])
+    high = min(interval(path, source)[1], interval(path, target)[1])
     x_t, t, x0, e = setting(path, source)
     t = t.clamp(low, high)
     x_t = path.mix(Tokens(x0), e, t)

@@ -108,6 +108,17 @@ def test_e19_channels_left_out_keep_the_conditional_prediction() -> None:
     assert output[0, 0].tolist() == [5.0, 5.0, 5.0, 2.0]
 
 
+def test_a_learned_variance_is_the_conditional_one() -> None:
+    def predictor(x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
+        variance = torch.where(conditions.null["label"][:, None, None], 1.0, 2.0)
+        return Prediction(Linear(), x_t, t, torch.zeros_like(x_t.values), "velocity", variance)
+
+    x = Tokens(torch.zeros(3, 1, 1))
+    variance = Guided(predictor, 4.0)(x, torch.full((3,), 0.5), labels(3)).variance
+    assert variance is not None
+    assert variance.flatten().tolist() == [2.0] * 3
+
+
 def test_guidance_means_the_same_in_every_prediction() -> None:
     path = Linear()
     x, t = Tokens(torch.tensor([[[0.3]]], dtype=torch.float64)), torch.tensor([0.6], dtype=torch.float64)

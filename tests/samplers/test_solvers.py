@@ -17,7 +17,7 @@ from torch import Tensor
 from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
-from beeline.core.protocols import Predictor, Sampler
+from beeline.core.protocols import Predictor, Sampler, SamplerState
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.process.linear import Linear
@@ -26,6 +26,7 @@ from beeline.process.sources import Gaussian
 from beeline.process.vp import VariancePreserving
 from beeline.samplers.build import SAMPLERS, build_sampler
 from beeline.samplers.config import Grid, SampleConfig
+from beeline.samplers.euler import Euler
 from beeline.samplers.grids import build_grid, check_grid
 from beeline.samplers.mixture import MixturePredictor
 from beeline.samplers.solve import sample
@@ -99,7 +100,16 @@ def test_slope_of_error_against_step_size_is_the_order(path: GaussianPath, name:
     assert slopes[-1] == pytest.approx(ORDERS[name], abs=0.15)
 
 
-def test_e01_sampling_runs_from_noise_down_to_data() -> None:
+@pytest.mark.parametrize("name", ORDERS)
+def test_e01_every_sampler_runs_from_noise_down_to_data(name: str) -> None:
+    """E1: walking up instead would end near -5.84."""
+    start = torch.tensor([0.0, 1.0], dtype=torch.float64)[:, None, None]
+    end = walk(name, gaussian(Linear(), 3.0, 0.5), start, build_grid("uniform", 50, (0.0, 1.0)))
+    assert end[0].item() == pytest.approx(3.0, abs=0.01)
+    assert (end[1] - end[0]).item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_e01_euler_gives_the_figures_of_its_formula() -> None:
     """E1: with t = 1 noise and v = noise - data, t must fall; 50 Euler steps give 2.996 and 0.483, not -5.84."""
     # Without noise in the starts: the ODE's map is affine for Gaussian data, so two points give mean and deviation.
     predictor = gaussian(Linear(), 3.0, 0.5)
@@ -168,6 +178,9 @@ def test_e02_a_grid_that_does_not_descend_is_refused() -> None:
     for steps, shift in ((0, 1.0), (-2, 1.0), (4, 0.0)):
         with pytest.raises(UserError, match=r"at least 1|above 0"):
             build_grid("uniform", steps, (0.0, 1.0), shift)
+    for interval in ((1.0, 0.0), (0.5, 0.5)):
+        with pytest.raises(UserError, match="grid must descend"):
+            build_grid("uniform", 4, interval)
     with pytest.raises(UserError, match="did you mean 'cosine'"):
         build_grid("cosin", 4, (0.0, 1.0))
 
@@ -272,6 +285,20 @@ def test_a_walk_that_stops_short_of_zero_ends_at_the_expected_data() -> None:
     assert len(states) == 50
     expected = predictor(states[-1], times[-1].expand(4), Conditions()).x0
     torch.testing.assert_close(final.x.values, expected)
+
+
+def test_every_step_draws_from_a_stream_of_its_own() -> None:
+    draws: list[Tensor] = []
+
+    class Stochastic(Euler):
+        def step(self, state: SamplerState, predictor: Predictor, conditions: Conditions, key: Key) -> SamplerState:
+            draws.append(key.normal(4))
+            return super().step(state, predictor, conditions, key)
+
+    start, times = Tokens(torch.zeros(1, 1, 1, dtype=torch.float64)), build_grid("uniform", 3, (0.0, 1.0))
+    for seed in (0, 1):
+        sample(Stochastic(), gaussian(Linear(), 0.0, 1.0), start, times, Conditions(), Key.range(seed, 0, 1))
+    assert len(torch.cat(draws).unique()) == 2 * 3 * 4
 
 
 def test_samplers_are_built_by_name() -> None:

@@ -61,6 +61,13 @@ def test_order_is_row_major_and_channel_last() -> None:
     assert torch.equal(values[2], array[2:4, 0:3].flatten())
 
 
+def test_what_fills_the_last_patch_is_told_from_data() -> None:
+    cells = GridTokenizer((4,)).encode(torch.ones(5, 1)).cells
+    assert cells is not None
+    assert cells[0].int().tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
+    assert GridTokenizer((4,)).encode(torch.ones(8, 1)).cells is None
+
+
 def test_e24_a_patch_size_per_axis_counts_the_tokens() -> None:
     """E24: 2x2 patches of a 32x32 latent are 256 tokens; of 256x256 pixels 16,384; 4x4 of 128x128 are 1,024."""
     for extents, patch, tokens in (((32, 32), (2, 2), 256), ((256, 256), (2, 2), 16384), ((128, 128), (4, 4), 1024)):
