@@ -79,7 +79,7 @@ def test_each_pair_declares_where_it_is_well_posed(path: GaussianPath, predictio
     assert (path.determinant(t, "velocity").abs() / determinant).max() <= 50 * (1 + 1e-9)
     for edge, end in ((low, path.t_min), (high, path.t_max)):  # and it is as long as it can be
         outside = edge + 1e-6 * (1 if end > edge else -1)
-        assert edge == end or not path._is_usable(prediction, outside)
+        assert edge == end or not path.is_usable(torch.tensor(outside, dtype=torch.float64), prediction)
 
 
 def test_intervals_of_the_straight_path() -> None:

@@ -108,8 +108,8 @@ class GaussianPath(ABC):
         Raises:
             UserError: there is no such stretch.
         """
-        times = torch.linspace(self.t_min, self.t_max, _TIMES_TRIED, dtype=torch.float64).tolist()
-        usable = [self._is_usable(prediction, t) for t in times]
+        times = torch.linspace(self.t_min, self.t_max, _TIMES_TRIED, dtype=torch.float64)
+        usable = self.is_usable(times, prediction).tolist()
         stretches = [list(group) for good, group in groupby(range(len(times)), usable.__getitem__) if good]
         if not stretches:
             raise UserError(f"prediction {prediction}: nowhere on this path can data and noise be read from it")
@@ -117,24 +117,25 @@ class GaussianPath(ABC):
         first, last = longest[0], longest[-1]
         low = times[0] if first == 0 else self._edge(prediction, times[first - 1], times[first])
         high = times[-1] if last == len(times) - 1 else self._edge(prediction, times[last + 1], times[last])
-        return low, high
+        return low.item(), high.item()
 
-    def _edge(self, prediction: str, outside: float, inside: float) -> float:
-        for _ in range(60):
+    def _edge(self, prediction: str, outside: Tensor, inside: Tensor) -> Tensor:
+        """Where, between two times, a prediction begins to be usable: the last usable one found by bisection."""
+        for _ in range(50):
             middle = 0.5 * (inside + outside)
-            if self._is_usable(prediction, middle):
+            if self.is_usable(middle, prediction):
                 inside = middle
             else:
                 outside = middle
         return inside
 
-    def _is_usable(self, prediction: str, t: float) -> bool:
-        time = torch.tensor(t, dtype=torch.float64)
-        a, b = self.coefficients(time, prediction)
-        determinant = self.determinant(time, prediction).abs()
-        factor = self.determinant(time, "velocity").abs() / determinant
-        largest = torch.stack([a.abs(), b.abs(), factor]).max()
-        return bool((determinant >= _SMALLEST_DETERMINANT) & (largest <= _LARGEST_FACTOR))
+    def is_usable(self, t: Tensor, prediction: str) -> Tensor:
+        """Whether x0 and e can be read from a prediction at time t, as ``interval`` asks."""
+        a, b = self.coefficients(t, prediction)
+        determinant = self.determinant(t, prediction).abs()
+        factor = self.determinant(t, "velocity").abs() / determinant
+        largest = torch.maximum(torch.maximum(a.abs(), b.abs()), factor)
+        return (determinant >= _SMALLEST_DETERMINANT) & (largest <= _LARGEST_FACTOR)
 
     def prior(self, like: Tokens, source: Source, key: Key, t: float) -> Tokens:
         """Where sampling starts: the marginal of the noise at t, sigma(t) e.
