@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from beeline.cli.console import Display
 from beeline.cli.main import run
 from tests.conftest import FAST
 from tests.train.helpers import command, finish, flags
@@ -247,7 +248,8 @@ def test_overview_version_and_help_explain_themselves() -> None:
     assert "--train.learning_rate" in text
     assert "Path to a configuration file" not in text
     assert "--data.KEY" in text
-    assert "--data.patch" in finish(words("train", "waves", "--help")).stdout
+    for order in (("waves", "--help"), ("--device", "cpu", "waves", "-h"), ("--help", "--out", "x", "waves")):
+        assert "--data.patch" in finish(words("train", *order)).stdout
 
 
 @pytest.mark.parametrize(
@@ -313,6 +315,19 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path: Path) -> N
     assert (silent.stdout, silent.stderr) == ("", "")
 
 
+def test_progress_is_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display(bars=True)
+    with display.work("training"):
+        for step in range(1, 4):
+            display.step(step, 3, {"loss": 0.25, "samples_per_second": 12.0} if step == 2 else None)
+    with display.work("sampling") as progress:
+        progress(5, 7)
+    shown = capsys.readouterr().err
+    assert "3/3" in shown
+    assert "loss 0.2500, 12 samples/s" in shown
+    assert "5/7" in shown
+
+
 def test_a_long_memory_of_the_average_is_warned_about(tmp_path: Path) -> None:
     done = finish(
         words(
@@ -349,6 +364,11 @@ def test_python_functions_are_the_verbs(small_run: Path, tmp_path: Path) -> None
         ({"shape": "8x8"}, "shape '8': needs a whole number"),
         ({"shape": (8.5, 8)}, "shape 8.5: needs a whole number"),
         ({"condition": [3]}, "condition [3]: needs a value by name"),
+        ({"condition": {"label": np.array(99)}}, "condition label=99: labels are whole numbers from 0 to 9"),
+        ({"shape": []}, "shape : this data has 2 axes"),
+        ({"shape": (200000, 200000)}, "shape 200000x200000: more than 268,435,456 cells a sample"),
+        ({"cfg_scale": 10**400}, "cfg_scale: needs a number"),
+        ({"steps": 10**6}, "steps 1000000: must be at most 100000"),
     ],
 )
 def test_wrong_arguments_from_python_are_told_as_those_of_the_command(

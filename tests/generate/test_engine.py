@@ -16,6 +16,7 @@ from beeline.core.errors import UserError
 from beeline.generate.engine import Engine
 from beeline.generate.load import load
 from beeline.generate.write import check_output, write_samples
+from tests.conftest import FAST
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,9 @@ def test_provenance_says_where_samples_come_from(engine: Engine, tmp_path: Path,
     assert json.loads(written[2].read_text())["passes"] == 12
     assert np.array_equal(np.load(written[1])["samples"][0], samples.examples[0].array)
     for name in ("grid.png", "arrays.npz"):
+        (tmp_path / name).with_suffix(".json").write_text("not ours")
         first, provenance = write_samples(engine.modality, samples, tmp_path / name)
+        assert (tmp_path / name).with_suffix(".json").read_text() == "not ours"
         assert first.name == name
         assert provenance.suffix == ".json"
     with pytest.raises(UserError, match=r"samples are written as \.png, \.npz or into a folder"):
@@ -233,6 +236,14 @@ def test_damaged_descriptions_are_named(small_run: Path, tmp_path: Path, keys: t
     (tmp_path / "model.json").write_text(json.dumps(description))
     with pytest.raises(UserError, match=r"model\.json: "):
         load(tmp_path)
+
+
+def test_learned_positions_refuse_what_is_larger_than_they_have_learned(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**FAST, "train.steps": 2, "model.positions": "learned"}
+    model = beeline.load(beeline.train("digits", tmp_path / "run", options=options))
+    assert model.sample(1, shape=(4, 8), steps=1).shape == (1, 4, 8, 1)  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="learned"):
+        model.sample(1, shape=(8, 10), steps=1)
 
 
 def test_weights_of_another_network_are_named(small_run: Path, tmp_path: Path) -> None:

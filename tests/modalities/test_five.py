@@ -41,6 +41,14 @@ def test_each_kind_trains_and_reaches_its_own_truth(trained: Path) -> None:
     assert "<svg" in (trained / "report.html").read_text()
 
 
+def test_each_kind_is_scored_by_the_same_command(trained: Path) -> None:
+    done = finish(command("evaluate", str(trained), "-n", "8", "--steps", "1"))
+    assert done.returncode == 0, done.stderr
+    record = json.loads(sorted((trained / "evaluations").iterdir())[-1].read_text())
+    assert [score["n"] for score in record["scores"]] == [8] * len(record["scores"])
+    assert record["scores"]
+
+
 def test_each_kind_is_sampled_by_the_same_command(trained: Path, tmp_path: Path) -> None:
     words = command("sample", str(trained), "-n", "4", "--steps", "4", "--out", str(tmp_path / "out"))
     if trained.name == "fields":
@@ -296,17 +304,17 @@ def test_unconditional_images_need_no_label_anywhere(tmp_path: Path) -> None:
         ),
         ('if split == "train" else rows[150:]', 'if split == "train" else []', "the held_out split holds no example"),
         ("return Standardise()", "return Standardize()", "normaliser() failed (NameError"),
-        ("[Example(row) for row in", "[row for row in", "training example 0: is a ndarray, not an Example"),
+        ("[Example(row) for row in", "[row for row in", "train example 0: is a ndarray, not an Example"),
         (
             "return GridTokenizer((3,), channels=2)",
             "return GridTokenizer((3,), channels=0)",
             "must be whole numbers above 0",
         ),
-        ("Example(row)", "Example(row.astype(complex))", "training example 0: need real numbers, found complex128"),
+        ("Example(row)", "Example(row.astype(complex))", "train example 0: need real numbers, found complex128"),
         ("Example(row)", 'Example(row, {"a": 1})', "this model is unconditional"),
-        ("Example(row)", "Example(row, [1])", "training example 0: its condition is a list, not a dict"),
-        ("Example(row)", "Example(row.tolist())", "training example 0: its array is a list, not a numpy array"),
-        ("Example(row)", "Example(np.array(1.0))", "training example 0: its array is a single number"),
+        ("Example(row)", "Example(row, [1])", "train example 0: its condition is a list, not a dict"),
+        ("Example(row)", "Example(row.tolist())", "train example 0: its array is a list, not a numpy array"),
+        ("Example(row)", "Example(np.array(1.0))", "train example 0: its array is a single number"),
         ("Example(row)", "Example(row * 1e39)", "too large for 32-bit arithmetic"),
         ("return [Example(row) for row in", "yield [Example(row) for row in", "dataset('train') gives a generator"),
         (
@@ -416,6 +424,104 @@ def test_a_model_opens_without_asking_its_modality_anything(tmp_path: Path) -> N
         (run / "model.json").write_text(json.dumps(changed))
         with pytest.raises(UserError, match="the model"):
             beeline.load(run)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("return Standardise()", "return Failing()", "its parts failed (RuntimeError: at fit)"),
+        ("return Standardise()", 'return Failing("apply")', "its parts failed (RuntimeError: at apply)"),
+    ],
+)
+def test_mistakes_in_a_users_own_parts_name_the_file(
+    outsider: tuple[Path, Path], tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    text = (outsider[0] / "mine.py").read_text().replace(old, new)
+    (tmp_path / "mine.py").write_text(text.replace("MODALITY", FAILING + "\n\nMODALITY"))
+    done = finish(command("train", str(tmp_path / "mine.py"), "--out", str(tmp_path / "run"), *_fast()))
+    assert done.returncode == 2
+    assert f"{tmp_path}/mine.py: {message}" in done.stderr
+
+
+FAILING = """
+@dataclass(frozen=True)
+class Failing:
+    where: str = "fit"
+
+    def fit(self, arrays):
+        return self._maybe("fit")
+
+    def apply(self, array):
+        return self._maybe("apply")
+
+    def undo(self, array):
+        return array
+
+    def _maybe(self, here):
+        if here == self.where:
+            raise RuntimeError(f"at {here}")
+        return self
+"""
+
+
+def test_an_option_without_a_default_and_a_path_come_by_flag_or_recipe(
+    outsider: tuple[Path, Path], tmp_path: Path
+) -> None:
+    home, out = outsider[0], tmp_path / "run"
+    text = (home / "mine.py").read_text().replace("scale: float = 1.0", "root: Path\n    scale: float = 1.0")
+    text = text.replace(f'np.load("{home / "rows.npy"}")', 'np.load(self.root / "rows.npy")')
+    (tmp_path / "mine.py").write_text(text.replace("import numpy", "from pathlib import Path\nimport numpy"))
+    words = command("train", str(tmp_path / "mine.py"), "--out", str(out), *_fast())
+    missing = finish(words)
+    assert missing.returncode == 2
+    assert "data.root" in missing.stderr
+    done = finish([*words, "--data.root", str(home)])
+    assert done.returncode == 0, done.stderr
+    assert finish(command("sample", str(out), "-n", "1")).returncode == 0
+    again = finish(command("train", str(out / "config.yaml"), "--out", str(tmp_path / "again")))
+    assert again.returncode == 0, again.stderr
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "again" / "model.safetensors").read_bytes()
+
+
+MAPPED_SET = """
+from dataclasses import dataclass
+import numpy as np
+from beeline import AlignedMap, Example, SetTokenizer, Standardise, curves
+
+@dataclass(frozen=True)
+class Mapped:
+    def dataset(self, split):
+        random = np.random.default_rng([split == "train"])
+        maps = random.normal(size=(40, 5, 1))
+        return [Example(under[:, 0] + 0.1 * random.normal(size=5), {"under": under}) for under in maps]
+
+    def normaliser(self):
+        return Standardise()
+
+    def tokenizer(self):
+        return SetTokenizer(5)
+
+    def conditions(self):
+        return [AlignedMap("under")]
+
+    def metrics(self):
+        return []
+
+    def preview(self, samples):
+        return curves([sample.array for sample in samples])
+
+MODALITY = Mapped
+"""
+
+
+def test_a_map_may_lie_under_a_set(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MAPPED_SET)
+    run = beeline.train(str(tmp_path / "mine.py"), tmp_path / "run", options={**FAST, "train.steps": 2})
+    under = np.random.default_rng(0).normal(size=(5, 1))
+    assert len(beeline.load(run).sample(3, condition={"under": under}, steps=1)) == 3
+    np.save(tmp_path / "under.npy", under)
+    done = finish(command("sample", str(run), "-n", "2", "--condition", f"under={tmp_path}/under.npy"))
+    assert done.returncode == 0, done.stderr
 
 
 METRIC = """return [Metric("odd", "x", lambda training, held_out, samples: {value}, low=0.0)]

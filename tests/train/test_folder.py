@@ -90,6 +90,15 @@ def test_the_first_checkpoints_rotate_away_and_the_last_is_loaded(tmp_path: Path
     assert fresh.step == 4
 
 
+def test_a_run_is_not_begun_over_another(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create({"train": {}})
+    (folder.path / "letter.txt").write_text("dear")
+    with pytest.raises(UserError, match="holds a run already"):
+        folder.create({"train": {}})
+    assert (folder.path / "letter.txt").read_text() == "dear"
+
+
 def test_a_folder_that_is_no_run_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="exists and is no run"):

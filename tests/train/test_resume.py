@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -252,10 +253,44 @@ def test_an_edited_config_is_refused_by_the_option_that_changed(undisturbed: Pat
     done = finish(command("train", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2)))
     assert done.returncode == 2
     assert "train.batch_size is 8, but the run was trained with 16" in done.stderr
-    (out / "config.yaml").write_text("train: {}\n")
-    done = finish(command("train", "--out", str(out), "--resume"))
+    (out / "config.yaml").write_text(re.sub(r"\n +clip_norm: .*", "", text))
+    done = finish(command("train", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2)))
     assert done.returncode == 2
-    assert "damaged" in done.stderr
+    assert "train.clip_norm is missing, but the run was trained with 1.0" in done.stderr
+    for damage in ("origin: 3\n", "origin: {target: digits, flags: 3, modality_sha256: null}\n"):
+        (out / "config.yaml").write_text(text[: text.index("origin:")] + damage)
+        done = finish(command("train", "--out", str(out), "--resume"))
+        assert done.returncode == 2
+        assert "config.yaml: damaged" in done.stderr
+
+
+def test_the_same_command_can_be_given_again(tmp_path: Path) -> None:
+    """Neither a time nor the machine's choice is settled a second time."""
+    words = train_command(tmp_path / "run", "--resume", "--device", "auto", train__budget="1s")
+    words = [word for word in words if not word.startswith("--train.steps")]
+    assert finish(words).returncode == 0
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
+    done = finish(words)
+    assert done.returncode == 0
+    assert "is finished" in done.stderr
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
+def test_a_signal_after_training_leaves_a_model_and_resuming_writes_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    words = train_command(tmp_path / "run", train__steps=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("beeline.evaluate.finish.gallery", interrupted)
+        done = finish(words)
+    assert done.returncode == 0
+    assert "stopped after training" in done.stdout
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert finish([*words, "--resume"]).returncode == 0
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("damage", ["3", "{}", '{"step": 4, "lo', "\x00"])

@@ -111,6 +111,8 @@ class DiT(nn.Module):
             keep_BL: True where a token is real.
             segment_BL: sample of each token in packed rows.
         """
+        if (coords_BLP is None and self.positions != "none") or (ids_BL is None and self.identities is not None):
+            raise ValueError("this network was made for tokens with coordinates or identities; these have none")
         x_BLD = self.embed(values_BLC)
         x_BLD = x_BLD.to(torch.promote_types(x_BLD.dtype, torch.float32))
         if self.identities is not None and ids_BL is not None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
-from beeline.core.errors import whole_number
+from beeline.core.errors import UserError, whole_number
 from beeline.core.files import check_writable, claim, write_json
 
 if TYPE_CHECKING:
+    from beeline.core.data import Examples
     from beeline.evaluate.scores import Score
+    from beeline.generate.engine import Engine
 
 
 def evaluate(
@@ -48,15 +50,29 @@ def evaluate(
     engine = load(run, modality, device)
     home = output_folder(Path(run)) / "evaluations"
     check_writable(home)
+    training, held_out = (_examples(engine, split) for split in ("train", "held_out"))
+    if not engine.modality.metrics():
+        raise UserError(f"{run}: its modality has no metrics to score by")
     with display.work("sampling") as progress:
-        scores, samples = score_engine(engine, n, seed, engine.settings(**options), progress)
-    for score in scores:
-        display.result(score.line())
+        scores, samples = score_engine(engine, training, held_out, n, seed, engine.settings(**options), progress)
     target = claim(home, "evaluation", ".json")
     write_json(target, scores_record(scores, samples))
+    for score in scores:
+        display.result(score.line())
     display.result(str(target))
     refuse_failures(scores)
     return scores
+
+
+def _examples(engine: Engine, split: str) -> Examples:
+    """The examples of a split, which may not be at hand any more."""
+    try:
+        examples = engine.modality.dataset(split)
+        if len(examples):
+            return examples
+    except Exception as error:
+        raise UserError(f"dataset({split!r}) failed ({type(error).__name__}: {error})") from error
+    raise UserError(f"dataset({split!r}) holds no example to score against")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import re
 import signal
 import sys
@@ -45,6 +46,9 @@ def run(argv: Sequence[str]) -> int:
         return _fail(str(error), 2, debug)
     except KeyboardInterrupt:
         return _fail("interrupted", 1, debug=False)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         return _fail(_in_one_line(error), 1, debug)
 
@@ -65,8 +69,9 @@ def _dispatch(words: list[str]) -> int:
     _add_common(parser)
     flags, plain_words = _split_config_flags(rest) if verb == "train" else ([], rest)
     if "-h" in plain_words or "--help" in plain_words:
-        target = next((word for word in plain_words if not word.startswith("-")), None)
-        print(parser.format_help() + (_options_help(target) if verb == "train" else ""))
+        asked = [word for word in plain_words if word not in ("-h", "--help")]
+        more = _options_help(parser.parse_known_args(asked)[0].target) if verb == "train" else ""
+        print(parser.format_help() + more)
         return 0
     arguments, left = parser.parse_known_args(plain_words)
     known = [option for action in parser._actions for option in action.option_strings]
@@ -174,7 +179,7 @@ def _in_one_line(error: Exception) -> str:
         mend = "; make room, then go on with --resume" if error.errno == errno.ENOSPC else ""
         return f"{error.filename}: {error.strerror}{mend}"
     if isinstance(error, MemoryError) or re.search("out of memory|allocate memory", str(error)):
-        return "not enough memory; a smaller train.batch_size, model.hidden_size or model.depth takes less"
+        return "not enough memory; fewer samples at a time, a smaller model or smaller samples take less"
     return f"failed: {type(error).__name__}: {error} (--debug shows where)"
 
 

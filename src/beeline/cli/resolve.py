@@ -12,6 +12,7 @@ from beeline.backbone.config import preset_patch
 from beeline.cli.recipes import Recipe
 from beeline.core.config import Plain, build, flatten, parse, plain
 from beeline.core.errors import UserError, unknown
+from beeline.core.units import Duration
 from beeline.train.config import CHANGEABLE, RunConfig, TrainConfig
 
 if TYPE_CHECKING:
@@ -99,7 +100,12 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
 
     kept = dict(stored)
     origin, modality = kept.pop(_ORIGIN, None), kept.get("modality")
-    if not isinstance(modality, str) or not isinstance(origin, dict) or not origin.keys() >= set(_ORIGINS):
+    if (
+        not isinstance(modality, str)
+        or not isinstance(origin, dict)
+        or not origin.keys() >= set(_ORIGINS)
+        or (not isinstance(origin["flags"], list))
+    ):
         raise UserError(f"config.yaml: damaged: needs 'modality' and '{_ORIGIN}' with {', '.join(_ORIGINS)}")
     digest = origin["modality_sha256"]
     if recipe is not None and recipe.values["modality"] != modality:
@@ -111,13 +117,20 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
             f"resume: {modality} has changed since this run began; the text that it began with is kept as modality.py "
             "in the run folder: bring it back, or begin anew"
         )
-    base = Recipe(str(origin.get("target", "")), "", kept)
-    asked = resolve(base, flags)
+    flags = [flag for flag in flags if not _is_settled(flag, origin["flags"])]
+    asked = resolve(Recipe(str(origin["target"]), "", kept), flags)
     _refuse_changes(kept, asked, set(map(_key, flags)), settled=())
     if recipe is not None:
         again = resolve(recipe, origin["flags"])
         _refuse_changes(kept, again, again.explicit, settled=("auto", None))
     return dataclasses.replace(asked, origin=origin)
+
+
+def _is_settled(flag: str, before: Collection[str]) -> bool:
+    """Whether a flag asks as before for what the run has settled: the machine's choice, or the steps of a time."""
+    key, _, value = flag.removeprefix("--").partition("=")
+    timed = key == "train.budget" or (key == "train.duration" and Duration.parse(value).unit == "seconds")
+    return flag in before and (timed or value in ("auto", "null"))
 
 
 def _refuse_changes(kept: Plain, asked: Resolved, names: Collection[str], settled: Collection[Any]) -> None:
@@ -161,7 +174,7 @@ def _with_preset_patch(config: RunConfig) -> RunConfig:
     if "patch" not in config.data:
         raise UserError(f"model.preset {config.model.preset}: this kind of data has no patches; leave '/{patch}' out")
     old = config.data["patch"]
-    new = patch if isinstance(old, int) else [patch] * len(old)
+    new = [patch] * len(old) if isinstance(old, (list, tuple)) else patch
     return dataclasses.replace(config, data={**config.data, "patch": new})
 
 

@@ -56,9 +56,10 @@ def train(
     if recipe is None and (out is None or not resume):
         raise UserError("name what to train: a recipe, a .yaml file or a modality's .py file (or --out RUN --resume)")
     folder = RunFolder(Path(out) if out is not None else Path("runs") / (recipe.name if recipe else ""))
-    if folder.is_run() and not resume:
+    begun = folder.is_run()
+    if begun and not resume:
         raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
-    if folder.is_run():
+    if begun:
         folder.check_config()
         resolved = resolve_stored(folder.read_config(), recipe, flags)
     elif recipe is None:
@@ -74,10 +75,12 @@ def train(
         check_ahead(prepared)
         folder.check_duration(prepared.trainer.steps)
         stored = stored_form(prepared.config, resolved.origin)
-        if not folder.is_run():
+        if not begun:
             folder.create(stored)
         with folder.lock():
             if folder.read_config() != stored:
+                if not begun:
+                    raise UserError(f"{folder.path}: another run began here meanwhile; choose another --out")
                 folder.write_config(stored)
             for reason in reasons:
                 display.message(reason)
@@ -104,14 +107,14 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
     for line in describe(prepared):
         display.message(line)
     every = trainer.config.held_out_every
-    probes = [held_out_loss(trainer, prepared.held_out, every)] if every else []
+    probes = [held_out_loss(trainer, prepared.unseen, every)] if every else []
     with display.work("training"):
         complete = run(trainer, folder, display, probes)
     if not complete:
         display.result(f"stopped after step {trainer.step} of {trainer.steps}; saved; go on with --resume")
         return
     try:
-        finish(folder, resolved.source, display)
+        finish(folder, prepared, display)
     except KeyboardInterrupt:
         display.result(f"stopped after training; {folder.weights} is saved; --resume writes samples and report")
         return

@@ -12,8 +12,8 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
 import yaml
@@ -35,7 +35,13 @@ def plain(config: Any) -> Any:
         return {str(key): plain(value) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
         return [plain(value) for value in config]
-    return config.item() if getattr(config, "shape", None) == () else config  # a number of numpy's or torch's
+    if getattr(config, "shape", None) == ():  # a number of numpy's or torch's
+        return config.item()
+    if isinstance(config, PurePath):
+        return str(config)
+    if config is not None and not isinstance(config, (str, int, float, bool)):
+        raise UserError(f"{config!r}: a {type(config).__name__} cannot be kept in a config; use text or numbers")
+    return config
 
 
 def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
@@ -81,7 +87,10 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
             return value
         raise unknown(where, str(value), map(str, parts))
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    elif hint is Path and isinstance(value, (str, PurePath)):
+        return Path(value)
     elif hint not in (bool, int, float, str, type(None)) and origin is not tuple:
         return tuple(value) if isinstance(value, list) else value
     elif type(value) is hint or (hint is type(None) and value is None):
@@ -164,8 +173,9 @@ def parse(sections: Mapping[str, type], given: Mapping[str, Any], flags: Sequenc
         _check_key(name, known, origin)
     words = [_check_flag(flag, known) for flag in flags]
     parser = section_parser(sections)
+    needed = {name for section, cls in sections.items() for name in _without_default(cls, section)}
     try:
-        settled = parser.parse_object(dict(given), defaults=True)
+        settled = parser.parse_object(_with_flags(given, words, needed), defaults=True)
     except argparse.ArgumentError as error:
         raise UserError(f"{origin}{_explain(str(error), known)}") from None
     parser.set_defaults(flatten(settled.as_dict()))
@@ -189,6 +199,24 @@ def _check_flag(flag: str, known: Mapping[str, Any]) -> str:
     _check_key(key, known)
     bare = value not in ("null", "") and not value.lstrip().startswith(("[", "("))
     return f"--{key}=[{value}]" if bare and _takes_list(known[key]) else flag
+
+
+def _without_default(cls: type, section: str) -> set[str]:
+    """Dotted names of options that must be given."""
+    missing = dataclasses.MISSING
+    fields = dataclasses.fields(cls)
+    return {_join(section, each.name) for each in fields if each.default is each.default_factory is missing}
+
+
+def _with_flags(given: Mapping[str, Any], words: Sequence[str], needed: Collection[str]) -> Plain:
+    """Given values with those that must be given, where flags give them."""
+    values = {section: dict(keys) if isinstance(keys, Mapping) else keys for section, keys in given.items()}
+    for word in words:
+        name, _, text = word.removeprefix("--").partition("=")
+        if name in needed:
+            section, _, key = name.partition(".")
+            values.setdefault(section, {})[key] = yaml.load(text, Loader=_Loader)
+    return values
 
 
 def _takes_list(hint: Any) -> bool:

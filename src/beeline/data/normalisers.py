@@ -24,7 +24,13 @@ class Pixels:
         return self
 
     def apply(self, array: Array) -> Array:
-        """uint8 to float32 in [-1, 1]."""
+        """uint8 to float32 in [-1, 1].
+
+        Raises:
+            UserError: the array is of another dtype, which would not come back.
+        """
+        if array.dtype != np.uint8:
+            raise UserError(f"Pixels are 8-bit (uint8), not {array.dtype}; Standardise takes any numbers")
         return (array.astype(np.float32) / np.float32(127.5)) - np.float32(1)
 
     def undo(self, array: Array) -> Array:

@@ -9,7 +9,6 @@ from beeline.evaluate.scores import Score, evaluate, gallery, refuse_failures, s
 from beeline.generate.load import open_engine
 from beeline.generate.plan import Plan
 from beeline.generate.write import picture_bytes
-from beeline.modalities.loading import ModalitySource, ask
 from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
 
@@ -24,20 +23,19 @@ def check_ahead(prepared: Prepared) -> None:
     Plan.make(prepared.config.sample, prepared.codec, network.process, network.prediction)
 
 
-def finish(folder: RunFolder, source: ModalitySource, reporter: Reporter) -> None:
+def finish(folder: RunFolder, prepared: Prepared, reporter: Reporter) -> None:
     """Sample a trained run, score it and write its report.
 
     Args:
         folder: the run, with its model.
-        source: its modality.
+        prepared: what it was trained with.
         reporter: shows progress and scores.
 
     Raises:
         RunError: a metric failed; everything else is written.
     """
-    options = folder.read_config()["train"]
-    engine = open_engine(folder.path, source, options["device"])
-    held_out = ask(source, engine.modality, "dataset", "held_out")
+    options, held_out = prepared.config.train, prepared.held_out
+    engine = open_engine(folder.path, prepared.source, options.device)
     pages = gallery(engine, held_out)
     pictures: dict[str, bytes] = {}
     with reporter.work("sampling") as progress:
@@ -48,12 +46,12 @@ def finish(folder: RunFolder, source: ModalitySource, reporter: Reporter) -> Non
             write_json(folder.samples / f"{name}.json", samples.provenance)
             progress(index + 1, len(pages))
     shown = max(len(requests) for requests in pages.values())
-    pictures["for comparison: real, held out"] = picture_bytes(engine.modality, held_out[:shown])
+    real = [held_out[index] for index in range(min(shown, len(held_out)))]
+    pictures["for comparison: real, held out"] = picture_bytes(engine.modality, real)
     scores: list[Score] = []
-    if options["score_samples"] and engine.modality.metrics():
+    if options.score_samples and engine.modality.metrics():
         with reporter.work("scoring") as progress:
-            unguided = engine.settings(cfg_scale=1.0)
-            scores, drawn = evaluate(engine, options["score_samples"], settings=unguided, progress=progress)
+            scores, drawn = evaluate(engine, prepared.training, held_out, options.score_samples, progress=progress)
         write_json(folder.scores, scores_record(scores, drawn))
     for score in scores:
         reporter.result(score.line())

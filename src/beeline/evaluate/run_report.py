@@ -30,11 +30,12 @@ def run_report(folder: RunFolder, engine: Engine, pictures: Mapping[str, bytes],
     origin, train, sampling = config["origin"], config["train"], engine.defaults
     cost = network_cost(engine.network, engine.codec)
     seconds = _training_seconds(log)
-    rate = log[-1]["samples"] / seconds if seconds else 0.0
+    samples = log[-1]["samples"] if log else 0
+    rate = samples / seconds if seconds else 0.0
     facts = {
         "model": f"{amount(cost.parameters)} parameters, {amount(cost.flops)}FLOP a pass of {cost.tokens} tokens",
         "process": f"{config['process']['path']} path, {config['objective']['prediction']} prediction",
-        "training": f"{log[-1]['step']:,} steps, {log[-1]['samples']:,} samples, {log[-1]['epoch']:.1f} epochs",
+        "training": f"{engine.origin['step']:,} steps of {train['batch_size']:,} samples",
         "time": f"{clock(seconds)} of training, {rate:,.0f} samples a second",
         "sampling": f"{sampling.sampler}, {sampling.steps} steps, cfg_scale {sampling.cfg_scale:g}",
         "machine": f"{platform.machine()}, {train['device']}, {train['threads']} threads, {train['precision']}",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from beeline.core.data import Examples
-from beeline.core.errors import RunError, UserError
+from beeline.core.errors import RunError
 from beeline.generate.engine import Engine, Request, Samples
 from beeline.samplers.config import SampleConfig
 
@@ -65,6 +65,8 @@ def requests_like(examples: Examples, n: int, engine: Engine) -> list[Request]:
 
 def evaluate(
     engine: Engine,
+    training: Examples,
+    held_out: Examples,
     n: int = 1000,
     seed: int = 0,
     settings: SampleConfig | None = None,
@@ -74,25 +76,15 @@ def evaluate(
 
     Args:
         engine: the model.
+        training: examples that it has seen.
+        held_out: examples that it has not, whose conditions and forms are asked for.
         n: how many samples.
         seed: of the samples.
         settings: how they are drawn; the run's own when None.
         progress: called with (steps done, steps in all).
     """
-    training, held_out = (_examples(engine, split) for split in ("train", "held_out"))
     samples = engine.generate(requests_like(held_out, n, engine), seed, settings, progress=progress)
     return score(engine, training, held_out, samples), samples
-
-
-def _examples(engine: Engine, split: str) -> Examples:
-    """The examples of a split, which a modality named in another's place may lack."""
-    try:
-        examples = engine.modality.dataset(split)
-    except Exception as error:
-        raise UserError(f"dataset({split!r}) failed ({type(error).__name__}: {error})") from error
-    if not len(examples):
-        raise UserError(f"dataset({split!r}) holds no example to score against")
-    return examples
 
 
 def score(engine: Engine, training: Examples, held_out: Examples, samples: Samples) -> list[Score]:

@@ -7,6 +7,7 @@ Shapes: N items.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Unpack
@@ -30,6 +31,7 @@ from beeline.samplers.solve import sample
 Array = np.ndarray[Any, Any]
 _TOKENS_A_BATCH = 16384
 _ITEMS_A_BATCH = 256
+_CELLS_A_SAMPLE = 2**28
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Engine:
         Raises:
             UserError: there is no such option, or a value is of the wrong type or out of range.
         """
-        return build(SampleConfig, {**plain(self.defaults), **options})
+        return build(SampleConfig, plain({**plain(self.defaults), **options}))
 
     def requests(self, n: int, condition: Mapping[str, Any], shape: Sequence[int] | None = None) -> list[Request]:
         """Spread values or lists of values over n items.
@@ -145,7 +147,7 @@ class Engine:
     def _column(self, name: str, value: Any, n: int) -> list[Any]:
         if self.codec.accepts(name, value):
             return [value] * n
-        if isinstance(value, (list, tuple, range, np.ndarray, Tensor)) and len(value) == n:
+        if isinstance(value, (list, tuple, range, np.ndarray, Tensor)) and np.ndim(value) and len(value) == n:
             return list(value)
         if isinstance(value, (list, tuple)) and self.codec.condition(name).channels != len(value):
             wanted = (
@@ -209,9 +211,11 @@ class Engine:
         return Samples(examples, {**self.origin, "seed": seed, "first": first, **asdict(settings), "passes": passes})
 
     def _encode(self, request: Request, key: Key) -> Encoded:
-        form = request.form or self.codec.form_of_maps(request.condition)
+        form = self.codec.form_of_maps(request.condition) if request.form is None else request.form
         if form is None:
             form = self._draw_form(key)
+        if self.codec.tokenizer.axes and math.prod(form) > _CELLS_A_SAMPLE:
+            raise UserError(f"shape {'x'.join(map(str, form))}: more than {_CELLS_A_SAMPLE:,} cells a sample")
         blank = self.codec.tokenizer.blank(form)
         self.network.check_extents(blank.layout[0].extents)
         return self.codec.with_conditions(blank, request.condition)

@@ -44,7 +44,7 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
         raise UserError(f"{path!r}: name a run folder, a checkpoint or a model.safetensors")
     _, description_path = locate(Path(path))
     stored = read_description(description_path)["modality"]
-    source = find_trained_modality(stored, modality, description_path.with_name("modality.py"))
+    source = find_trained_modality(stored, modality, output_folder(Path(path)) / "modality.py")
     return open_engine(Path(path), source, device)
 
 
@@ -189,8 +189,8 @@ def find_trained_modality(stored: Mapping[str, Any], replacement: str | None, co
         return find_modality(replacement)
     if stored["sha256"] is None:
         return find_modality(stored["name"])
-    kept = copy if copy.is_file() else "FILE.py"
-    mend = f"the text that it was trained with is at hand by --modality {kept}"
+    kept = copy if copy.is_file() else "FILE.py, under modality.text in its model.json"
+    mend = f"the text that it was trained with is at hand: --modality {kept}"
     if not Path(stored["name"]).is_file():
         raise UserError(f"{stored['name']}: the modality file of this model is gone; {mend}")
     source = find_modality(stored["name"])

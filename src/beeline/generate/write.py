@@ -52,11 +52,10 @@ def check_output(out: Path) -> None:
     Raises:
         UserError: it has an ending that is none of ours, or cannot be written to.
     """
-    if out.suffix not in _ENDINGS and out.is_file():
-        raise UserError(f"{out}: is a file; samples are written as .png, .npz or into a folder")
-    if out.suffix.lower() in _OTHER_ENDINGS:
+    ending = out.suffix.lower()
+    if ending in _OTHER_ENDINGS or (ending not in _ENDINGS and out.is_file()):
         raise UserError(f"{out}: samples are written as .png, .npz or into a folder")
-    if out.suffix in _ENDINGS and out.is_dir():
+    if ending in _ENDINGS and out.is_dir():
         raise UserError(f"{out}: is a folder, and its ending is that of a file; choose another --out")
     check_writable(out)
 
@@ -76,13 +75,13 @@ def write_samples(modality: Modality, samples: Samples, out: Path) -> list[Path]
         OSError: the place cannot be written to.
         RunError: the modality's picture failed.
     """
-    one_file = out.suffix in _ENDINGS
+    one_file = out.suffix.lower() in _ENDINGS
     arrays = out if one_file else out / "samples.npz"
     picture = out if one_file else out / "samples.png"
-    record = out.with_suffix(".json") if one_file else out / "samples.json"
-    if arrays.suffix == ".npz":
+    record = out.with_suffix(".provenance.json") if one_file else out / "samples.json"
+    if arrays.suffix.lower() == ".npz":
         write_bytes(arrays, array_bytes(samples.examples))
-    if picture.suffix == ".png":
+    if picture.suffix.lower() == ".png":
         write_bytes(picture, picture_bytes(modality, samples.examples))
     write_json(record, samples.provenance)
     return list(dict.fromkeys((picture, arrays, record)))

@@ -9,7 +9,8 @@ import importlib.util
 import pkgutil
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,23 @@ def ask(source: ModalitySource, modality: Modality, method: str, *arguments: Any
     if lacking := _what_lacks(method, given):
         raise UserError(f"{source.name}: {call} gives {lacking}")
     return given
+
+
+@contextmanager
+def users_code(source: ModalitySource) -> Iterator[None]:
+    """Tell what goes wrong in parts that a modality file brings along as a mistake in that file.
+
+    Raises:
+        UserError: something did.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if source.text is None:
+            raise
+        raise UserError(f"{source.name}: its parts failed ({type(error).__name__}: {error})") from error
 
 
 def _what_lacks(method: str, given: Any) -> str | None:

@@ -62,17 +62,11 @@ class Codec:
         """Measure what normaliser, tokenizer and conditions need on the training examples.
 
         Raises:
-            UserError: there are no examples, or one of them does not fit the modality.
+            UserError: an example does not fit the modality.
         """
-        if not len(training):
-            raise UserError("the training split holds no example")
-        for index, example in enumerate(training):
-            try:
-                check_example(example)
-            except UserError as error:
-                raise UserError(f"training example {index}: {error}") from None
-        normaliser = modality.normaliser().fit(example.array for example in training)
-        tokenizer = modality.tokenizer().fit(normaliser.apply(example.array) for example in training)
+        every = range(len(training))
+        normaliser = modality.normaliser().fit(training[index].array for index in every)
+        tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
         return cls(normaliser, tokenizer, tuple(_fitted(condition, training) for condition in unfitted))
@@ -110,13 +104,13 @@ class Codec:
             encoded = condition.encode(value)
         except UserError:
             return False
-        return condition.route != "concat" or value is None or encoded.dim() == self.tokenizer.axes + 1
+        return condition.route != "concat" or value is None or encoded.dim() == max(1, self.tokenizer.axes) + 1
 
     def form_of_maps(self, condition: Mapping[str, Any]) -> Form | None:
-        """The extents of the first aligned map among some conditions, None without one."""
+        """The extents of the first aligned map over a grid among some conditions, None without one."""
         for each in self.conditions:
             value = condition.get(each.name)
-            if each.route == "concat" and value is not None:
+            if each.route == "concat" and value is not None and self.tokenizer.axes:
                 return tuple(each.encode(value).shape[:-1])
         return None
 
@@ -200,14 +194,14 @@ def _fitted(condition: Condition, training: Examples) -> Condition:
     reached = [-1]
 
     def values() -> Iterator[Any]:
-        for reached[0], example in enumerate(training):
-            yield example.condition.get(condition.name)
+        for reached[0] in range(len(training)):
+            yield training[reached[0]].condition.get(condition.name)
         reached[0] = -1
 
     try:
         return condition.fit(values())
     except UserError as error:
-        raise UserError(f"training example {reached[0]}: {error}" if reached[0] >= 0 else str(error)) from None
+        raise UserError(f"train example {reached[0]}: {error}" if reached[0] >= 0 else str(error)) from None
 
 
 def check_example(example: object) -> None:

@@ -1,13 +1,13 @@
 """The format in which a model is kept: ``model.safetensors`` (weights) beside ``model.json`` (everything else).
 
-Weights hold no pickles; the JSON holds the complete config, the conventions, every fitted number and the source of a
-modality that lives in a user's file, so that sampling needs nothing else.
+Weights hold no pickles; the JSON holds the complete config, the conventions and every fitted number, so that sampling
+needs no data; and the text of a modality that lives in a user's file, lest it be lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,11 @@ def conventions(process: Process, prediction: str, path: str) -> dict[str, Any]:
 
 
 def library_version() -> str:
-    """Version of the installed package."""
-    return version("beeline")
+    """Version of the installed package; of a source tree that was never installed, that it is one."""
+    try:
+        return version("beeline")
+    except PackageNotFoundError:
+        return "source"
 
 
 def tensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:

@@ -18,7 +18,7 @@ _PLAIN_LENGTH = 1024
 
 
 def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend, with the kernel that is fastest for this dtype, length, mask and device.
+    """Attend, with the kernel that is fastest for this dtype, length and device, and that takes the mask.
 
     On CPUs the fused kernel runs at the same speed in bf16 as in fp32, far below the matrix product, so short
     sequences take the plain product (``benchmarks/attention.py``), masked or not. Its softmax

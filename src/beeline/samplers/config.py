@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from beeline.core.errors import UserError
+from beeline.core.errors import UserError, whole_number
 
 SamplerName = Literal["euler", "heun"]
 Grid = Literal["uniform", "quadratic", "cosine"]
@@ -33,8 +33,7 @@ class SampleConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"steps {self.steps}: must be at least 1")
+        whole_number("steps", self.steps, 1, 100_000)
         if not 0 < self.shift < float("inf"):
             raise UserError(f"shift {self.shift}: must be above 0")
         if not abs(self.cfg_scale) < float("inf"):

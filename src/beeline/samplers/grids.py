@@ -10,14 +10,19 @@ shift      t' = s t / (1 + (s - 1) t)  after any of them
 from __future__ import annotations
 
 import math
-from typing import get_args
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from beeline.core.errors import UserError, unknown
 from beeline.process.densities import shift_time
-from beeline.samplers.config import Grid
+
+GRIDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "uniform": lambda u: u,
+    "quadratic": lambda u: u.square(),
+    "cosine": lambda u: 0.5 * (1.0 - torch.cos(math.pi * u)),
+}
 
 
 def build_grid(name: str, steps: int, interval: tuple[float, float], shift: float = 1.0) -> Tensor:
@@ -32,18 +37,13 @@ def build_grid(name: str, steps: int, interval: tuple[float, float], shift: floa
     Raises:
         UserError: an argument is out of range.
     """
-    if name not in get_args(Grid):
-        raise unknown("grid", name, get_args(Grid))
+    if name not in GRIDS:
+        raise unknown("grid", name, GRIDS)
     if steps < 1:
         raise UserError(f"steps {steps}: need at least 1")
     if shift <= 0:
         raise UserError(f"shift {shift}: must be above 0")
-    unit = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64)
-    match name:
-        case "quadratic":
-            unit = unit.square()
-        case "cosine":
-            unit = 0.5 * (1.0 - torch.cos(math.pi * unit))
+    unit = GRIDS[name](torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64))
     unit = shift_time(unit, shift)
     low, high = interval
     times = low + (high - low) * unit

@@ -35,6 +35,7 @@ from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors, tensors_byt
 from beeline.train.config import CHANGEABLE
 
 _CHECKPOINT = re.compile(r"step-(\d+)")
+_LOGGED = ("step", "samples", "samples_per_second")
 
 
 class RunFolder:
@@ -66,6 +67,8 @@ class RunFolder:
             UserError: something else lies there.
         """
         self.check_place()
+        if self.is_run():
+            raise UserError(f"{self.path}: holds a run already; go on with --resume, or choose another --out")
         try:
             with folder_in_the_making(self.path) as folder:
                 write_bytes(folder / self.config.name, write_yaml(config).encode())
@@ -103,12 +106,18 @@ class RunFolder:
         """
         if not self.steps() or not self.description.is_file():
             return
-        trained, stored = flatten(read_json(self.description).get("config", {})), flatten(self.read_config())
-        for name in sorted(trained.keys() & stored.keys() - {"modality", *CHANGEABLE}):
-            if trained[name] != stored[name]:
-                raise UserError(
-                    f"{self.config}: {name} is {stored[name]}, but the run was trained with {trained[name]}"
-                )
+        description = read_json(self.description)
+        trained = description.get("config") if isinstance(description, dict) else None
+        if not isinstance(trained, dict):
+            raise UserError(f"{self.description}: damaged: it holds no 'config'")
+        before, now = (
+            flatten(trained),
+            flatten({name: each for name, each in self.read_config().items() if name in trained}),
+        )
+        for name in sorted((before.keys() | now.keys()) - {"modality", *CHANGEABLE}):
+            if (found := now.get(name, "missing")) != before.get(name, "missing"):
+                trained_with = before.get(name, "no such option")
+                raise UserError(f"{self.config}: {name} is {found}, but the run was trained with {trained_with}")
 
     def is_finished(self) -> bool:
         """Whether there is a report, and it is about the very weights that lie here."""
@@ -226,7 +235,7 @@ class RunFolder:
                 record = json.loads(line)
             except json.JSONDecodeError:
                 record = None
-            if isinstance(record, dict) and "step" in record:
+            if isinstance(record, dict) and all(isinstance(record.get(key), (int, float)) for key in _LOGGED):
                 yield record
             elif number < len(lines):  # a kill cuts the last line short, and no other
                 raise UserError(f"{self.log}: line {number} is damaged; mend or delete it")

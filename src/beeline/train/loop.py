@@ -94,7 +94,9 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
                 lap, lap_step = time.monotonic(), trainer.step
             reporter.step(trainer.step, trainer.steps, record)
             if trainer.step % config.checkpoint_every == 0 and trainer.step < trainer.steps:
+                before = time.monotonic()
                 save(trainer, folder)
+                lap += time.monotonic() - before  # the rate in the log is that of the steps
         if trainer.step in folder.steps():  # a kill may have come between a checkpoint and its model
             folder.save_model(trainer.averaged_weights(), trainer.step)
         else:

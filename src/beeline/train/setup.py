@@ -14,8 +14,9 @@ from beeline.core.config import plain
 from beeline.core.data import Examples
 from beeline.core.errors import UserError
 from beeline.core.parts import describe_part
+from beeline.core.protocols import Modality
 from beeline.core.units import Duration
-from beeline.modalities.loading import ModalitySource, ask
+from beeline.modalities.loading import ModalitySource, ask, users_code
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded, check_example
 from beeline.model.format import FORMAT, conventions, library_version
@@ -33,7 +34,9 @@ class Prepared:
         config: complete and settled: no ``auto``, duration in steps.
         source: the kind of data.
         codec: fitted.
-        held_out: examples that training does not see, encoded.
+        training: examples to learn from.
+        held_out: examples that training does not see.
+        unseen: the same, encoded.
         trainer: fresh.
         description: contents of model.json.
     """
@@ -41,25 +44,42 @@ class Prepared:
     config: RunConfig
     source: ModalitySource
     codec: Codec
-    held_out: list[Encoded]
+    training: Examples
+    held_out: Examples
+    unseen: list[Encoded]
     trainer: Trainer
     description: dict[str, Any]
+
+
+def read_split(source: ModalitySource, modality: Modality, split: str) -> Examples:
+    """The examples of a split, each of which is one.
+
+    Raises:
+        UserError: there is none, or one of them is something else.
+    """
+    examples: Examples = ask(source, modality, "dataset", split)
+    if not len(examples):
+        raise UserError(f"{source.name}: the {split} split holds no example")
+    for index in range(len(examples)):
+        try:
+            check_example(examples[index])
+        except UserError as error:
+            raise UserError(f"{source.name}: {split} example {index}: {error}") from None
+    return examples
 
 
 def check_groups(source: ModalitySource, training: Examples, held_out: Examples) -> None:
     """Refuse splits that share a group.
 
     Raises:
-        UserError: they do, or nothing is held out.
+        UserError: naming the group.
     """
-    if not len(held_out):
-        raise UserError(f"{source.name}: the held_out split holds no example")
     for group in _groups(training) & _groups(held_out):
         raise UserError(f"{source.name}: group {group!r} is in both splits; use split_by_group to keep it whole")
 
 
 def _groups(examples: Examples) -> set[Hashable]:
-    return {example.group for example in examples if example.group is not None}
+    return {examples[index].group for index in range(len(examples))} - {None}
 
 
 def encode_all(codec: Codec, examples: Examples, split: str) -> list[Encoded]:
@@ -74,10 +94,9 @@ def encode_all(codec: Codec, examples: Examples, split: str) -> list[Encoded]:
         UserError: an example does not fit.
     """
     encoded = []
-    for index, example in enumerate(examples):
+    for index in range(len(examples)):
         try:
-            check_example(example)
-            encoded.append(codec.encode(example))
+            encoded.append(codec.encode(examples[index]))
         except UserError as error:
             raise UserError(f"{split} example {index}: {error}") from None
     return encoded
@@ -98,15 +117,16 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     process = build_process(config.process)
     objective = build_objective(config.objective, process, build_source(config.process))
     modality = source.make(config.data)
-    training, held_out = ask(source, modality, "dataset", "train"), ask(source, modality, "dataset", "held_out")
+    training, held_out = (read_split(source, modality, split) for split in ("train", "held_out"))
+    check_groups(source, training, held_out)
     for method in ("normaliser", "tokenizer", "conditions", "metrics"):
         ask(source, modality, method)
-    codec = Codec.fit(modality, training)
-    encoded = encode_all(codec, training, "training")
-    codec = codec.with_forms(encoded)
-    unseen = encode_all(codec, held_out, "held_out")
-    check_groups(source, training, held_out)
-    ask(source, modality, "preview", held_out[:2])
+    with users_code(source):
+        codec = Codec.fit(modality, training)
+        encoded = encode_all(codec, training, "train")
+        codec = codec.with_forms(encoded)
+        unseen = encode_all(codec, held_out, "held_out")
+    ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
     feed = Feed(codec, encoded, config.train.seed, config.train.packing)
 
@@ -136,7 +156,7 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         "extents": list(codec.extents),
         "training": {"examples": len(encoded)},
     }
-    return Prepared(config, source, codec, unseen, fresh(steps), description)
+    return Prepared(config, source, codec, training, held_out, unseen, fresh(steps), description)
 
 
 def count_steps(duration: Duration, batch_size: int, examples: int, fresh: Callable[[int], Trainer]) -> int:
