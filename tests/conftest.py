@@ -17,6 +17,12 @@ settings.register_profile("here", deadline=None, max_examples=50, derandomize=Tr
 settings.load_profile("here")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """All but the tests marked ``gpu`` are about the CPU, on machines with a GPU too."""
+    if "not gpu" in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Tests share their machine: one thread is fastest and repeatable."""
