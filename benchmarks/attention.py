@@ -28,6 +28,7 @@ SHAPES = (
     (16, 4, 256, 32),
     (1, 6, 512, 64),
     (1, 6, 1024, 64),
+    (1, 6, 2048, 64),
 )
 
 
@@ -53,7 +54,6 @@ def main() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         for shape in SHAPES:
             q, k, v = (torch.randn(shape, dtype=dtype, requires_grad=True) for _ in range(3))
-            chosen = "plain" if prefers_plain_product(q) else "fused"
             padding = (torch.arange(shape[2]) < shape[2] * 3 // 4)[None, None, None, :]
             for name, mask in (("no mask", None), ("padded", padding)):
                 ratios = [
@@ -61,6 +61,7 @@ def main() -> None:
                     for _ in range(arguments.rounds)
                 ]
                 ratio = statistics.median(ratios)
+                chosen = "plain" if prefers_plain_product(q, mask) else "fused"
                 results.append({"dtype": str(dtype), "shape": shape, "mask": name, "ratio": ratio, "chosen": chosen})
                 print(f"{dtype} {shape} {name}: fused / plain {ratio:.2f}, chosen: {chosen}")
     if arguments.json:

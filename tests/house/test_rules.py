@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,40 @@ def test_files_functions_and_signatures_stay_small() -> None:
                 assert (node.end_lineno or 0) - node.lineno < 70, f"{path}:{node.lineno} {node.name}"
                 count = len(node.args.args) + len(node.args.kwonlyargs)
                 assert count <= 11, f"{path}:{node.lineno} {node.name}"
+
+
+REMEMBERING = {"rand", "randn", "rand_like", "randn_like", "randint", "randperm", "normal_", "uniform_", "Generator"}
+
+
+def test_draws_of_training_and_sampling_are_named_by_keys() -> None:
+    for room in ("process", "samplers", "objectives", "generate", "train", "evaluate"):
+        for file in (PACKAGE / room).glob("*.py"):
+            names = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
+            assert not names & REMEMBERING, (file.name, names & REMEMBERING)
+
+
+def test_everything_is_written_by_way_of_one_file() -> None:
+    writing = re.compile(r"\.write_(text|bytes)\(|open\([^)]*\"[wa]b?\"|np\.save|\.save_file\(")
+    found = {
+        str(file.relative_to(PACKAGE)): match
+        for file in PACKAGE.rglob("*.py")
+        if (match := writing.findall(file.read_text()))
+    }
+    assert found.keys() == {"core/files.py", "train/folder.py", "generate/write.py"}
+    assert 'open(self.log, "a"' in (PACKAGE / "train" / "folder.py").read_text()
+    assert "np.savez(buffer" in (PACKAGE / "generate" / "write.py").read_text()
+
+
+def test_the_core_needs_nothing_but_what_it_declares() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[>=<]", each)[0].replace("-", "_").lower() for each in declared}
+    known = names | {"yaml", "pil", "sklearn", "beeline", *sys.stdlib_module_names}
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for module in modules:
+                assert module.partition(".")[0].lower() in known, (file.name, module)
 
 
 def test_everything_public_is_documented() -> None:

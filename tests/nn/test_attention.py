@@ -47,11 +47,15 @@ def test_every_kernel_is_softmax_attention(kernel: object, mask: Tensor | None) 
 
 
 def test_short_bf16_sequences_on_a_cpu_take_the_plain_product_and_no_others() -> None:
-    assert prefers_plain_product(queries(torch.bfloat16)[0])
-    assert not prefers_plain_product(queries(torch.float32)[0])
-    assert not prefers_plain_product(queries(torch.bfloat16, length=2048)[0])
+    assert prefers_plain_product(queries(torch.bfloat16)[0], None)
+    assert not prefers_plain_product(queries(torch.float32)[0], None)
+    assert not prefers_plain_product(queries(torch.bfloat16, length=2048)[0], None)
+    long, mask = queries(torch.bfloat16, length=1024)[0], torch.ones(1, 1, 1, 1024, dtype=torch.bool)
+    assert prefers_plain_product(long, None)
+    assert not prefers_plain_product(long, mask)
+    assert prefers_plain_product(long[:, :, :512], mask[..., :512])
     with torch.autocast("cpu", torch.bfloat16):
-        assert prefers_plain_product(queries(torch.float32)[0])
+        assert prefers_plain_product(queries(torch.float32)[0], None)
 
 
 def test_bf16_kernels_agree_with_fp64_to_their_precision() -> None:

@@ -25,9 +25,9 @@ from beeline.process.path import PREDICTIONS, GaussianPath
 from beeline.process.sources import Gaussian
 from beeline.process.vp import VariancePreserving
 from beeline.samplers.build import SAMPLERS, build_sampler
-from beeline.samplers.config import Grid, SampleConfig
+from beeline.samplers.config import Grid, SampleConfig, SamplerName
 from beeline.samplers.euler import Euler
-from beeline.samplers.grids import build_grid, check_grid
+from beeline.samplers.grids import GRIDS, build_grid, check_grid
 from beeline.samplers.mixture import MixturePredictor
 from beeline.samplers.solve import sample
 
@@ -62,8 +62,9 @@ def walk(name: str, predictor: Predictor, start: Tensor, times: Tensor) -> Tenso
     return sample(solver(name), predictor, Tokens(start), times, Conditions(), key).x.values
 
 
-def test_every_sampler_is_held_to_an_order() -> None:
-    assert SAMPLERS.keys() == ORDERS.keys()
+def test_every_sampler_is_held_to_an_order_and_options_name_what_there_is() -> None:
+    assert SAMPLERS.keys() == ORDERS.keys() == set(get_args(SamplerName))
+    assert GRIDS.keys() == set(get_args(Grid))
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -140,7 +141,7 @@ class Erring:
         return Prediction(self.exact.process, x_t, t, said + self.error, self.kind)
 
 
-@pytest.mark.parametrize("grid", get_args(Grid))
+@pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("name", ORDERS)
 @pytest.mark.parametrize("kind", PREDICTIONS)
 @pytest.mark.parametrize("path", PATHS)
@@ -157,7 +158,7 @@ def test_a_networks_small_error_stays_small_whatever_it_predicts(
     assert (ends[1] - ends[0]).mean().abs() < 0.08
 
 
-@pytest.mark.parametrize("name", ["uniform", "quadratic", "cosine"])
+@pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("shift", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize("interval", [(0.0, 1.0), (1e-3, 0.999)])
 def test_e02_every_grid_descends_between_its_ends(name: str, shift: float, interval: tuple[float, float]) -> None:
@@ -185,7 +186,7 @@ def test_e02_a_grid_that_does_not_descend_is_refused() -> None:
         build_grid("cosin", 4, (0.0, 1.0))
 
 
-@pytest.mark.parametrize("grid", ["uniform", "quadratic", "cosine"])
+@pytest.mark.parametrize("grid", GRIDS)
 def test_e02_every_grid_ends_at_the_data(grid: str) -> None:
     """E2: the same moments from every grid."""
     start = torch.tensor([0.0, 1.0], dtype=torch.float64)[:, None, None]

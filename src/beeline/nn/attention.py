@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Above this many tokens the plain product's L x L scores take more memory than its speed is worth.
-_PLAIN_LENGTH = 1024
+# Above this many tokens the plain product's L x L scores take more time or memory than it saves; with a mask, which it
+# has to write into them, sooner.
+_PLAIN_LENGTH, _PLAIN_LENGTH_MASKED = 1024, 512
 
 
 def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend, with the kernel that is fastest for this dtype, length and device, and that takes the mask.
+    """Attend, with the kernel that is fastest for this dtype, length, mask and device.
 
     On CPUs the fused kernel runs at the same speed in bf16 as in fp32, far below the matrix product, so short
-    sequences take the plain product (``benchmarks/attention.py``), masked or not. Its softmax
-    keeps fp32 statistics inside, of scores that the matrix product has rounded to bf16.
+    sequences take the plain product (``benchmarks/attention.py``). Its softmax keeps fp32 statistics inside, of scores
+    that the matrix product has rounded to bf16.
 
     Args:
         q_BHLD: queries.
@@ -30,16 +31,17 @@ def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | Non
         v_BHLD: values.
         mask: boolean, broadcastable to (B, H, L, L), True where a query may look; None for everywhere.
     """
-    kernel = plain_attention if prefers_plain_product(q_BHLD) else fused_attention
+    kernel = plain_attention if prefers_plain_product(q_BHLD, mask) else fused_attention
     return kernel(q_BHLD, k_BHLD, v_BHLD, mask)
 
 
-def prefers_plain_product(q: Tensor) -> bool:
-    """Whether the plain product is the faster kernel for such queries."""
+def prefers_plain_product(q: Tensor, mask: Tensor | None) -> bool:
+    """Whether the plain product is the faster kernel for such queries under such a mask."""
     if q.device.type != "cpu":
         return False
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
-    return dtype == torch.bfloat16 and q.shape[-2] <= _PLAIN_LENGTH
+    longest = _PLAIN_LENGTH if mask is None else _PLAIN_LENGTH_MASKED
+    return dtype == torch.bfloat16 and q.shape[-2] <= longest
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
