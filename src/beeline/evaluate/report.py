@@ -98,7 +98,7 @@ def _scores(scores: Sequence[Score]) -> str:
         f"<small>{html.escape(score.formula)}</small></div>"
         for score in scores
     )
-    return _section("Scores", f'<p>On {scores[0].n:,} generated samples.</p><div class="cards">{cards}</div>')
+    return _section("Scores", f'<p>On {scores[0].n:,} samples, drawn as said under "sampling" below.</p><div class="cards">{cards}</div>')
 
 
 def _pictures(pictures: Mapping[str, bytes]) -> str:
@@ -150,7 +150,7 @@ def _line_chart(lines: Mapping[str, Sequence[tuple[float, float]]], x_name: str,
         parts.append(f'<polyline class="curve curve{number}" points="{path}"/>')
         legend = f'x="{width - 20}" y="{top + 16 + 16 * number}" text-anchor="end"'
         parts.append(f'<text class="name{number}" {legend}>{html.escape(name)}</text>')
-    return "".join([*parts, f'<text x="{left}" y="{height - 1}">{x_name}</text></svg>'])
+    return "".join([*parts, f'<text x="{left}" y="{height - 5}">{x_name}</text></svg>'])
 
 
 def _ticks(low: float, high: float, about: int = 5) -> list[float]:
