@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
-from beeline.backbone.config import ModelConfig
+from beeline.backbone.config import ModelConfig, Positions
 from beeline.conditioning.label import ClassLabel
 from beeline.conditioning.map import AlignedMap
 from beeline.conditioning.vector import Vector
-from beeline.core.batching import collate, pack
+from beeline.core.batching import collate, pack, unbatch
 from beeline.core.conditions import Conditions
 from beeline.core.data import Batch
 from beeline.core.protocols import Condition
@@ -111,6 +112,48 @@ def test_maps_lie_under_their_own_tokens_and_vectors_reach_their_own_samples() -
     other = ask(samples[0], maps[0] + 1, [0])
     assert not torch.allclose(other, alone[0])
     assert torch.equal(ask(samples[1], maps[1] + 1, [1]), alone[1]), "where the map is absent its values mean nothing"
+
+
+def periodic_network(positions: Positions, periodic: tuple[bool, bool]) -> Network:
+    torch.manual_seed(0)
+    config = ModelConfig(preset="DiT-Nano", hidden_size=32, num_heads=4, positions=positions)
+    made = Network(config, GridTokenizer((2, 2), periodic=periodic), [], Linear(), extents=(6, 6)).double()
+    randomise_zeros(made, 0.3)
+    return made
+
+
+def said(network: Network, *batches: Tokens) -> Tensor:
+    """Outputs for batches at one time, sample behind sample."""
+    parts = []
+    for tokens in batches:
+        output = network(tokens, torch.full((tokens.samples,), 0.4, dtype=torch.float64), Conditions()).output
+        parts += [single.values[0] for single in unbatch(tokens.with_values(output))]
+    return torch.cat(parts)
+
+
+def test_a_periodic_axis_begins_nowhere() -> None:
+    """Rolling the data along it rolls what rotary networks say, and along another axis it does not."""
+    array = torch.randn(8, 6, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    network = periodic_network("rotary", (True, False))
+    tokenizer = GridTokenizer((2, 2), periodic=(True, False))
+    for axis, follows in ((0, True), (1, False)):
+        rolled = said(network, tokenizer.encode(array.roll(4, axis)))
+        expected = said(network, tokenizer.encode(array)).unflatten(0, (4, 3)).roll(2, axis).flatten(0, 1)
+        assert torch.allclose(rolled, expected, rtol=0, atol=1e-5) == follows
+
+
+@pytest.mark.parametrize("positions", ["sincos", "rotary", "learned"])
+def test_each_sample_keeps_its_own_period_padded_and_packed(positions: Positions) -> None:
+    network, tokenizer = periodic_network(positions, (True, False)), GridTokenizer((2, 2), periodic=(True, False))
+    generator = torch.Generator().manual_seed(2)
+    shapes = ((8, 6), (4, 6), (12, 4))
+    singles = [tokenizer.encode(torch.randn(*s, 1, dtype=torch.float64, generator=generator)) for s in shapes]
+    alone = said(network, *singles)
+    for batch in (collate(singles), pack(singles, 30)):
+        torch.testing.assert_close(said(network, batch), alone, rtol=0, atol=1e-6)
+    if positions != "learned":
+        open_ends = [GridTokenizer((2, 2)).encode(tokenizer.decode(single)) for single in singles]
+        assert not torch.allclose(said(network, *open_ends), alone, atol=1e-3)
 
 
 def test_e18_the_backbone_is_shown_the_time_input_of_the_process() -> None:

@@ -84,6 +84,20 @@ def test_rotary_products_depend_on_differences_of_coordinates_alone(axes: int) -
     assert not torch.allclose(products(0.0), q @ k.mT)
 
 
+def test_positions_on_a_periodic_axis_close_upon_it() -> None:
+    """One period on, an axis that turns is where it was, and the others are not; distinct cells stay distinct."""
+    coords, period = grid(6, 5), torch.tensor([[[6.0, math.inf]]])
+    for shift, returns in ((torch.tensor([6.0, 0.0]), True), (torch.tensor([0.0, 5.0]), False)):
+        one, other = (sincos_positions(each, 32, period_BLP=period) for each in (coords, coords + shift))
+        assert torch.allclose(one, other, atol=1e-5) == returns
+        one, other = (torch.cat(rotary_angles(each, 16, 100.0, period)) for each in (coords, coords + shift))
+        assert torch.allclose(one, other, atol=1e-5) == returns
+    table = sincos_positions(coords, 32, period_BLP=period)[0]
+    assert (torch.cdist(table, table) + 10 * torch.eye(len(table))).min() > 0.1
+    without = torch.full((1, 1, 2), math.inf)
+    assert torch.equal(sincos_positions(coords, 32, period_BLP=without), sincos_positions(coords, 32))
+
+
 def test_rotation_keeps_lengths() -> None:
     q = torch.randn(1, 1, 6, 16, dtype=torch.float64)
     turned = rotate(q, rotary_angles(grid(2, 3), 16, 100.0))

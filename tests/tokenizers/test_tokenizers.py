@@ -98,6 +98,16 @@ def test_arrays_that_do_not_fit_are_refused(array: Tensor) -> None:
         GridTokenizer((2, 2)).encode(array)
 
 
+def test_a_period_is_counted_in_tokens_and_needs_whole_patches() -> None:
+    tokenizer = GridTokenizer((2, 3), periodic=(True, False))
+    assert tokenizer.encode(torch.zeros(8, 7, 1)).layout[0].period == (4.0, None)
+    assert GridTokenizer((2, 3)).encode(torch.zeros(8, 7, 1)).layout[0].period == ()
+    with pytest.raises(UserError, match="a periodic axis of 9 cells does not divide into patches of 2"):
+        tokenizer.encode(torch.zeros(9, 6, 1))
+    with pytest.raises(UserError, match="say true or false for each of 2 axes"):
+        GridTokenizer((2, 3), periodic=(True,))
+
+
 def test_impossible_tokenizers_are_refused() -> None:
     for patch, channels in (((), 1), ((0,), 1), ((2,), 0)):
         with pytest.raises(UserError, match="must be whole numbers above 0"):

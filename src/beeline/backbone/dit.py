@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from beeline.backbone.block import Block, Modulation, Surroundings, modulate
 from beeline.backbone.config import ModelConfig, Sizes, resolve_sizes
 from beeline.core.errors import UserError
+from beeline.core.tokens import expand
 from beeline.nn.attention import attention_mask
 from beeline.nn.embeddings import TimeEmbedding
 from beeline.nn.positions import LearnedPositions, rotary_angles, sincos_positions
@@ -99,6 +100,7 @@ class DiT(nn.Module):
         ids_BL: Tensor | None = None,
         keep_BL: Tensor | None = None,
         segment_BL: Tensor | None = None,
+        periods_NP: Tensor | None = None,
     ) -> Tensor:
         """Outputs for every token: (B, L, outputs x C).
 
@@ -110,6 +112,7 @@ class DiT(nn.Module):
             ids_BL: identities.
             keep_BL: True where a token is real.
             segment_BL: sample of each token in packed rows.
+            periods_NP: tokens after which each axis begins anew; a single row where all samples have the same.
         """
         if (coords_BLP is None and self.positions != "none") or (ids_BL is None and self.identities is not None):
             raise ValueError("this network was made for tokens with coordinates or identities; these have none")
@@ -120,12 +123,13 @@ class DiT(nn.Module):
         rotary = None
         if coords_BLP is not None:
             coords_BLP = _once(coords_BLP)
+            period_BLP = None if periods_NP is None else expand(periods_NP, segment_BL)
             if self.positions == "sincos":
-                x_BLD = x_BLD + sincos_positions(coords_BLP, x_BLD.shape[-1])
+                x_BLD = x_BLD + sincos_positions(coords_BLP, x_BLD.shape[-1], period_BLP=period_BLP)
             elif self.learned is not None:
                 x_BLD = x_BLD + self.learned(coords_BLP)
             elif self.positions == "rotary":
-                rotary = rotary_angles(coords_BLP, self.head_size, self.rotary_period)
+                rotary = rotary_angles(coords_BLP, self.head_size, self.rotary_period, period_BLP)
         with full_precision(time_N):
             c_ND = self.time(time_N)
             if condition_ND is not None:

@@ -7,6 +7,7 @@ each token is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -21,10 +22,12 @@ class Layout:
     Args:
         extents: tokens along each axis; for a set, the number of tokens.
         shape: native extents along each axis, before padding to whole patches.
+        period: tokens after which an axis begins anew, None for an axis that does not; empty where none does.
     """
 
     extents: tuple[int, ...]
     shape: tuple[int, ...]
+    period: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,17 @@ class Tokens:
         index = torch.where(self.segment >= 0, self.segment, self.samples).flatten()
         empty = values.new_zeros(self.samples + 1, values.shape[-1])
         return empty.index_add(0, index, values.flatten(0, 1))[:-1]
+
+    def periods(self) -> Tensor | None:
+        """(N, P) tokens after which each axis begins anew, infinity where it does not; None where none does.
+
+        A single row where all samples have the same.
+        """
+        if not any(layout.period for layout in self.layout):
+            return None
+        rows = [[math.inf if each is None else each for each in layout.period] for layout in self.layout]
+        same = self.segment is None and all(row == rows[0] for row in rows)
+        return torch.tensor(rows[:1] if same else rows, device=self.values.device)
 
     def position(self) -> Tensor:
         """(B, L) place of each token within its own sample, counted from 0."""

@@ -98,7 +98,10 @@ def _scores(scores: Sequence[Score]) -> str:
         f"<small>{html.escape(score.formula)}</small></div>"
         for score in scores
     )
-    return _section("Scores", f'<p>On {scores[0].n:,} samples, drawn as said under "sampling" below.</p><div class="cards">{cards}</div>')
+    return _section(
+        "Scores",
+        f'<p>On {scores[0].n:,} samples, drawn as said under "sampling" below.</p><div class="cards">{cards}</div>',
+    )
 
 
 def _pictures(pictures: Mapping[str, bytes]) -> str:

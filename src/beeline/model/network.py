@@ -79,7 +79,7 @@ class Network(nn.Module):
                     embedded = self.embedders[name](conditions.values[name], null)
                     vector = embedded if vector is None else vector + embedded
         time = self.process.time_input(t)
-        output = self.backbone(values, time, vector, x_t.coords, x_t.ids, x_t.keep, x_t.segment)
+        output = self.backbone(values, time, vector, x_t.coords, x_t.ids, x_t.keep, x_t.segment, x_t.periods())
         output = output.to(torch.promote_types(output.dtype, torch.float32))
         mean, *variance = (x_t.only_data(part) for part in output.split(self.space.width, dim=-1))
         return Prediction(self.process, x_t, t, mean, self.prediction, variance[0] if variance else None)

@@ -11,7 +11,32 @@ import torch
 from torch import Tensor, nn
 
 
-def sincos_positions(coords_BLP: Tensor, width: int, max_period: float = 10000.0) -> Tensor:
+def frequencies(waves: int, max_period: float, period_BLP: Tensor | None, coords_BLP: Tensor) -> Tensor:
+    """Angular frequencies w_k = max_period^(-k / waves) of an axis; on a periodic one the nearest that close upon it.
+
+        w_k = 2 pi n_k / T,  n_k = max(1, round(T w_k / 2 pi))         T the period in tokens
+
+    Args:
+        waves: K, how many.
+        max_period: longest wave over 2 pi.
+        period_BLP: T of each axis, infinity where it has none; None where no axis has one.
+        coords_BLP: positions, for their device.
+
+    Returns:
+        (K,) without periods, else (B, 1 or L, P, K).
+    """
+    steps = torch.arange(waves, device=coords_BLP.device, dtype=torch.float64)
+    frequency = torch.exp(steps * (-math.log(max_period) / max(waves, 1)))
+    if period_BLP is None:
+        return frequency
+    period = period_BLP[..., None].to(torch.float64)
+    whole = (period * frequency / (2 * math.pi)).round().clamp(min=1) * (2 * math.pi / period)
+    return torch.where(torch.isinf(period), frequency, whole)
+
+
+def sincos_positions(
+    coords_BLP: Tensor, width: int, max_period: float = 10000.0, period_BLP: Tensor | None = None
+) -> Tensor:
     """Fixed positions: each axis takes width / P numbers, half sines and half cosines.
 
         [sin(x w_k) | cos(x w_k)],  w_k = max_period^(-k / (D / 2P)),  k = 0 ... D / 2P - 1
@@ -22,12 +47,11 @@ def sincos_positions(coords_BLP: Tensor, width: int, max_period: float = 10000.0
         coords_BLP: positions, one step a token.
         width: D; what does not divide by 2P is left zero.
         max_period: longest wave over 2 pi.
+        period_BLP: as in ``frequencies``.
     """
     axes = coords_BLP.shape[-1]
-    waves = width // (2 * axes)
-    steps = torch.arange(waves, device=coords_BLP.device, dtype=torch.float64)
-    frequency = torch.exp(steps * (-math.log(max_period) / waves))
-    angle = coords_BLP.flip(-1)[..., None].to(torch.float64) * frequency
+    frequency = frequencies(width // (2 * axes), max_period, period_BLP, coords_BLP)
+    angle = (coords_BLP[..., None].to(torch.float64) * frequency).flip(-2)
     table = torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
     return nn.functional.pad(table, (0, width - table.shape[-1])).to(torch.float32)
 
@@ -53,7 +77,9 @@ class LearnedPositions(nn.Module):
         return nn.functional.embedding(index, self.table)
 
 
-def rotary_angles(coords_BLP: Tensor, head_size: int, max_period: float) -> tuple[Tensor, Tensor]:
+def rotary_angles(
+    coords_BLP: Tensor, head_size: int, max_period: float, period_BLP: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines by which ``rotate`` turns queries and keys, (B, 1, L, head_size / 2) each.
 
     Pair number k of an axis turns by x max_period^(-k / K); the head's pairs are shared out evenly among the axes
@@ -63,11 +89,10 @@ def rotary_angles(coords_BLP: Tensor, head_size: int, max_period: float) -> tupl
         coords_BLP: positions, any real numbers: only their differences matter to attention.
         head_size: numbers a head, even.
         max_period: longest wave over 2 pi.
+        period_BLP: as in ``frequencies``: with it only differences modulo the period matter.
     """
     axes = coords_BLP.shape[-1]
-    waves = head_size // (2 * axes)
-    steps = torch.arange(waves, device=coords_BLP.device, dtype=torch.float64)
-    frequency = torch.exp(steps * (-math.log(max_period) / max(waves, 1)))
+    frequency = frequencies(head_size // (2 * axes), max_period, period_BLP, coords_BLP)
     angle = (coords_BLP[..., None].to(torch.float64) * frequency).flatten(-2)
     angle = nn.functional.pad(angle, (0, head_size // 2 - angle.shape[-1]))[:, None]
     return angle.cos().to(torch.float32), angle.sin().to(torch.float32)

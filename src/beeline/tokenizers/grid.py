@@ -26,13 +26,15 @@ class GridTokenizer:
     Args:
         patch: cells of a patch along each axis.
         channels: numbers a cell.
+        periodic: whether the last cell of each axis is a neighbour of its first; empty where none is.
 
     Raises:
-        UserError: a patch size or the channel count is below 1.
+        UserError: a patch size or the channel count is below 1, or ``periodic`` has another number of axes.
     """
 
     patch: tuple[int, ...]
     channels: int = 1
+    periodic: tuple[bool, ...] = ()
 
     exact = True
     identities = 0
@@ -40,6 +42,8 @@ class GridTokenizer:
     def __post_init__(self) -> None:
         if not self.patch or min(self.patch) < 1 or self.channels < 1:
             raise UserError(f"patch {self.patch} and channels {self.channels} must be whole numbers above 0")
+        if self.periodic and len(self.periodic) != self.axes:
+            raise UserError(f"periodic {self.periodic}: say true or false for each of {self.axes} axes")
 
     @property
     def width(self) -> int:
@@ -59,7 +63,7 @@ class GridTokenizer:
         """One array (E_1, ..., E_P, C) to Tokens with B = 1, zero-padded at the far ends to whole patches.
 
         Raises:
-            UserError: the array has other axes or channels, or is empty.
+            UserError: the array has other axes or channels, is empty, or is periodic and not of whole patches.
         """
         if array.dim() != self.axes + 1 or array.shape[-1] != self.channels or not array.numel():
             raise UserError(
@@ -73,7 +77,7 @@ class GridTokenizer:
             self.lift(array),
             coords=_coordinates(extents),
             cells=None if whole else self.lift(torch.ones(array.shape)).bool(),
-            layout=(Layout(extents, shape),),
+            layout=(Layout(extents, shape, self._period(extents, shape)),),
         )
 
     def decode(self, tokens: Tokens) -> Tensor:
@@ -125,6 +129,14 @@ class GridTokenizer:
             example = "x".join(["16"] * self.axes)
             raise UserError(f"shape {'x'.join(map(str, form))}: this data has {axes}; say, for example, {example}")
         return self.encode(torch.zeros(*form, self.channels))
+
+    def _period(self, extents: tuple[int, ...], shape: tuple[int, ...]) -> tuple[float | None, ...]:
+        if not any(self.periodic):
+            return ()
+        for periodic, patch, extent in zip(self.periodic, self.patch, shape, strict=True):
+            if periodic and extent % patch:
+                raise UserError(f"a periodic axis of {extent} cells does not divide into patches of {patch}")
+        return tuple(float(each) if turns else None for turns, each in zip(self.periodic, extents, strict=True))
 
     def _extents(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(-(-s // p) for s, p in zip(shape, self.patch, strict=True))
