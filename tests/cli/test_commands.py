@@ -16,6 +16,7 @@ import pytest
 
 from beeline.cli.console import Display
 from beeline.cli.main import run
+from beeline.core.errors import RunError
 from tests.conftest import FAST
 from tests.train.helpers import command, finish, flags
 
@@ -270,19 +271,47 @@ def test_importing_the_package_loads_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ZeroDivisionError("by zero"), "failed: ZeroDivisionError: by zero (--debug shows where)"),
+        (ZeroDivisionError("two\n lines"), "failed: ZeroDivisionError: two lines (--debug shows where)"),
+        (RunError("step 3: no"), "step 3: no"),
+        (OSError(13, "Permission denied", "run/log.jsonl"), "run/log.jsonl: Permission denied"),
+        (
+            OSError(28, "No space left on device", "run/model.json"),
+            "run/model.json: No space left on device; make room, then go on with --resume",
+        ),
+        (RuntimeError("can't allocate memory: you tried"), "not enough memory; fewer samples at a time"),
+        (MemoryError(), "not enough memory; fewer samples at a time"),
+    ],
+)
 def test_a_failure_of_ours_is_exit_code_1_and_debug_shows_where(
-    monkeypatch: pytest.MonkeyPatch, small_run: Path
+    monkeypatch: pytest.MonkeyPatch, small_run: Path, error: Exception, line: str
 ) -> None:
     import beeline.cli.inspect as module
 
     def fail(*arguments: object) -> None:
-        raise ZeroDivisionError("by zero")
+        raise error
 
     monkeypatch.setattr(module, "inspect", fail)
     done = finish(words("inspect", str(small_run)))
     assert done.returncode == 1
-    assert done.stderr == "beeline: failed: ZeroDivisionError: by zero (--debug shows where)\n"
+    assert done.stderr.startswith(f"beeline: {line}")
+    assert done.stderr.count("\n") == 1
     assert "Traceback" in finish(words("inspect", str(small_run), "--debug")).stderr
+
+
+def test_a_reader_that_leaves_is_no_failure(small_run: Path) -> None:
+    process = subprocess.Popen(
+        words("inspect", str(small_run)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as errors:
+        assert errors.read() == ""
+    process.wait()
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path: Path) -> None:

@@ -226,6 +226,16 @@ def test_resuming_on_a_changed_file_is_refused(outsider: tuple[Path, Path], tmp_
     assert "has changed since this run began" in done.stderr
 
 
+def assert_refused(text: str, message: str, tmp_path: Path) -> None:
+    """A modality file with this text ends training with this line before anything is written."""
+    (tmp_path / "mine.py").write_text(text)
+    done = finish(command("train", str(tmp_path / "mine.py"), "--out", str(tmp_path / "run"), *_fast()))
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -240,13 +250,7 @@ def test_resuming_on_a_changed_file_is_refused(outsider: tuple[Path, Path], tmp_
     ],
 )
 def test_files_that_are_no_modality_are_told_why(text: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text(text)
-    done = finish(command("train", str(path), "--out", str(tmp_path / "run")))
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "run").exists()
+    assert_refused(text, message, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -346,12 +350,7 @@ def test_mistakes_in_a_users_file_are_told_before_any_work(
 ) -> None:
     text = (outsider[0] / "mine.py").read_text()
     assert old in text
-    (tmp_path / "mine.py").write_text(text.replace(old, new))
-    done = finish(command("train", str(tmp_path / "mine.py"), "--out", str(tmp_path / "run"), *_fast()))
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "run").exists()
+    assert_refused(text.replace(old, new), message, tmp_path)
 
 
 COUNTING = """
@@ -426,21 +425,11 @@ def test_a_model_opens_without_asking_its_modality_anything(tmp_path: Path) -> N
             beeline.load(run)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("return Standardise()", "return Failing()", "its parts failed (RuntimeError: at fit)"),
-        ("return Standardise()", 'return Failing("apply")', "its parts failed (RuntimeError: at apply)"),
-    ],
-)
-def test_mistakes_in_a_users_own_parts_name_the_file(
-    outsider: tuple[Path, Path], tmp_path: Path, old: str, new: str, message: str
-) -> None:
-    text = (outsider[0] / "mine.py").read_text().replace(old, new)
-    (tmp_path / "mine.py").write_text(text.replace("MODALITY", FAILING + "\n\nMODALITY"))
-    done = finish(command("train", str(tmp_path / "mine.py"), "--out", str(tmp_path / "run"), *_fast()))
-    assert done.returncode == 2
-    assert f"{tmp_path}/mine.py: {message}" in done.stderr
+@pytest.mark.parametrize("where", ["fit", "apply"])
+def test_mistakes_in_a_users_own_parts_name_the_file(outsider: tuple[Path, Path], tmp_path: Path, where: str) -> None:
+    text = (outsider[0] / "mine.py").read_text().replace("return Standardise()", f'return Failing("{where}")')
+    text = text.replace("MODALITY", FAILING + "\n\nMODALITY")
+    assert_refused(text, f"{tmp_path}/mine.py: its parts failed (RuntimeError: at {where})", tmp_path)
 
 
 FAILING = """
