@@ -424,3 +424,9 @@ def test_a_fresh_network_is_the_same_for_the_same_seed() -> None:
 
     for (name, one), (_, other) in zip(fresh().items(), fresh().items(), strict=True):
         assert torch.equal(one, other), name
+
+
+@pytest.mark.parametrize("space", [TokenSpace(4, axes=2), TokenSpace(4, identities=3)])
+def test_tokens_without_what_the_network_was_made_for_are_refused(space: TokenSpace) -> None:
+    with pytest.raises(ValueError, match="these have none"):
+        DiT(ModelConfig(preset="DiT-Nano"), space)(torch.zeros(1, 5, 4), torch.zeros(1))

@@ -94,3 +94,9 @@ def test_channels_from_which_nothing_can_be_learned_are_refused() -> None:
         Standardise().fit([np.array([[1.0, 7.0], [2.0, 7.0]])])
     with pytest.raises(UserError, match="channel 0 of the training data holds no number"):
         Standardise().fit([np.full((3, 1), np.nan)])
+
+
+def test_pixels_are_bytes_and_nothing_else() -> None:
+    for array in (np.full((2, 2, 1), 0.7), np.full((2, 2, 1), 60000, dtype=np.uint16)):
+        with pytest.raises(UserError, match="Pixels are 8-bit"):
+            Pixels().apply(array)

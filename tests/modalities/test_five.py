@@ -202,16 +202,19 @@ def test_a_changed_or_vanished_file_is_refused_and_can_be_replaced(outsider: tup
     changed = finish(words)
     path.unlink()
     gone = finish(words)
+    of_checkpoint = finish(command("inspect", str(run / "checkpoints" / "step-000006")))
     replaced = finish([*words, "--modality", str(run / "modality.py")])
     path.write_text(original)
     for done, message in (
         (changed, "the modality file has changed since training"),
         (gone, "the modality file of this model is gone"),
+        (of_checkpoint, "the modality file of this model is gone"),
     ):
         assert done.returncode == 2
         assert message in done.stderr
         assert "--modality" in done.stderr
         assert done.stderr.count("\n") == 1
+        assert f"--modality {run / 'modality.py'}" in done.stderr
     assert replaced.returncode == 0, replaced.stderr
     assert finish(words).returncode == 0
 
@@ -467,6 +470,7 @@ def test_an_option_without_a_default_and_a_path_come_by_flag_or_recipe(
     done = finish([*words, "--data.root", str(home)])
     assert done.returncode == 0, done.stderr
     assert finish(command("sample", str(out), "-n", "1")).returncode == 0
+    assert vars(beeline.load(out).modality)["root"] == home
     again = finish(command("train", str(out / "config.yaml"), "--out", str(tmp_path / "again")))
     assert again.returncode == 0, again.stderr
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "again" / "model.safetensors").read_bytes()
@@ -560,6 +564,12 @@ def test_a_moved_file_is_still_the_runs_own(outsider: tuple[Path, Path], tmp_pat
     done = finish(command("train", str(moved), "--out", str(out), "--resume", "--train.steps", "8"))
     assert done.returncode == 0, done.stderr
     assert finish(command("sample", str(out), "-n", "1")).returncode == 0
+
+
+def test_a_kind_without_metrics_cannot_be_scored(outsider: tuple[Path, Path]) -> None:
+    done = finish(command("evaluate", str(outsider[1]), "-n", "4"))
+    assert done.returncode == 2
+    assert "has no metrics to score by" in done.stderr
 
 
 def test_a_group_in_both_splits_is_refused(outsider: tuple[Path, Path], tmp_path: Path) -> None:

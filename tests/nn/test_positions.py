@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from beeline.nn.embeddings import TimeEmbedding, sinusoid
-from beeline.nn.positions import LearnedPositions, rotary_angles, rotate, sincos_positions
+from beeline.nn.positions import LearnedPositions, frequencies, rotary_angles, rotate, sincos_positions
 from beeline.tokenizers.grid import GridTokenizer
 
 
@@ -94,6 +94,7 @@ def test_positions_on_a_periodic_axis_close_upon_it() -> None:
         assert torch.allclose(one, other, atol=1e-5) == returns
     table = sincos_positions(coords, 32, period_BLP=period)[0]
     assert (torch.cdist(table, table) + 10 * torch.eye(len(table))).min() > 0.1
+    assert frequencies(8, 10000.0, period, coords)[0, 0, 0].min() == pytest.approx(2 * math.pi / 6)
     without = torch.full((1, 1, 2), math.inf)
     assert torch.equal(sincos_positions(coords, 32, period_BLP=without), sincos_positions(coords, 32))
 

@@ -136,5 +136,7 @@ def test_sets_that_cannot_be_used_are_refused() -> None:
         tokenizer.encode(torch.zeros(4))
     with pytest.raises(UserError, match="without a single measured entry"):
         tokenizer.encode(torch.full((3,), float("nan")))
+    with pytest.raises(UserError, match="must differ"):
+        tokenizer.blank((1, 1))
     with pytest.raises(UserError, match="must differ and lie between 0 and 2"):
         tokenizer.blank((3,))
