@@ -40,6 +40,11 @@ class ClassLabel:
         """Every label."""
         return range(self.classes)
 
+    @property
+    def has_null(self) -> bool:
+        """Whether it may be absent: where training drops it."""
+        return self.dropout > 0
+
     def fit(self, values: Iterable[Any]) -> Self:
         """Check the training labels: nothing is fitted."""
         for value in values:

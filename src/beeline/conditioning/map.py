@@ -41,6 +41,11 @@ class AlignedMap:
         if self.channels < 1 or not 0 <= self.dropout < 1:
             raise UserError(f"condition {self.name}: need channels >= 1 and 0 <= dropout < 1")
 
+    @property
+    def has_null(self) -> bool:
+        """Whether it may be absent: where training drops it."""
+        return self.dropout > 0
+
     def fit(self, values: Iterable[Any]) -> Self:
         """Measure mean and deviation of each channel over the training maps.
 

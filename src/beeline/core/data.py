@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,46 @@ class Batch:
 
 
 Examples = Sequence[Example]
+
+
+class Deferred(Sequence[Example]):
+    """Examples that are read when they are asked for, by index; what is known without reading them is told at once.
+
+    A dataset larger than memory is one of these. It must survive being sent to another process.
+    """
+
+    @abstractmethod
+    def condition(self, index: int) -> Mapping[str, Any]:
+        """The condition of an example."""
+
+    @abstractmethod
+    def group(self, index: int) -> Hashable:
+        """The group of an example."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Where an example comes from, for messages: a file, or a row of one."""
+
+
+def condition_of(examples: Examples, index: int) -> Mapping[str, Any]:
+    """The condition of an example, without reading it where that can be helped."""
+    return examples.condition(index) if isinstance(examples, Deferred) else examples[index].condition
+
+
+def group_of(examples: Examples, index: int) -> Hashable:
+    """The group of an example, without reading it where that can be helped."""
+    return examples.group(index) if isinstance(examples, Deferred) else examples[index].group
+
+
+def name_of(examples: Examples, index: int) -> str:
+    """What to call an example in a message."""
+    return examples.name(index) if isinstance(examples, Deferred) else f"example {index}"
+
+
+def evenly(examples: Examples, most: int) -> Iterator[int]:
+    """Indices of at most ``most`` examples, spread evenly."""
+    step = max(1, -(-len(examples) // most))
+    return iter(range(0, len(examples), step))
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,8 @@ class Condition(Protocol):
         name: key in ``Example.condition``.
         route: ``global``: one vector a sample, added to the time embedding; ``concat``: aligned with the data,
             appended to the numbers of each token.
-        dropout: probability with which training replaces it by its learned null; 0 means there is no null.
+        dropout: probability with which training replaces it by its null.
+        has_null: whether it may be absent.
         choices: every value it can take, or None when there is no end of them.
         channels: numbers of a value: of a vector, or of each cell of a map.
     """
@@ -122,6 +123,8 @@ class Condition(Protocol):
     def route(self) -> Route: ...
     @property
     def dropout(self) -> float: ...
+    @property
+    def has_null(self) -> bool: ...
     @property
     def choices(self) -> Sequence[Any] | None: ...
     @property

@@ -140,7 +140,7 @@ class Codec:
         for name in condition:
             self.condition(name)
         for each in self.conditions:
-            if condition.get(each.name) is None and each.dropout == 0:
+            if condition.get(each.name) is None and not each.has_null:
                 raise UserError(
                     f"condition '{each.name}' is missing and was never dropped in training: give it a value"
                 )

@@ -1,0 +1,52 @@
+"""What a modality may offer beyond its Protocol: ways to vary its examples, and choices made after a look at the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, Self, runtime_checkable
+
+from beeline.core.protocols import Array
+
+
+@runtime_checkable
+class Augmentation(Protocol):
+    """Finitely many ways to rearrange the cells of a training example; way 0 leaves it as it is.
+
+    Attributes:
+        ways: how many there are.
+        condition: name of the condition that tells the network which one it sees, so that samples, which are asked
+            for without one, do not show them; None where they are wanted in samples too.
+    """
+
+    @property
+    def ways(self) -> int: ...
+    @property
+    def condition(self) -> str | None: ...
+
+    def rearrange(self, array: Array, way: int) -> Array:
+        """A native array (extent per axis ..., channels) rearranged in that way: no new numbers."""
+        ...
+
+    def label(self, way: int) -> Any:
+        """The value of ``condition`` that stands for a way."""
+        ...
+
+
+@runtime_checkable
+class Augmented(Protocol):
+    """A modality whose training examples are varied."""
+
+    def augmentation(self) -> Augmentation | None: ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A modality with options that are best chosen after a look at the data."""
+
+    def settle(self, tokens: int) -> tuple[Self, Sequence[str]]:
+        """The same modality with nothing left to choose, and what was chosen and why, a line each.
+
+        Args:
+            tokens: how many tokens a sample the machine and the budget can afford, about.
+        """
+        ...
