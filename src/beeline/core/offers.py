@@ -1,4 +1,4 @@
-"""What a modality may offer beyond its Protocol: ways to vary its examples, and choices made after a look at the data."""
+"""What a modality may offer beyond its Protocol: ways to vary its examples, choices made after a look at the data."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ class Augmentation(Protocol):
     """
 
     @property
-    def ways(self) -> int: ...
+    def ways(self) -> int:
+        """How many."""
+        ...
+
     @property
-    def condition(self) -> str | None: ...
+    def condition(self) -> str | None:
+        """Name of the condition that tells."""
+        ...
 
     def rearrange(self, array: Array, way: int) -> Array:
         """A native array (extent per axis ..., channels) rearranged in that way: no new numbers."""
@@ -36,7 +41,9 @@ class Augmentation(Protocol):
 class Augmented(Protocol):
     """A modality whose training examples are varied."""
 
-    def augmentation(self) -> Augmentation | None: ...
+    def augmentation(self) -> Augmentation | None:
+        """How; None for not at all."""
+        ...
 
 
 @runtime_checkable
