@@ -82,7 +82,7 @@ def train(
                 if not begun:
                     raise UserError(f"{folder.path}: another run began here meanwhile; choose another --out")
                 folder.write_config(stored)
-            for reason in reasons:
+            for reason in (*reasons, *prepared.reasons):
                 display.message(reason)
             _fit_and_report(prepared, resolved, folder, display)
     return folder.path

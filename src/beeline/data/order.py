@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from beeline.core.random import permutation
+from beeline.core.random import Key, permutation
 
 
 class Order:
@@ -40,3 +40,9 @@ class Order:
             self._epochs = {kept: order for kept, order in self._epochs.items() if kept == epoch - 1}
             self._epochs[epoch] = permutation(self.seed, "order", epoch, self.size)
         return self._epochs[epoch]
+
+
+def ways_of(seed: int, first: int, count: int, ways: int) -> list[int]:
+    """In which of a number of ways each of the samples first ... first + count - 1 is varied, all equally likely."""
+    draws = Key.range(seed, first, count).fold("augmentation").uniform()[:, 0]
+    return [int(way) for way in (draws * ways).long().tolist()]

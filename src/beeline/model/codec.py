@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from beeline.core.batching import collate, pack, unbatch
 from beeline.core.conditions import Conditions
-from beeline.core.data import Batch, Example, Examples
+from beeline.core.data import Batch, Example, Examples, condition_of, name_of
 from beeline.core.errors import UserError, unknown
 from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
@@ -195,13 +195,14 @@ def _fitted(condition: Condition, training: Examples) -> Condition:
 
     def values() -> Iterator[Any]:
         for reached[0] in range(len(training)):
-            yield training[reached[0]].condition.get(condition.name)
+            yield condition_of(training, reached[0]).get(condition.name)
         reached[0] = -1
 
     try:
         return condition.fit(values())
     except UserError as error:
-        raise UserError(f"train example {reached[0]}: {error}" if reached[0] >= 0 else str(error)) from None
+        where = f"train {name_of(training, reached[0])}: " if reached[0] >= 0 else ""
+        raise UserError(f"{where}{error}") from None
 
 
 def check_example(example: object) -> None:

@@ -36,6 +36,9 @@ class TrainConfig:
         ema_decay: decay of the averaged weights, which sampling uses; warmed up as min(decay, (1 + n)/(10 + n)).
         precision: fp32, bf16 (autocast over fp32 weights), or auto: bf16 where the hardware computes in it.
         device: cpu, cuda, or auto.
+        in_memory: keep the training examples in memory, on the device, instead of reading them again and again; where
+            they fit well when absent.
+        workers: processes that read data that are not in memory; as many as training needs not to wait when absent.
         threads: CPU threads; what torch finds when absent.
         seed: of weights, order, times, noise and dropping of conditions.
         checkpoint_every: steps between checkpoints.
@@ -61,6 +64,8 @@ class TrainConfig:
     ema_decay: float = 0.99
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    in_memory: bool | None = None
+    workers: int | None = None
     threads: int | None = None
     seed: int = 0
     checkpoint_every: int = 200
@@ -85,6 +90,10 @@ class TrainConfig:
             if value is not None:
                 whole_number(name, value, 1, _MOST_THREADS if name == "threads" else 2**63 - 1)
         whole_number("seed", self.seed, 0)
+        if self.workers is not None:
+            whole_number("workers", self.workers, 0, _MOST_THREADS)
+            if self.workers and self.in_memory:
+                raise UserError("workers read data that are not in memory; leave one of workers and in_memory out")
         for name in ("weight_decay", "warmup_steps", "clip_norm", "held_out_every", "score_samples"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")

@@ -11,8 +11,9 @@ import torch
 
 from beeline.backbone.config import resolve_sizes
 from beeline.core.config import plain
-from beeline.core.data import Examples
+from beeline.core.data import Deferred, Examples, evenly, group_of, name_of
 from beeline.core.errors import UserError
+from beeline.core.offers import Augmented
 from beeline.core.parts import describe_part
 from beeline.core.protocols import Modality
 from beeline.core.units import Duration
@@ -22,8 +23,10 @@ from beeline.model.codec import Codec, Encoded, check_example
 from beeline.model.format import FORMAT, conventions, library_version
 from beeline.process.build import build_process, build_source
 from beeline.train.config import RunConfig
-from beeline.train.feed import Feed
+from beeline.train.supply import encode_some, supply
 from beeline.train.trainer import Trainer
+
+_MOST_CHECKED, _MOST_UNSEEN = 64, 1024
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Prepared:
         unseen: the same, encoded.
         trainer: fresh.
         description: contents of model.json.
+        reasons: what was chosen here and why.
     """
 
     config: RunConfig
@@ -49,6 +53,7 @@ class Prepared:
     unseen: list[Encoded]
     trainer: Trainer
     description: dict[str, Any]
+    reasons: tuple[str, ...] = ()
 
 
 def read_split(source: ModalitySource, modality: Modality, split: str) -> Examples:
@@ -60,11 +65,12 @@ def read_split(source: ModalitySource, modality: Modality, split: str) -> Exampl
     examples: Examples = ask(source, modality, "dataset", split)
     if not len(examples):
         raise UserError(f"{source.name}: the {split} split holds no example")
-    for index in range(len(examples)):
+    most = _MOST_CHECKED if isinstance(examples, Deferred) else len(examples)  # what is read later is checked then
+    for index in evenly(examples, most):
         try:
             check_example(examples[index])
         except UserError as error:
-            raise UserError(f"{source.name}: {split} example {index}: {error}") from None
+            raise UserError(f"{source.name}: {split} {name_of(examples, index)}: {error}") from None
     return examples
 
 
@@ -79,27 +85,7 @@ def check_groups(source: ModalitySource, training: Examples, held_out: Examples)
 
 
 def _groups(examples: Examples) -> set[Hashable]:
-    return {examples[index].group for index in range(len(examples))} - {None}
-
-
-def encode_all(codec: Codec, examples: Examples, split: str) -> list[Encoded]:
-    """Encode every example, naming the first that does not fit.
-
-    Args:
-        codec: fitted.
-        examples: of one split.
-        split: its name, for the message.
-
-    Raises:
-        UserError: an example does not fit.
-    """
-    encoded = []
-    for index in range(len(examples)):
-        try:
-            encoded.append(codec.encode(examples[index]))
-        except UserError as error:
-            raise UserError(f"{split} example {index}: {error}") from None
-    return encoded
+    return {group_of(examples, index) for index in range(len(examples))} - {None}
 
 
 def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
@@ -122,13 +108,11 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     for method in ("normaliser", "tokenizer", "conditions", "metrics"):
         ask(source, modality, method)
     with users_code(source):
-        codec = Codec.fit(modality, training)
-        encoded = encode_all(codec, training, "train")
-        codec = codec.with_forms(encoded)
-        unseen = encode_all(codec, held_out, "held_out")
+        augmentation = modality.augmentation() if isinstance(modality, Augmented) else None
+        feed, codec, kept = supply(config.train, Codec.fit(modality, training), training, augmentation)
+        most = _MOST_UNSEEN if isinstance(held_out, Deferred) else len(held_out)
+        unseen = encode_some(codec, held_out, "held_out", most)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
-
-    feed = Feed(codec, encoded, config.train.seed, config.train.packing)
 
     def fresh(steps: int) -> Trainer:
         with torch.random.fork_rng(devices=[]):
@@ -136,7 +120,7 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
             network = build_network(config.model, process, objective, codec)
         return Trainer(config.train, steps, network, objective, feed)
 
-    steps = count_steps(duration, config.train.batch_size, len(encoded), fresh)
+    steps = count_steps(duration, config.train.batch_size, feed.size, fresh)
     config = replace(config, train=replace(config.train, duration=f"{steps} steps"))
     description = {
         "format": FORMAT,
@@ -154,9 +138,9 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         "conditions": [describe_part(part) for part in codec.conditions],
         "forms": [[list(form), count] for form, count in codec.forms],
         "extents": list(codec.extents),
-        "training": {"examples": len(encoded)},
+        "training": {"examples": feed.size},
     }
-    return Prepared(config, source, codec, training, held_out, unseen, fresh(steps), description)
+    return Prepared(config, source, codec, training, held_out, unseen, fresh(steps), description, (kept,))
 
 
 def count_steps(duration: Duration, batch_size: int, examples: int, fresh: Callable[[int], Trainer]) -> int:

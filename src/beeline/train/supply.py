@@ -1,0 +1,109 @@
+"""Where training batches come from: memory, where the data fit, or the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from beeline.core.data import Deferred, Examples, evenly, name_of
+from beeline.core.errors import UserError
+from beeline.core.memory import available_memory
+from beeline.core.offers import Augmentation
+from beeline.core.tokens import Tokens
+from beeline.core.units import amount
+from beeline.model.codec import Codec, Encoded
+from beeline.train.config import TrainConfig
+from beeline.train.feed import Feed, HeldFeed
+from beeline.train.reading import Reader, ReadingFeed
+from beeline.train.variation import Variation
+
+_SHARE_OF_MEMORY = 0.4
+_LOOKED_AT = 256  # examples whose form stands for that of data which are not held
+
+
+def supply(
+    config: TrainConfig, codec: Codec, training: Examples, augmentation: Augmentation | None
+) -> tuple[Feed, Codec, str]:
+    """A feed of the training examples, the codec that knows their forms, and where the examples are kept and why.
+
+    Args:
+        config: settled.
+        codec: fitted.
+        training: examples.
+        augmentation: how they are varied, None for not at all.
+
+    Raises:
+        UserError: an example does not fit, or the options ask for what cannot be.
+    """
+    variation = None if augmentation is None or augmentation.ways == 1 else Variation(augmentation, codec)
+    need = held_bytes(codec, training)
+    held, reason = _is_held(config, need)
+    if config.packing and not held:
+        raise UserError("train.packing needs the data in memory; leave train.in_memory out, or packing")
+    if held:
+        encoded = encode_all(codec, training, "train")
+        codec = codec.with_forms(encoded)
+        table = None if variation is None or config.packing else variation.table(training[0])
+        if variation is None or (table is not None and len(codec.forms) == 1):
+            labels = None if variation is None else variation.labels()
+            return (
+                HeldFeed(codec, encoded, config.seed, config.packing, config.device, table, labels),
+                codec,
+                reason,
+            )
+        reason = f"data are read as they are needed: varied examples of this kind are not held; {reason}"
+    else:
+        codec = codec.with_forms(encode_some(codec, training, "train", _LOOKED_AT))
+    return ReadingFeed(Reader(codec, training, config.seed, variation=variation), config.workers), codec, reason
+
+
+def held_bytes(codec: Codec, examples: Examples) -> int:
+    """Bytes of all encoded examples, reckoned from the first of them."""
+    first = encode_some(codec, examples, "train", 1)[0]
+    parts = [first.tokens, *first.values.values()]
+    tensors = [part.values if isinstance(part, Tokens) else part for part in parts]
+    return len(examples) * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _is_held(config: TrainConfig, need: int) -> tuple[bool, str]:
+    free = available_memory(config.device)
+    where = "the GPU's memory" if config.device == "cuda" else "memory"
+    if config.in_memory is not None:
+        return (
+            config.in_memory,
+            f"data {'are kept in ' + where if config.in_memory else 'are read as needed'}: as asked",
+        )
+    if free is None or need <= _SHARE_OF_MEMORY * free:
+        return True, f"data are kept in {where}: {amount(need)}B of {'?' if free is None else amount(free)}B free"
+    return False, f"data are read as they are needed: {amount(need)}B would not fit well in {amount(free)}B of {where}"
+
+
+def encode_all(codec: Codec, examples: Examples, split: str) -> list[Encoded]:
+    """Encode every example, naming the first that does not fit.
+
+    Args:
+        codec: fitted.
+        examples: of one split.
+        split: its name, for the message.
+
+    Raises:
+        UserError: an example does not fit.
+    """
+    return encode_some(codec, examples, split, len(examples))
+
+
+def encode_some(codec: Codec, examples: Examples, split: str, most: int) -> list[Encoded]:
+    """Encode at most so many examples, spread evenly, naming the first that does not fit."""
+
+    def encode(index: int) -> Encoded:
+        try:
+            return codec.encode(examples[index])
+        except UserError as error:
+            raise UserError(f"{split} {name_of(examples, index)}: {error}") from None
+
+    indices: Sequence[int] = list(evenly(examples, most))
+    if not isinstance(examples, Deferred):
+        return [encode(index) for index in indices]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # decoding of files lets go of the interpreter
+        return list(pool.map(encode, indices))
