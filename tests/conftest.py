@@ -52,6 +52,8 @@ FAST = {
     "train.log_every": 2,
     "train.checkpoint_every": 4,
     "train.held_out_every": 4,
+    "train.sample_every": 0,
+    "train.tensorboard": "false",
     "model.preset": "DiT-Nano",
     "sample.steps": 2,
 }

@@ -57,5 +57,5 @@ def fingerprint(folder: Path) -> dict[str, Any]:
     hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     for line in log:
-        del line["samples_per_second"]
+        del line["samples_per_second"], line["data_wait"]
     return {**hashes, "checkpoint": last.name, "log": log}

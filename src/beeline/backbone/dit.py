@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from beeline.backbone.block import Block, Modulation, Surroundings, modulate
 from beeline.backbone.config import ModelConfig, Sizes, resolve_sizes
@@ -52,6 +53,9 @@ class DiT(nn.Module):
         space: the tokens it will meet.
         outputs: 1 for a mean output, 2 for a mean and a variance output, one after the other.
 
+    Attributes:
+        recompute: compute the activations of every block again on the way back instead of keeping them.
+
     Raises:
         UserError: the options do not fit together or do not fit the tokens.
     """
@@ -59,6 +63,7 @@ class DiT(nn.Module):
     def __init__(self, config: ModelConfig, space: TokenSpace, outputs: int = 1) -> None:
         super().__init__()
         sizes = resolve_sizes(config)
+        self.recompute = False
         self.positions = _resolve_positions(config.positions, space, sizes)
         self.rotary_period = config.rotary_period
         self.head_size = sizes.hidden_size // sizes.num_heads
@@ -136,7 +141,10 @@ class DiT(nn.Module):
                 c_ND = c_ND + condition_ND
         around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary)
         for block in self.blocks:
-            x_BLD = block(x_BLD, c_ND, around)
+            if self.recompute and torch.is_grad_enabled():
+                x_BLD = checkpoint(block, x_BLD, c_ND, around, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_BLD = block(x_BLD, c_ND, around)
         shift, scale = self.modulation(c_ND, segment_BL)
         y_BLC: Tensor = self.head(modulate(x_BLD, shift, scale))
         return y_BLC

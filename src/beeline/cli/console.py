@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 Verbosity = Literal["silent", "summary", "debug"]
 _SECONDS_BETWEEN_LINES = 10.0
+_WAIT_WORTH_SAYING = 0.2
 
 
 class Display:
@@ -74,7 +75,13 @@ class Display:
         """A training step was done."""
         note = None
         if record is not None:
-            note = f"loss {record['loss']:.4f}, {record['samples_per_second']:.0f} samples/s"
+            note = f"{record['samples_per_second']:.0f} samples/s"
+            if record["loss"] is not None:
+                note = f"loss {record['loss']:.4f}, {note}"
+            if record.get("skipped"):
+                note += f", {record['skipped']} skipped"
+            if record.get("data_wait", 0.0) > _WAIT_WORTH_SAYING:
+                note += f", {record['data_wait']:.0%} waiting for data"
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=step, total=steps)
             if note is not None:

@@ -13,7 +13,7 @@ from beeline.cli.recipes import Recipe
 from beeline.core.config import Plain, build, flatten, parse, plain
 from beeline.core.errors import UserError, unknown
 from beeline.core.units import Duration
-from beeline.train.config import CHANGEABLE, RunConfig, TrainConfig
+from beeline.train.config import CHANGEABLE, PRESETS, RunConfig, TrainConfig
 
 if TYPE_CHECKING:
     from beeline.modalities.loading import ModalitySource
@@ -63,7 +63,7 @@ def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
     """
     from beeline.modalities.loading import find_modality
 
-    given = dict(recipe.values)
+    given = _with_preset(recipe.values, flags)
     source = find_modality(str(given.pop("modality")))
     sections = config_sections() | data_section(source)
     for section in given:
@@ -117,7 +117,7 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
             f"resume: {modality} has changed since this run began; the text that it began with is kept as modality.py "
             "in the run folder: bring it back, or begin anew"
         )
-    flags = [flag for flag in flags if not _is_settled(flag, origin["flags"])]
+    flags = [flag for flag in flags if not _is_settled(flag, origin["flags"]) and not _is_its_preset(flag, kept)]
     asked = resolve(Recipe(str(origin["target"]), "", kept), flags)
     _refuse_changes(kept, asked, set(map(_key, flags)), settled=())
     if recipe is not None:
@@ -131,6 +131,12 @@ def _is_settled(flag: str, before: Collection[str]) -> bool:
     key, _, value = flag.removeprefix("--").partition("=")
     timed = key == "train.budget" or (key == "train.duration" and Duration.parse(value).unit == "seconds")
     return flag in before and (timed or value in ("auto", "null"))
+
+
+def _is_its_preset(flag: str, kept: Plain) -> bool:
+    """Whether a flag names the preset that a run was made from; what else it was made from has won over it."""
+    key, _, value = flag.removeprefix("--").partition("=")
+    return key == "train.preset" and isinstance(kept.get("train"), dict) and kept["train"].get("preset") == value
 
 
 def _refuse_changes(kept: Plain, asked: Resolved, names: Collection[str], settled: Collection[Any]) -> None:
@@ -149,6 +155,21 @@ def _refuse_changes(kept: Plain, asked: Resolved, names: Collection[str], settle
                 f"resume: {name} is {before[name]} in this run and cannot become {after[name]}; "
                 f"only {', '.join(CHANGEABLE)} can change"
             )
+
+
+def _with_preset(given: Mapping[str, Any], flags: Sequence[str]) -> Plain:
+    """Given values with those of a training preset: over a recipe's where a flag asks for it, else under them."""
+    by_flag = [flag.partition("=")[2] for flag in flags if _key(flag) == "train.preset"]
+    in_file = given.get("train")
+    name = by_flag[-1] if by_flag else in_file.get("preset", "none") if isinstance(in_file, Mapping) else "none"
+    if name not in PRESETS:
+        raise unknown("train.preset", name, PRESETS)
+    merged = dict(given)
+    for section, values in PRESETS[name].items():
+        own = given.get(section, {})
+        if isinstance(own, Mapping):
+            merged[section] = {**own, **values} if by_flag else {**values, **own}
+    return merged
 
 
 def _settle_duration(values: Plain, given: Mapping[str, Any], flags: Sequence[str]) -> Plain:

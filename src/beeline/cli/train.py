@@ -90,7 +90,7 @@ def train(
 
 def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:
     from beeline.evaluate.finish import finish
-    from beeline.evaluate.probes import held_out_loss
+    from beeline.evaluate.probes import probes_of
     from beeline.train.loop import restore_latest, run
 
     trainer = prepared.trainer
@@ -106,8 +106,7 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
         display.message(f"resuming after step {trainer.step}")
     for line in describe(prepared):
         display.message(line)
-    every = trainer.config.held_out_every
-    probes = [held_out_loss(trainer, prepared.unseen, every)] if every else []
+    probes = probes_of(prepared, folder)
     with display.work("training"):
         complete = run(trainer, folder, display, probes)
     if not complete:

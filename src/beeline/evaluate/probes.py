@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from beeline.core.data import Batch
-from beeline.core.protocols import Objective, Predictor
+from beeline.core.files import write_bytes
+from beeline.core.protocols import Objective, Predictor, Probe
 from beeline.core.random import Key
+from beeline.evaluate.scores import gallery
+from beeline.generate.engine import Engine, Request
+from beeline.generate.write import picture_bytes
 from beeline.model.codec import Encoded
-from beeline.train.trainer import Trainer
+from beeline.process.build import build_source
+from beeline.train.folder import RunFolder
+from beeline.train.setup import Prepared
+from beeline.train.trainer import TIME_BINS, Trainer
 
 _MOST_EXAMPLES = 256
+_MOST_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -34,11 +43,67 @@ class HeldOutLoss:
     precision: str
 
     def __call__(self, step: int, predictor: Predictor) -> dict[str, Any]:
-        """The mean loss."""
+        """The mean loss, and that of each bin of time."""
         device = self.batch.tokens.values.device
         key = Key.range(0, 0, self.batch.tokens.samples, device).fold("held out")
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return {"held_out_loss": self.objective(predictor, self.batch, key).mean().item()}
+            losses = self.objective(predictor, self.batch, key)
+        bins = (self.objective.times(key) * TIME_BINS).long().clamp(0, TIME_BINS - 1)
+        by_time = [losses[bins == each].mean().item() if (bins == each).any() else None for each in range(TIME_BINS)]
+        return {"held_out_loss": losses.mean().item(), "held_out_loss_by_time": by_time}
+
+
+@dataclass(frozen=True)
+class SampleGrid:
+    """A picture of the same few samples as training goes on.
+
+    Args:
+        engine: around the network that is trained.
+        requests: what is drawn.
+        home: where pictures go.
+        every: steps between pictures, at least.
+    """
+
+    engine: Engine
+    requests: Sequence[Request]
+    home: Path
+    every: int
+
+    def __call__(self, step: int, predictor: Predictor) -> dict[str, Any]:
+        """Write the picture; nothing to log."""
+        samples = self.engine.generate(self.requests, seed=0)
+        picture = picture_bytes(self.engine.modality, samples.examples)
+        write_bytes(self.home / f"step-{step:06}.png", picture)
+        return {}
+
+
+def probes_of(prepared: Prepared, folder: RunFolder) -> list[Probe]:
+    """What is measured beside a run.
+
+    Args:
+        prepared: the run.
+        folder: where its pictures go.
+    """
+    options, trainer = prepared.config.train, prepared.trainer
+    probes: list[Probe] = []
+    if options.held_out_every:
+        probes.append(held_out_loss(trainer, prepared.unseen, options.held_out_every))
+    if options.sample_every:
+        network = trainer.network
+        engine = Engine(
+            network,
+            prepared.codec,
+            prepared.source.make(prepared.config.data),
+            network.process,
+            build_source(prepared.config.process),
+            prepared.config.sample,
+            {},
+        )
+        network.train()
+        pages = list(gallery(engine, prepared.held_out).values())
+        drawn = [pages[index % len(pages)][index // len(pages)] for index in range(_MOST_SAMPLES)]
+        probes.append(SampleGrid(engine, drawn, folder.samples / "steps", options.sample_every))
+    return probes
 
 
 def held_out_loss(trainer: Trainer, held_out: Sequence[Encoded], every: int) -> HeldOutLoss:

@@ -20,6 +20,9 @@ class TrainConfig:
     """Training.
 
     Args:
+        preset: a set of options by name, which options given beside it win over: paper (Peebles & Xie 2023: batch 256,
+            constant learning rate 1e-4, no warm-up, no clipping, weight decay 0, average 0.9999, fp32) or stable (bf16,
+            warm-up, clipping at 1, normalised queries and keys).
         duration: how long, with its unit: 500 steps, 100k samples, 20 epochs or 5m.
         steps: short form of duration, in steps.
         budget: short form of duration, in time (5m); measured once, kept as steps.
@@ -29,11 +32,17 @@ class TrainConfig:
         learning_rate: of AdamW, after the warm-up.
         betas: decay rates of AdamW's two moments.
         weight_decay: of AdamW.
+        schedule: of the learning rate after the warm-up: wsd (constant, then a linear decay), cosine, or constant.
         warmup_steps: steps over which the learning rate rises to its value.
-        decay_share: last share of the run over which the learning rate falls linearly; 0 keeps it constant.
-        decay_to: share of the learning rate that is left at the end.
+        decay_share: last share of the run over which wsd falls.
+        decay_to: share of the learning rate that is left at the end of wsd and cosine.
         clip_norm: largest gradient norm; 0 is off.
-        ema_decay: decay of the averaged weights, which sampling uses; warmed up as min(decay, (1 + n)/(10 + n)).
+        ema_decay: decay of the averaged weights, which sampling uses.
+        ema_warmup: let the average forget its random start: min(decay, (1 + n)/(10 + n)) at step n.
+        on_nan: when a gradient is not finite: stop, or skip that step, which is counted in the log.
+        skip_steps: steps, counted from 1, that pass without touching the weights.
+        activation_checkpointing: compute activations again on the way back instead of keeping them: less memory, more
+            time, the same numbers.
         precision: fp32, bf16 (autocast over fp32 weights), or auto: bf16 where the hardware computes in it.
         device: cpu, cuda, or auto.
         in_memory: keep the training examples in memory, on the device, instead of reading them again and again; where
@@ -45,9 +54,12 @@ class TrainConfig:
         keep_checkpoints: how many of the last checkpoints stay.
         log_every: steps between lines of log.jsonl.
         held_out_every: steps between measurements of the loss on held-out examples; 0 leaves them out.
+        sample_every: steps between pictures of samples, in samples/steps; 0 leaves them out.
+        tensorboard: write the log for TensorBoard too; where it is installed when absent.
         score_samples: samples on which a finished run is scored; 0 leaves scoring out.
     """
 
+    preset: Literal["none", "paper", "stable"] = "none"
     duration: str = "2000 steps"
     steps: int | None = None
     budget: str | None = None
@@ -57,11 +69,16 @@ class TrainConfig:
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0
+    schedule: Literal["wsd", "cosine", "constant"] = "wsd"
     warmup_steps: int = 50
     decay_share: float = 0.35
     decay_to: float = 0.02
     clip_norm: float = 1.0
     ema_decay: float = 0.99
+    ema_warmup: bool = True
+    on_nan: Literal["stop", "skip"] = "stop"
+    skip_steps: tuple[int, ...] = ()
+    activation_checkpointing: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     in_memory: bool | None = None
@@ -72,6 +89,8 @@ class TrainConfig:
     keep_checkpoints: int = 2
     log_every: int = 10
     held_out_every: int = 100
+    sample_every: int = 500
+    tensorboard: bool | None = None
     score_samples: int = 1000
 
     def __post_init__(self) -> None:
@@ -94,7 +113,7 @@ class TrainConfig:
             whole_number("workers", self.workers, 0, _MOST_THREADS)
             if self.workers and self.in_memory:
                 raise UserError("workers read data that are not in memory; leave one of workers and in_memory out")
-        for name in ("weight_decay", "warmup_steps", "clip_norm", "held_out_every", "score_samples"):
+        for name in ("weight_decay", "warmup_steps", "clip_norm", "held_out_every", "sample_every", "score_samples"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")
         if not 0 < self.learning_rate < float("inf"):
@@ -105,11 +124,16 @@ class TrainConfig:
         for name, value in [("decay_share", self.decay_share), ("decay_to", self.decay_to)]:
             if not 0 <= value <= 1:
                 raise UserError(f"{name} {value}: must lie between 0 and 1")
+        for name, schedules in (("decay_share", ("wsd",)), ("decay_to", ("wsd", "cosine"))):
+            if self.schedule not in schedules and getattr(self, name) != getattr(TrainConfig, name):
+                raise UserError(f"{name} belongs to schedule {' and '.join(schedules)}, not to {self.schedule}")
+        for step in self.skip_steps:
+            whole_number("skip_steps", step, 1)
         if self.batch_size % self.accumulation:
             raise UserError(f"batch_size {self.batch_size} does not divide into {self.accumulation} micro-batches")
 
 
-# Resuming keeps every option as stored, except duration, checkpoint interval and logging.
+# Resuming keeps every option as stored, except duration, what is written when, and where data are kept.
 CHANGEABLE = (
     "train.duration",
     "train.steps",
@@ -117,7 +141,33 @@ CHANGEABLE = (
     "train.checkpoint_every",
     "train.log_every",
     "train.held_out_every",
+    "train.in_memory",
+    "train.workers",
+    "train.sample_every",
+    "train.tensorboard",
 )
+
+# E14: what the paper did and what makes long runs in bf16 safe are two things, each under its name.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "none": {},
+    "paper": {
+        "train": {
+            "batch_size": 256,
+            "learning_rate": 1e-4,
+            "betas": [0.9, 0.999],
+            "weight_decay": 0.0,
+            "schedule": "constant",
+            "warmup_steps": 0,
+            "decay_share": 0.35,
+            "decay_to": 0.02,
+            "clip_norm": 0.0,
+            "ema_decay": 0.9999,
+            "ema_warmup": False,
+            "precision": "fp32",
+        }
+    },
+    "stable": {"train": {"precision": "bf16", "warmup_steps": 500, "clip_norm": 1.0}, "model": {"qk_norm": True}},
+}
 
 
 @dataclass(frozen=True)

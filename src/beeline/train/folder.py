@@ -3,6 +3,7 @@
 config.yaml                     complete, resolved
 checkpoints/step-000500/        everything that resuming needs; the last few are kept
 model.safetensors, model.json   averaged weights and their description: all that sampling needs
+best/                           the same two files as they were when the held-out loss was lowest
 log.jsonl                       one line every few steps
 """
 
@@ -51,7 +52,9 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.weights = path / WEIGHTS
         self.description = path / DESCRIPTION
+        self.best = path / "best"
         self.log = path / "log.jsonl"
+        self.board = path / "tensorboard"
         self.samples = path / "samples"
         self.scores = path / "scores.json"
         self.report = path / "report.html"
@@ -195,6 +198,12 @@ class RunFolder:
     def save_model(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Replace the model's weights."""
         write_bytes(self.weights, tensors_bytes(tensors, {"step": str(step)}))
+
+    def save_best(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Replace the model of lowest held-out loss."""
+        with folder_in_the_making(self.best) as folder:
+            write_bytes(folder / WEIGHTS, tensors_bytes(tensors, {"step": str(step)}))
+            write_bytes(folder / DESCRIPTION, self.description.read_bytes())
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write the model's description, where it is not there already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from beeline.core.protocols import Probe
 from beeline.core.reporting import Reporter
+from beeline.train.board import board
 from beeline.train.folder import RunFolder
 from beeline.train.trainer import TENSOR_GROUPS, Trainer
 
@@ -82,16 +84,27 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
         RunError: the gradient became infinite or NaN.
     """
     config = trainer.config
-    lap, lap_step = time.monotonic(), trainer.step
-    with stop_on_signals(reporter) as request:
+    lap, lap_step, waited = time.monotonic(), trainer.step, trainer.feed.waited
+    best = lowest_held_out_loss(folder)
+    with (
+        stop_on_signals(reporter) as request,
+        board(folder, config.tensorboard, trainer.step) as draw,
+        reading(trainer),
+    ):
         while trainer.step < trainer.steps and request.signal_name is None:
             trainer.train_step()
             record = None
             if trainer.step % config.log_every == 0 or trainer.step == trainer.steps:
-                seconds, samples = time.monotonic() - lap, (trainer.step - lap_step) * config.batch_size
-                record = log_record(trainer, samples / max(seconds, 1e-9)) | measure(trainer, probes)
+                seconds = max(time.monotonic() - lap, 1e-9)
+                rate = (trainer.step - lap_step) * config.batch_size / seconds
+                record = log_record(trainer, rate, (trainer.feed.waited - waited) / seconds)
+                record |= measure(trainer, probes)
+                if record.get("held_out_loss", math.inf) < best:
+                    best = record["held_out_loss"]
+                    folder.save_best(trainer.averaged_weights(), trainer.step)
                 folder.append_log(record)
-                lap, lap_step = time.monotonic(), trainer.step
+                draw(record)
+                lap, lap_step, waited = time.monotonic(), trainer.step, trainer.feed.waited
             reporter.step(trainer.step, trainer.steps, record)
             if trainer.step % config.checkpoint_every == 0 and trainer.step < trainer.steps:
                 before = time.monotonic()
@@ -104,8 +117,28 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
     return trainer.step >= trainer.steps
 
 
-def log_record(trainer: Trainer, samples_per_second: float) -> dict[str, Any]:
-    """A line of the log: what was measured since the last one."""
+def lowest_held_out_loss(folder: RunFolder) -> float:
+    """The lowest in the log, infinity where there is none."""
+    return min((line["held_out_loss"] for line in folder.read_log() if "held_out_loss" in line), default=math.inf)
+
+
+@contextmanager
+def reading(trainer: Trainer) -> Iterator[None]:
+    """Let go of processes that read, however the run ends."""
+    try:
+        yield
+    finally:
+        trainer.feed.close()
+
+
+def log_record(trainer: Trainer, samples_per_second: float, data_wait: float = 0.0) -> dict[str, Any]:
+    """A line of the log: what was measured since the last one.
+
+    Args:
+        trainer: of the run.
+        samples_per_second: since the last line.
+        data_wait: share of the time since then in which training waited for data.
+    """
     trainer.check_finite()
     samples = trainer.step * trainer.config.batch_size
     return {
@@ -116,6 +149,7 @@ def log_record(trainer: Trainer, samples_per_second: float) -> dict[str, Any]:
         "learning_rate": trainer.learning_rate(trainer.step - 1),
         "ema_decay": trainer.ema.decay_at(trainer.step - 1),
         "samples_per_second": samples_per_second,
+        "data_wait": data_wait,
     }
 
 

@@ -1,6 +1,13 @@
-"""The learning rate over a run: linear warm-up, constant, linear decay (Hu et al. 2024 call it WSD)."""
+"""The learning rate over a run: linear warm-up, then one of
+
+wsd         constant, then a linear decay over the last share (Hu et al. 2024, "MiniCPM", section 4)
+cosine      decay_to + (1 - decay_to) (1 + cos(pi p)) / 2, p the share of the run after the warm-up that is done
+constant
+"""
 
 from __future__ import annotations
+
+import math
 
 from beeline.train.config import TrainConfig
 
@@ -9,10 +16,19 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     """Learning rate of one step.
 
     Args:
-        config: rate, warm-up and decay.
+        config: rate, schedule, warm-up and decay.
         step: the step, counted from 0.
         steps: steps of the whole run.
     """
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
-    left = (steps - step) / max(1.0, config.decay_share * steps) if config.decay_share else 1.0
-    return config.learning_rate * warmup * max(config.decay_to, min(1.0, left))
+    return config.learning_rate * warmup * _decay(config, step, steps)
+
+
+def _decay(config: TrainConfig, step: int, steps: int) -> float:
+    if config.schedule == "wsd" and config.decay_share:
+        left = (steps - step) / max(1.0, config.decay_share * steps)
+        return max(config.decay_to, min(1.0, left))
+    if config.schedule == "cosine":
+        done = max(0.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))
+        return config.decay_to + (1.0 - config.decay_to) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+    return 1.0

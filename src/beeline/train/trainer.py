@@ -25,6 +25,8 @@ from beeline.train.schedule import learning_rate
 TIME_BINS = 10
 TENSOR_GROUPS = ["weights", "ema", "optimiser", "meter"]
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_SUMS = 3
+_HOPELESS = 10
 
 
 class Trainer:
@@ -52,13 +54,20 @@ class Trainer:
         self.objective = objective
         self.feed = feed
         self.step = 0
-        self.ema = Ema(self.network.named_parameters(), config.ema_decay)
+        self.network.backbone.recompute = config.activation_checkpointing
+        self.ema = Ema(self.network.named_parameters(), config.ema_decay, config.ema_warmup)
         self._parameters = list(self.network.parameters())
         self._optimiser = torch.optim.AdamW(
             self._parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
         )
-        # Sums since the last line of the log: steps, gradient norm, then loss and count of each time bin.
-        self._meter = torch.zeros(2 + 2 * TIME_BINS, dtype=torch.float64, device=config.device)
+        for parameter in self._parameters:  # at birth, so that a checkpoint has them whatever steps were skipped
+            self._optimiser.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=config.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        # Sums since the last line of the log: steps, those skipped, gradient norm, loss and count of each time bin.
+        self._meter = torch.zeros(_SUMS + 2 * TIME_BINS, dtype=torch.float64, device=config.device)
         self._bad_step = torch.full((), -1, device=config.device)
 
     def train_step(self) -> None:
@@ -67,28 +76,41 @@ class Trainer:
         Raises:
             RunError: the gradient was not finite; the weights are untouched by it.
         """
-        batch_size = self.config.batch_size
-        start = self.step * batch_size
-        for first in range(start, start + batch_size, batch_size // self.config.accumulation):
-            self._accumulate(first, batch_size // self.config.accumulation)
-        self._update()
-        self.ema.update(self.step)
+        self._meter[0] += 1
+        if self.step + 1 in self.config.skip_steps or not self._learn():
+            self._meter[1] += 1
         self.step += 1
         if self.config.device == "cpu":  # where looking costs no synchronisation
             self.check_finite()
 
-    def _accumulate(self, first: int, count: int) -> None:
+    def _learn(self) -> bool:
+        """Learn from the batch of this step; False where its gradient is not finite and it is to be skipped."""
+        batch_size = self.config.batch_size
+        start, size = self.step * batch_size, batch_size // self.config.accumulation
+        losses = [self._accumulate(first, size) for first in range(start, start + batch_size, size)]
+        clip = self.config.clip_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, clip)
+        bad = ~torch.isfinite(norm)
+        if self.config.on_nan == "skip" and bool(bad):
+            self._optimiser.zero_grad()
+            return False
+        for loss, t in losses:
+            self._measure(loss, t)
+        self._meter[2] += norm.to(torch.float64)
+        self._update(bad)
+        self.ema.update(self.step)
+        return True
+
+    def _accumulate(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Add the gradient of some samples; their losses and times."""
         batch = self.feed.batch(first, count).to(self.config.device)
         key = Key.range(self.config.seed, first, count, self.config.device)
         with torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
             loss = self.objective(self.network, batch, key)
         (loss.sum() / self.config.batch_size).backward()
-        self._measure(loss.detach(), self.objective.times(key))
+        return loss.detach(), self.objective.times(key)
 
-    def _update(self) -> None:
-        clip = self.config.clip_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, clip)
-        bad = ~torch.isfinite(norm)
+    def _update(self, bad: Tensor) -> None:
         # The fused optimiser skips its update on the device where found_inf is set, without a synchronisation.
         self._optimiser.grad_scale, self._optimiser.found_inf = None, bad.to(torch.float32)  # type: ignore[attr-defined]
         for group in self._optimiser.param_groups:
@@ -96,13 +118,11 @@ class Trainer:
         self._optimiser.step()
         self._optimiser.zero_grad()
         self._bad_step = torch.where(bad & (self._bad_step < 0), self.step, self._bad_step)
-        self._meter[0] += 1
-        self._meter[1] += norm.to(torch.float64)
 
     def _measure(self, loss: Tensor, t: Tensor) -> None:
         bins = (t * TIME_BINS).long().clamp(0, TIME_BINS - 1)
-        self._meter[2 : 2 + TIME_BINS].index_add_(0, bins, loss.to(torch.float64))
-        self._meter[2 + TIME_BINS :].index_add_(0, bins, torch.ones_like(loss, dtype=torch.float64))
+        self._meter[_SUMS : _SUMS + TIME_BINS].index_add_(0, bins, loss.to(torch.float64))
+        self._meter[_SUMS + TIME_BINS :].index_add_(0, bins, torch.ones_like(loss, dtype=torch.float64))
 
     def check_finite(self) -> None:
         """Stop a run whose gradient was not finite.
@@ -113,7 +133,8 @@ class Trainer:
         if (bad := int(self._bad_step)) >= 0:
             raise RunError(
                 f"step {bad + 1}: the gradient is not finite; the weights were not touched and nothing was saved since "
-                "the last checkpoint. A lower train.learning_rate, train.clip_norm or --train.precision fp32 may help"
+                "the last checkpoint. A lower train.learning_rate, train.clip_norm or --train.precision fp32 may help; "
+                "--train.on_nan skip passes over such steps"
             )
 
     def learning_rate(self, step: int) -> float:
@@ -135,14 +156,22 @@ class Trainer:
             self.network.train()
 
     def take_measurements(self) -> dict[str, Any]:
-        """Averages since the last call: loss, loss by time, gradient norm."""
-        meter = self._meter.tolist()
+        """Averages since the last call: loss, loss by time, gradient norm; and how many steps were skipped.
+
+        Raises:
+            RunError: every one of many steps was skipped.
+        """
+        steps, skipped, norm, *bins = self._meter.tolist()
         self._meter.zero_()
-        sums, counts = meter[2 : 2 + TIME_BINS], meter[2 + TIME_BINS :]
+        if skipped == steps >= _HOPELESS:
+            raise RunError(f"step {self.step}: the last {steps:.0f} steps were all skipped; nothing is being learned")
+        sums, counts = bins[:TIME_BINS], bins[TIME_BINS:]
+        learned = steps > skipped
         return {
-            "loss": sum(sums) / max(1.0, sum(counts)),
+            "loss": sum(sums) / sum(counts) if learned else None,
             "loss_by_time": [total / count if count else None for total, count in zip(sums, counts, strict=True)],
-            "gradient_norm": meter[1] / max(1.0, meter[0]),
+            "gradient_norm": norm / (steps - skipped) if learned else None,
+            **({"skipped": int(skipped)} if skipped else {}),
         }
 
     def averaged_weights(self) -> dict[str, Tensor]:
@@ -153,7 +182,7 @@ class Trainer:
         """Every tensor that resuming needs, in groups."""
         optimiser: dict[str, Tensor] = {}
         for name, parameter in self.network.named_parameters():
-            for key, value in self._optimiser.state.get(parameter, {}).items():
+            for key, value in self._optimiser.state[parameter].items():
                 optimiser[f"{name}/{key}"] = value
         return {
             "weights": dict(self.network.state_dict()),
@@ -174,13 +203,13 @@ class Trainer:
             for name, parameter in self.network.named_parameters()
             for key in _MOMENTS
         }
-        expected = {**mine, "optimiser": moments if step else {}}
+        expected = {**mine, "optimiser": moments}
         for group in TENSOR_GROUPS:
             _check_same(f"checkpoint of step {step}, {group}", tensors[group], expected[group])
         for group in ("weights", "ema", "meter"):
             for name, tensor in mine[group].items():
                 tensor.copy_(tensors[group][name])
-        for name, parameter in self.network.named_parameters() if step else ():
+        for name, parameter in self.network.named_parameters():
             saved = {key: tensors["optimiser"][f"{name}/{key}"] for key in _MOMENTS}
             self._optimiser.state[parameter] = {key: value.to(self.config.device) for key, value in saved.items()}
         self.step = step
