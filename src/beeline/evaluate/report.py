@@ -118,7 +118,7 @@ def _pictures(pictures: Mapping[str, bytes]) -> str:
 
 def _curves(log: Sequence[Mapping[str, Any]]) -> str:
     lines = {
-        name: [(float(line["step"]), float(line[key])) for line in log if key in line]
+        name: [(float(line["step"]), float(line[key])) for line in log if line.get(key) is not None]
         for name, key in (("training", "loss"), ("held out, averaged weights", "held_out_loss"))
     }
     lines = {name: points for name, points in lines.items() if len(points) > 1}

@@ -1,0 +1,230 @@
+"""Options that make training comfortable: what each one does to the weights, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import beeline
+from beeline.cli.recipes import find_recipe
+from beeline.cli.resolve import resolve
+from beeline.cli.train import train
+from beeline.core.data import Batch
+from beeline.core.errors import RunError, UserError
+from beeline.core.protocols import Objective, Predictor
+from beeline.core.random import Key
+from beeline.train.board import board
+from beeline.train.config import PRESETS, TrainConfig
+from beeline.train.folder import RunFolder
+from beeline.train.schedule import learning_rate
+from beeline.train.trainer import Trainer
+from tests.conftest import FAST
+from tests.train.helpers import fingerprint, finish, make_trainer, train_command
+
+
+class Poisoned:
+    """An objective that gives NaN for one sample number."""
+
+    def __init__(self, original: Objective, number: int) -> None:
+        self.original, self.number = original, number
+        self.prediction, self.outputs, self.times = original.prediction, original.outputs, original.times
+
+    def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> torch.Tensor:
+        loss = self.original(predictor, batch, key)
+        return loss * torch.where(key.numbers == self.number, math.nan, 1.0)
+
+
+def state(trainer: Trainer) -> dict[str, torch.Tensor]:
+    groups = trainer.tensors().items()
+    return {f"{group}/{name}": tensor.clone() for group, tensors in groups for name, tensor in tensors.items()}
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("bad", [1, 3])
+def test_a_skipped_nan_step_is_the_step_left_out(bad: int, accumulation: int) -> None:
+    """Weights, optimiser, averages and the log are those of a run told to leave that step out."""
+    common: dict[str, Any] = {"train__accumulation": accumulation, "train__device": "cpu"}
+    skipping = make_trainer(train__on_nan="skip", **common)
+    told = make_trainer(train__skip_steps=f"[{bad}]", **common)
+    skipping.objective = Poisoned(skipping.objective, 16 * (bad - 1) + 7)
+    for step in range(5):
+        before = state(skipping)
+        skipping.train_step()
+        told.train_step()
+        after = state(skipping)
+        moved = {name.partition("/")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+        assert moved == ({"meter"} if step + 1 == bad else {"weights", "ema", "optimiser", "meter"})
+    assert skipping.step == told.step == 5
+    assert_same(state(skipping), state(told))
+    one, other = skipping.take_measurements(), told.take_measurements()
+    assert one == other
+    assert one["skipped"] == 1
+    assert math.isfinite(one["loss"])
+
+
+def test_without_being_asked_a_nan_step_stops_the_run() -> None:
+    trainer = make_trainer(train__device="cpu")
+    trainer.objective = Poisoned(trainer.objective, 16 + 7)
+    trainer.train_step()
+    with pytest.raises(RunError, match=r"^step 2: the gradient is not finite.*--train\.on_nan skip"):
+        trainer.train_step()
+
+
+def test_a_run_of_nothing_but_nan_ends() -> None:
+    trainer = make_trainer(train__on_nan="skip")
+    for _ in range(10):
+        trainer.objective = Poisoned(make_trainer().objective, 16 * trainer.step)
+        trainer.train_step()
+    with pytest.raises(RunError, match="the last 10 steps were all skipped"):
+        trainer.take_measurements()
+
+
+def test_a_run_with_skipped_steps_is_resumed_to_the_same_end(tmp_path: Path) -> None:
+    options = {**FAST, "train.skip_steps": "[1,2,6]", "train.schedule": "constant"}
+    whole = train("digits", tmp_path / "whole", options={**options, "train.steps": 8})
+    parts = train("digits", tmp_path / "parts", options={**options, "train.steps": 4})
+    train(None, parts, resume=True, options={"train.steps": 8})
+    one, other = fingerprint(whole), fingerprint(parts)
+    last = [print_.pop("log") for print_ in (one, other)]
+    assert [line.get("skipped") for line in last[0]] == [2, None, 1, None]
+    assert [line["loss"] is None for line in last[0]] == [True, False, False, False]
+    assert last[0] == last[1]
+    assert {**one, "model.json": None} == {**other, "model.json": None}
+    with pytest.raises(UserError, match=r"skip_steps is .* and cannot become"):
+        train("digits", parts, resume=True, options={"train.skip_steps": "[3]"})
+
+
+@pytest.mark.parametrize("recipe", ["digits", "waves"])
+def test_activations_computed_again_are_the_same_numbers(recipe: str) -> None:
+    keeping, again = (
+        make_trainer(recipe, train__activation_checkpointing=each, train__device="cpu") for each in (False, True)
+    )
+    sizes = []
+    for trainer in (keeping, again):
+        kept: set[tuple[int, int]] = set()
+
+        def note(tensor: torch.Tensor, kept: set[tuple[int, int]] = kept) -> torch.Tensor:
+            kept.add((tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()))
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            loss = trainer.objective(trainer.network, trainer.feed.batch(0, 16), Key.range(0, 0, 16))
+        sizes.append(sum(size for _, size in kept))
+        loss.sum().backward()
+        trainer._optimiser.zero_grad()
+        for _ in range(3):
+            trainer.train_step()
+    assert_same(state(keeping), state(again))
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_e14_the_presets_are_what_they_say() -> None:
+    paper = resolve(find_recipe("digits"), ["--train.preset=paper"]).config
+    assert (paper.train.learning_rate, paper.train.betas, paper.train.weight_decay) == (1e-4, (0.9, 0.999), 0.0)
+    assert (paper.train.schedule, paper.train.warmup_steps, paper.train.clip_norm) == ("constant", 0, 0.0)
+    assert (paper.train.ema_decay, paper.train.ema_warmup, paper.train.precision) == (0.9999, False, "fp32")
+    assert paper.train.batch_size == 256
+    assert not paper.model.qk_norm
+    stable = resolve(find_recipe("digits"), ["--train.preset=stable"]).config
+    assert (stable.train.precision, stable.train.clip_norm, stable.model.qk_norm) == ("bf16", 1.0, True)
+    assert stable.train.warmup_steps > 0
+    assert PRESETS["none"] == {}
+
+
+def test_a_preset_yields_to_options_beside_it_and_wins_over_a_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("modality: images\ntrain: {learning_rate: 0.004, clip_norm: 3, decay_share: 0.2}\n")
+    asked = ["--train.preset=paper", "--train.clip_norm=0.5"]
+    both = resolve(find_recipe(recipe), asked).config.train
+    assert (both.learning_rate, both.clip_norm, both.schedule, both.preset) == (1e-4, 0.5, "constant", "paper")
+    recipe.write_text("modality: images\ntrain: {preset: paper, learning_rate: 0.004}\n")
+    inside = resolve(find_recipe(recipe), []).config.train
+    assert (inside.learning_rate, inside.ema_decay) == (0.004, 0.9999)
+    with pytest.raises(UserError, match=r"unknown train\.preset 'papper'; did you mean 'paper'"):
+        resolve(find_recipe("digits"), ["--train.preset=papper"])
+
+
+def test_a_run_from_a_preset_goes_on_with_what_won_over_it(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**FAST, "train.preset": "paper", "train.learning_rate": 3e-4, "train.steps": 2}
+    out = train("digits", tmp_path / "run", options=options)
+    again = finish(train_command(out, "--resume", **{**options, "train.steps": 4}))
+    assert again.returncode == 0, again.stderr
+    config = RunFolder(out).read_config()["train"]
+    assert (config["learning_rate"], config["preset"]) == (3e-4, "paper")
+    train("digits", out, resume=True, options={"train.preset": "paper", "train.steps": 5})
+    assert RunFolder(out).read_config()["train"]["learning_rate"] == 3e-4
+    other = finish([*train_command(out, "--resume"), "--train.preset=stable"])
+    assert other.returncode == 2
+    assert "train.preset is paper in this run and cannot become stable" in other.stderr
+
+
+def test_schedules_follow_their_formulas() -> None:
+    config = TrainConfig(learning_rate=2.0, warmup_steps=9, schedule="cosine", decay_to=0.1)
+    rates = [learning_rate(config, step, 109) for step in range(109)]
+    assert rates[:10] == pytest.approx([2.0 * (n + 1) / 10 for n in range(10)])
+    for step in (9, 34, 59, 84):
+        assert rates[step] == pytest.approx(2.0 * (0.1 + 0.9 * (1 + math.cos(math.pi * (step - 9) / 100)) / 2))
+    flat = replace(config, schedule="constant", decay_to=TrainConfig.decay_to)
+    assert {learning_rate(flat, step, 109) for step in range(9, 109)} == {2.0}
+    for schedule, name in (("constant", "decay_share"), ("constant", "decay_to"), ("cosine", "decay_share")):
+        with pytest.raises(UserError, match=f"{name} belongs to schedule"):
+            TrainConfig(schedule=schedule, **{name: 0.5})  # type: ignore[arg-type]
+
+
+def test_the_best_model_is_that_of_the_lowest_held_out_loss(tmp_path: Path) -> None:
+    options = {
+        **FAST,
+        "train.steps": 12,
+        "train.held_out_every": 2,
+        "train.checkpoint_every": 2,
+        "train.keep_checkpoints": 99,
+    }
+    run = train("digits", tmp_path / "run", options={**options, "train.learning_rate": 0.05})
+    log = [line for line in RunFolder(run).read_log() if "held_out_loss" in line]
+    best = min(log, key=lambda line: float(line["held_out_loss"]))["step"]
+    model = beeline.load(run / "best")
+    assert model.origin["step"] == best
+    kept = beeline.load(run / "checkpoints" / f"step-{best:06}")
+    for name, tensor in model.network.state_dict().items():
+        assert torch.equal(tensor, kept.network.state_dict()[name]), name
+    before = (run / "best" / "model.safetensors").read_bytes()
+    train(None, run, resume=True, options={"train.steps": 14})
+    later = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    if later["held_out_loss"] > min(line["held_out_loss"] for line in log):
+        assert (run / "best" / "model.safetensors").read_bytes() == before
+
+
+def test_tensorboard_gets_the_numbers_of_the_log_once(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = {**FAST, "train.tensorboard": True}
+    run = train("digits", tmp_path / "run", options={**options, "train.steps": 4})
+    with board(RunFolder(run), True, 4) as draw:
+        draw({"step": 6, "loss": 77.0})
+    train(None, run, resume=True, options={"train.steps": 8})
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    log = RunFolder(run).read_log()
+    shown = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert shown == [(line["step"], pytest.approx(line["loss"])) for line in log]
+    assert "held_out_loss" in events.Tags()["scalars"]
+
+
+def test_tensorboard_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beeline.train.board.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'pip install "beeline\[log\]"'), board(RunFolder(tmp_path), True, 0):
+        pass
+    with board(RunFolder(tmp_path), None, 0) as draw:
+        draw({"step": 1, "loss": 1.0})
+    assert not (tmp_path / "tensorboard").exists()
