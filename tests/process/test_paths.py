@@ -68,7 +68,7 @@ def test_vp_begins_where_a_hundredth_of_noise_is_left() -> None:
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("path", [*PATHS, VariancePreserving(0.1, 200.0), VariancePreserving(50.0, 60.0)], ids=str)
+@pytest.mark.parametrize("path", [*PATHS, VariancePreserving(0.1, 200.0), VariancePreserving(50.0, 60.0)])
 def test_each_pair_declares_where_it_is_well_posed(path: GaussianPath, prediction: str) -> None:
     low, high = path.interval(prediction)
     assert path.t_min <= low < high <= path.t_max
