@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from beeline.core.errors import UserError
+from beeline.core.errors import UserError, unknown
 from beeline.core.protocols import Route, Tokenizer
+
+_MOST_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class ClassLabel:
         name: key in ``Example.condition``.
         classes: number of classes; labels are 0 ... classes - 1.
         dropout: share of training samples that see the null; 0 leaves the null row out.
+        names: what the classes are called, in order; empty where they have numbers alone.
     """
 
     name: str
     classes: int
     dropout: float = 0.1
+    names: tuple[str, ...] = ()
 
     route: ClassVar[Route] = "global"
     channels: ClassVar[int] = 1
@@ -34,6 +38,8 @@ class ClassLabel:
     def __post_init__(self) -> None:
         if self.classes < 1 or not 0 <= self.dropout < 1:
             raise UserError(f"condition {self.name}: need classes >= 1 and 0 <= dropout < 1")
+        if self.names and not len(set(self.names)) == len(self.names) == self.classes:
+            raise UserError(f"condition {self.name}: need a name of its own for each of {self.classes} classes")
 
     @property
     def choices(self) -> Sequence[int]:
@@ -52,33 +58,49 @@ class ClassLabel:
         return self
 
     def encode(self, value: Any) -> Tensor:
-        """A label as a scalar; None as label 0, whose place the null takes.
+        """A label, or the name of its class, as a scalar; None as label 0, whose place the null takes.
 
         Raises:
-            UserError: the label is not a whole number below ``classes``.
+            UserError: it is neither a name nor a whole number below ``classes``.
         """
         if value is None:
             return torch.tensor(0)
+        if isinstance(value, str) and self.names:
+            return torch.tensor(self._number(value))
         try:
             label = operator.index(value)
         except TypeError:
             label = -1
         if isinstance(value, bool) or not 0 <= label < self.classes:
-            raise UserError(f"condition {self.name}={value}: labels are whole numbers from 0 to {self.classes - 1}")
+            raise UserError(f"condition {self.name}={value}: labels are {self._known()}")
         return torch.tensor(label)
 
     def parse(self, text: str) -> int:
-        """A label as written on the command line.
+        """A label as written on the command line: the name of a class, or its number.
 
         Raises:
-            UserError: it is not a whole number.
+            UserError: it is neither.
         """
+        if text in self.names:
+            return self.names.index(text)
         try:
             return int(text)
         except ValueError:
-            raise UserError(
-                f"condition {self.name}={text}: labels are whole numbers from 0 to {self.classes - 1}"
-            ) from None
+            if self.names:
+                return self._number(text)
+            raise UserError(f"condition {self.name}={text}: labels are {self._known()}") from None
+
+    def _number(self, name: str) -> int:
+        if name not in self.names:
+            raise unknown(self.name, name, self.names)
+        return self.names.index(name)
+
+    def _known(self) -> str:
+        numbers = f"whole numbers from 0 to {self.classes - 1}"
+        if not self.names:
+            return numbers
+        more = ", ..." if self.classes > _MOST_NAMES else ""
+        return f"{numbers}, or {', '.join(self.names[:_MOST_NAMES])}{more}"
 
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """A table of ``classes`` rows, and one for the null where labels are dropped."""

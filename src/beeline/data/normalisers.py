@@ -17,25 +17,81 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Pixels:
-    """8-bit pixels: 0 ... 255 to -1 ... 1, and back by rounding (x + 1) 127.5 to the nearest pixel."""
+    """Pixels of 8 or 16 bits: 0 ... m to -1 ... 1, m = 255 or 65535, and back by rounding (x + 1) m/2.
+
+    Args:
+        bits: of a pixel, 8 or 16.
+    """
+
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        if self.bits not in (8, 16):
+            raise UserError(f"Pixels have 8 or 16 bits, not {self.bits}")
 
     def fit(self, arrays: Iterable[Array]) -> Self:
         """Nothing to measure."""
         return self
 
     def apply(self, array: Array) -> Array:
-        """uint8 to float32 in [-1, 1].
+        """uint8 or uint16 to float32 in [-1, 1].
 
         Raises:
             UserError: the array is of another dtype, which would not come back.
         """
-        if array.dtype != np.uint8:
-            raise UserError(f"Pixels are 8-bit (uint8), not {array.dtype}; Standardise takes any numbers")
-        return (array.astype(np.float32) / np.float32(127.5)) - np.float32(1)
+        if array.dtype != self._dtype:
+            raise UserError(
+                f"Pixels are {self.bits}-bit ({self._dtype}), not {array.dtype}; Standardise takes any numbers"
+            )
+        return (array.astype(np.float32) / np.float32(self._half)) - np.float32(1)
 
     def undo(self, array: Array) -> Array:
-        """Float to uint8; what lies outside [-1, 1] is clipped."""
-        return np.clip(np.rint((array + 1.0) * 127.5), 0, 255).astype(np.uint8)
+        """Float to whole numbers; what lies outside [-1, 1] is clipped."""
+        return np.clip(np.rint((array + 1.0) * self._half), 0, 2 * self._half).astype(self._dtype)
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        return np.dtype(f"uint{self.bits}")
+
+    @property
+    def _half(self) -> float:
+        return (2**self.bits - 1) / 2
+
+
+@dataclass(frozen=True)
+class Range:
+    """Floats: the range of the training data, low ... high, to -1 ... 1, and back; what lies outside stays outside.
+
+    Args:
+        low: fitted smallest number.
+        high: fitted largest number.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def fit(self, arrays: Iterable[Array]) -> Self:
+        """Measure the range of the training arrays; NaN is left out.
+
+        Raises:
+            UserError: they are the same number everywhere.
+        """
+        low, high = float("inf"), float("-inf")
+        for array in arrays:
+            if not np.isnan(array).all():
+                low, high = min(low, float(np.nanmin(array))), max(high, float(np.nanmax(array)))
+        if not low < high:
+            raise UserError("the training data hold one and the same number everywhere; there is nothing to learn")
+        return replace(self, low=low, high=high)
+
+    def apply(self, array: Array) -> Array:
+        """Native numbers to float32."""
+        return ((array.astype(np.float64) - self.low) * (2 / (self.high - self.low)) - 1).astype(np.float32)
+
+    def undo(self, array: Array) -> Array:
+        """Back to native units, float32."""
+        half = (self.high - self.low) / 2
+        return ((np.asarray(array, dtype=np.float64) + 1) * half + self.low).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from beeline.data.image_reading import eight_bits, over_white, rounded
+
 Array = np.ndarray[Any, Any]
 Picture = Image.Image
 _INK = (30, 60, 110)
@@ -34,6 +36,20 @@ def image_grid(images: Sequence[Array], columns: int | None = None, tile: int = 
         place = (gap + index % columns * (width + gap), gap + index // columns * (height + gap))
         sheet.paste(picture, place)
     return sheet
+
+
+def viewable(images: Sequence[Array]) -> list[Array]:
+    """Images of any kind as uint8 (H, W, 1 or 3): 16 bits as 8, floats by the range of them all, alpha over white.
+
+    Args:
+        images: (H, W, C) with 1, 3 or 4 channels; floats within [0, 1] are taken to mean black to white.
+    """
+    floats = [image for image in images if image.dtype.kind == "f"]
+    low = min((float(np.nanmin(image)) for image in floats), default=0.0)
+    high = max((float(np.nanmax(image)) for image in floats), default=1.0)
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    return [_as_bytes(image, low, high) for image in images]
 
 
 def scalar_image(field: Array, low: float, high: float) -> Array:
@@ -76,3 +92,11 @@ def _enlarged(image: Array, tile: int) -> Picture:
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
     factor = max(1, round(tile / max(picture.size)))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def _as_bytes(image: Array, low: float, high: float) -> Array:
+    if image.dtype == np.uint16:
+        image = eight_bits(image)
+    elif image.dtype.kind == "f":
+        image = rounded((np.nan_to_num(image, nan=low) - low) * (255 / max(high - low, 1e-12)), np.dtype(np.uint8))
+    return over_white(image) if image.shape[-1] == 4 else image

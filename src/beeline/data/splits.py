@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 from beeline.core.errors import UserError
 
 
-def split_by_group(groups: Sequence[Hashable], held_out: float, seed: int = 0) -> tuple[list[int], list[int]]:
+def split_by_group(
+    groups: Sequence[Hashable], held_out: float, seed: int = 0, classes: Sequence[Hashable] | None = None
+) -> tuple[list[int], list[int]]:
     """Indices of the training and of the held-out examples.
 
     Groups are ordered by a hash of their name and the seed, and held out from the front until their share is
@@ -18,6 +21,8 @@ def split_by_group(groups: Sequence[Hashable], held_out: float, seed: int = 0) -
         groups: the group of each example.
         held_out: share of examples to hold out, between 0 and 1.
         seed: another seed, another split.
+        classes: the class of each example; its share of every class is then held out, about, and no class that has
+            two examples or more in groups of their own loses its last one to the held-out side.
 
     Raises:
         UserError: one of the two sides would be empty.
@@ -29,10 +34,15 @@ def split_by_group(groups: Sequence[Hashable], held_out: float, seed: int = 0) -
     def rank(group: Hashable) -> bytes:
         return hashlib.blake2b(f"{seed}:{group!r}".encode(), digest_size=8).digest()
 
+    order, keeps = sorted(sizes, key=rank), None
+    if classes is not None:
+        order, keeps = _by_class(order, groups, classes)
     wanted, chosen, count = held_out * len(groups), set(), 0
-    for group in sorted(sizes, key=rank):
+    for group in order:
         if count >= wanted:
             break
+        if keeps is not None and not keeps(group):
+            continue
         chosen.add(group)
         count += sizes[group]
     if not 0 < count < len(groups):
@@ -42,3 +52,26 @@ def split_by_group(groups: Sequence[Hashable], held_out: float, seed: int = 0) -
         )
     training = [index for index, group in enumerate(groups) if group not in chosen]
     return training, [index for index, group in enumerate(groups) if group in chosen]
+
+
+def _by_class(
+    ranked: Sequence[Hashable], groups: Sequence[Hashable], classes: Sequence[Hashable]
+) -> tuple[list[Hashable], Callable[[Hashable], bool]]:
+    """Groups in the order of their place within their class, and whether each class keeps one when a group goes."""
+    members: dict[Hashable, Counter[Hashable]] = {}
+    for group, one in zip(groups, classes, strict=True):
+        members.setdefault(group, Counter())[one] += 1
+    main = {group: counts.most_common(1)[0][0] for group, counts in members.items()}
+    total, seen, place = Counter(main.values()), Counter[Hashable](), {}
+    for group in ranked:
+        place[group] = (seen[main[group]] + 0.5) / total[main[group]]
+        seen[main[group]] += 1
+    left = Counter(classes)
+
+    def keeps(group: Hashable) -> bool:
+        if any(left[one] <= count for one, count in members[group].items()):
+            return False
+        left.subtract(members[group])
+        return True
+
+    return sorted(ranked, key=place.__getitem__), keeps

@@ -22,7 +22,7 @@ def label_agreement(reference_MD: Array, labels_M: Array, generated_ND: Array, r
         generated_ND: samples.
         requested_N: labels that were asked for.
     """
-    classifier = KNeighborsClassifier(n_neighbors=3).fit(reference_MD, labels_M)
+    classifier = KNeighborsClassifier(n_neighbors=min(3, len(reference_MD))).fit(reference_MD, labels_M)
     return float(np.mean(classifier.predict(generated_ND) == requested_N))
 
 
@@ -42,7 +42,7 @@ def within_class_variance_ratio(reference_MD: Array, labels_M: Array, generated_
     def spread(samples: Array, labels: Array) -> float:
         return float(np.mean([samples[labels == one].var(axis=0).sum() for one in classes]))
 
-    return spread(generated_ND, requested_N) / spread(reference_MD, labels_M)
+    return _ratio(spread(generated_ND, requested_N), spread(reference_MD, labels_M))
 
 
 def nearest_distance_ratio(training_MD: Array, held_out_KD: Array, generated_ND: Array) -> float:
@@ -55,4 +55,9 @@ def nearest_distance_ratio(training_MD: Array, held_out_KD: Array, generated_ND:
     """
     search = NearestNeighbors(n_neighbors=1).fit(training_MD)
     generated, held_out = (np.median(search.kneighbors(each)[0]) for each in (generated_ND, held_out_KD))
-    return float(generated / held_out)
+    return _ratio(float(generated), float(held_out))
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    """NaN where there is nothing to compare with: one image a class, or held-out copies of training images."""
+    return numerator / denominator if denominator else float("nan")

@@ -1,0 +1,74 @@
+"""Indexing a folder of many small files: first scan of the directories, first look at headers, and every later time.
+
+The files are links to a few real images, so that making them is quick; looking at them costs what images of their own do
+once the system has their bytes at hand.
+
+python -m benchmarks.index [--files 200000] [--classes 100] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from beeline.data.image_index import index_folder, list_images
+from beeline.modalities.images import Images
+
+_ORIGINALS = 100
+
+
+def make_tree(folder: Path, files: int, classes: int) -> None:
+    """That many PNG files of 32x32 colour pixels in class folders."""
+    random = np.random.default_rng(0)
+    for number in range(_ORIGINALS):
+        pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder.with_name(f"original-{number}.png"))
+    for one in range(classes):
+        (folder / f"class-{one:03}").mkdir(parents=True)
+    for number in range(files):
+        original = folder.with_name(f"original-{number % _ORIGINALS}.png")
+        os.link(original, folder / f"class-{number % classes:03}" / f"{number:07}.png")
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Wall-clock time of a call."""
+    begin = time.perf_counter()
+    function()
+    return round(time.perf_counter() - begin, 2)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=200_000)
+    parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["XDG_CACHE_HOME"] = str(Path(place) / "cache")
+        folder = Path(place) / "images"
+        make_tree(folder, arguments.files, arguments.classes)
+        result = {
+            "files": arguments.files,
+            "scan of the directories, s": seconds(lambda: list_images(folder)),
+            "first index, headers looked at, s": seconds(lambda: index_folder(folder)),
+            "index again, headers remembered, s": seconds(lambda: index_folder(folder)),
+            "settled and split, headers remembered, s": seconds(lambda: Images(path=str(folder)).settle(64)),
+        }
+    for name, value in result.items():
+        print(f"{name}: {value}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
