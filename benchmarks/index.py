@@ -1,7 +1,6 @@
 """Indexing a folder of many small files: first scan of the directories, first look at headers, and every later time.
 
-The files are links to a few real images, so that making them is quick; looking at them costs what images of their own do
-once the system has their bytes at hand.
+The files are copies of a hundred images of noise; the system has their bytes at hand when they are looked at.
 
 python -m benchmarks.index [--files 200000] [--classes 100] [--json FILE]
 """
@@ -9,6 +8,7 @@ python -m benchmarks.index [--files 200000] [--classes 100] [--json FILE]
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import tempfile
@@ -29,14 +29,16 @@ _ORIGINALS = 100
 def make_tree(folder: Path, files: int, classes: int) -> None:
     """That many PNG files of 32x32 colour pixels in class folders."""
     random = np.random.default_rng(0)
-    for number in range(_ORIGINALS):
-        pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder.with_name(f"original-{number}.png"))
+    originals = []
+    for _ in range(_ORIGINALS):
+        buffer = io.BytesIO()
+        Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
+        originals.append(buffer.getvalue())
     for one in range(classes):
         (folder / f"class-{one:03}").mkdir(parents=True)
     for number in range(files):
-        original = folder.with_name(f"original-{number % _ORIGINALS}.png")
-        os.link(original, folder / f"class-{number % classes:03}" / f"{number:07}.png")
+        path = folder / f"class-{number % classes:03}" / f"{number:07}.png"
+        path.write_bytes(originals[number % _ORIGINALS])
 
 
 def seconds(function: Callable[[], Any]) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from beeline.conditioning.augmentation import AugmentationLabel
 from beeline.conditioning.label import ClassLabel
 from beeline.conditioning.map import AlignedMap
 from beeline.conditioning.vector import Vector
@@ -139,3 +140,35 @@ def test_dropping_is_per_sample_per_condition_and_at_its_rate() -> None:
     part = Conditions({"a": torch.zeros(5)}, {"a": torch.zeros(5, dtype=torch.bool)}, {"a": 0.5})
     whole = Conditions({"a": torch.zeros(9)}, {"a": torch.zeros(9, dtype=torch.bool)}, {"a": 0.5})
     assert torch.equal(part.drop(Key.range(0, 4, 5)).null["a"], whole.drop(Key.range(0, 0, 9)).null["a"][4:])
+
+
+def test_classes_are_asked_for_by_name_or_number() -> None:
+    label = ClassLabel("label", 3, names=("ape", "bear", "cat"))
+    assert [int(label.encode(value)) for value in ("bear", 1, np.int64(1))] == [1, 1, 1]
+    assert label.parse("cat") == label.parse("2") == 2
+    assert list(label.choices) == [0, 1, 2]
+    for call in (label.encode, label.parse):
+        with pytest.raises(UserError, match="unknown label 'bare'; did you mean 'bear'"):
+            call("bare")
+        with pytest.raises(UserError, match="unknown label 'zzz'; known: ape, bear, cat"):
+            call("zzz")
+    with pytest.raises(UserError, match="whole numbers from 0 to 2, or ape, bear, cat"):
+        label.encode(3)
+    with pytest.raises(UserError, match="a name of its own for each of 3 classes"):
+        ClassLabel("label", 3, names=("a", "b", "b"))
+    assert int(ClassLabel("label", 2, names=("1", "0")).encode("0")) == 1, "a name wins over a number"
+    assert ClassLabel("label", 2, names=("1", "0")).parse("0") == 1
+    assert rebuild_part(describe_part(label), "") == label
+
+
+def test_an_absent_augmentation_adds_nothing() -> None:
+    told = AugmentationLabel("shift", size=2)
+    embedder = told.embedder(8, GridTokenizer((2, 2)))
+    values = torch.stack([told.encode(None), told.encode((0.0, 0.0)), told.encode((1.0, -0.5)), told.encode((1, 1))])
+    vectors = embedder(values, torch.tensor([True, False, False, True]))
+    assert vectors.abs().sum(dim=1).gt(0).tolist() == [False, False, True, False]
+    assert told.parse("1,0.5") == [1.0, 0.5]
+    for wrong in ((1.0,), (float("nan"), 0.0), "ab"):
+        with pytest.raises(UserError, match="need 2"):
+            told.encode(wrong)
+    assert rebuild_part(describe_part(told), "") == told

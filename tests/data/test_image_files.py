@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from beeline.core.errors import UserError
 from beeline.data.image_files import Header, UnusableError, look, read_image
@@ -213,13 +215,16 @@ def test_what_pillow_warns_of_is_no_traceback(tmp_path: Path, monkeypatch: pytes
 def test_a_large_photo_is_decoded_at_a_fraction_of_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ramp = np.repeat(np.linspace(0, 255, 512).astype(np.uint8)[None, :, None], 512, axis=0)
     path = save(tmp_path / "a.jpg", ramp, quality=95)
-    drafts = []
-    draft = Image.Image.draft
-    from PIL.JpegImagePlugin import JpegImageFile
-
+    drafts: list[Any] = []
     draft = JpegImageFile.draft
-    monkeypatch.setattr(JpegImageFile, "draft", lambda self, *a: drafts.append(draft(self, *a)) or drafts[-1])
+
+    def noted(self: JpegImageFile, *arguments: Any) -> Any:
+        drafts.append(draft(self, *arguments))
+        return drafts[-1]
+
+    monkeypatch.setattr(JpegImageFile, "draft", noted)
     small = read_image(path, Reading(32, 32, 1))
     assert len(drafts) == 1
+    assert drafts[0] is not None, "Pillow took it up"
     exact = array_as(ramp, Reading(32, 32, 1))
     assert np.abs(small.astype(int) - exact).max() <= 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beeline.data import image_index
+from beeline.data import image_files, image_index
 from beeline.data.image_index import cache_folder, index_folder, list_images
 from tests.data.images import folder_of, pixels, save
 
@@ -89,7 +89,7 @@ class Looks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: list[str] = []
-        look = image_index.look
+        look = image_files.look
 
         def counted(path: Path, whole: bool = False) -> object:
             self.names.append(path.name)
@@ -127,7 +127,7 @@ def test_a_kill_loses_little_and_damage_loses_nothing_but_time(tmp_path: Path, m
     folder_of(tmp_path, {"": 10})
     monkeypatch.setattr(image_index, "_A_PART", 4)
     looks = Looks(monkeypatch)
-    look = image_index.look
+    look = image_files.look
     calls = iter(range(100))
 
     def killed(path: Path, whole: bool = False) -> object:

@@ -20,6 +20,7 @@ from beeline.core.errors import UserError
 
 Array = np.ndarray[Any, Any]
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_LARGE = 2**24
 _IMAGES = re.compile(
     r"(?P<before>.*)images(?P<between>[-._]?)(?:idx(?P<axes>[34]))?(?P<after>[-._]?(?:ubyte)?(?:\.gz)?)"
 )
@@ -49,7 +50,7 @@ def read_idx(path: Path) -> Array:
         if path.suffix == ".gz":
             with gzip.open(path, "rb") as file:
                 return _array(path, file.read())
-        if path.stat().st_size > 2**24:
+        if path.stat().st_size > _LARGE:
             return _array(path, np.memmap(path, dtype=np.uint8, mode="r"))
         return _array(path, path.read_bytes())
     except FileNotFoundError:
