@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 import zlib
@@ -16,19 +17,11 @@ from beeline.core.errors import UserError
 from beeline.data.idx import image_files, read_idx
 
 Array = np.ndarray[Any, Any]
-_TRAINING = ("train_images", "x_train", "X_train", "images", "x", "X", "data", "samples", "arr_0")
-_TRAINING_LABELS = ("train_labels", "y_train", "Y_train", "labels", "label", "y", "Y", "targets", "arr_1")
-_HELD_OUT = ("test_images", "x_test", "X_test", "val_images", "x_val", "X_val", "valid_images", "held_out_images")
-_HELD_OUT_LABELS = (
-    "test_labels",
-    "y_test",
-    "Y_test",
-    "val_labels",
-    "y_val",
-    "Y_val",
-    "valid_labels",
-    "held_out_labels",
-)
+# Usual names of arrays: of images and of their labels, in pairs, the likeliest first.
+_TRAINING = "train_images x_train X_train images x X data samples arr_0"
+_TRAINING_LABELS = "train_labels y_train Y_train labels label y Y targets arr_1"
+_HELD_OUT = "test_images x_test X_test val_images x_val X_val valid_images held_out_images"
+_HELD_OUT_LABELS = "test_labels y_test Y_test val_labels y_val Y_val valid_labels held_out_labels"
 _AWAY = ("t10k", "test", "val", "held_out")
 _LARGE = 2**24
 
@@ -137,15 +130,16 @@ def _from_npz(path: Path) -> list[Part]:
         raise UserError(f"{path}: not a readable .npz file ({error})") from None
 
 
-def _first(names: Sequence[str], usual: Sequence[str]) -> str | None:
-    return next((name for name in usual if name in names), None)
+def _first(names: Sequence[str], usual: str) -> str | None:
+    return next((name for name in usual.split() if name in names), None)
 
 
 def _partner(name: str) -> str:
     """The name that the labels of an array have: labels in place of images, or before the ending."""
-    if "images" in name:
-        return name.replace("images", "labels")
-    return name if "labels" in name else name.replace(".npy", "_labels.npy")
+    if "labels" in name:
+        return name
+    named = re.sub("(?:image)s", "labels", name)
+    return named if named != name else name.replace(".npy", "_labels.npy")
 
 
 def _load(path: Path, mapped: bool = False) -> Array:

@@ -143,7 +143,7 @@ def _patch(size: tuple[int, int], asked: int | None, tokens: int) -> tuple[int, 
     fewest = math.sqrt(size[0] * size[1] / tokens)
     wanted = min(max(min(shorter / _PATCHES_A_SIDE, _LARGEST_PATCH), fewest, min(2, shorter)), shorter)
     common = math.gcd(*size)
-    least, most = 0.85 * max(fewest, 2), max(_LARGEST_PATCH, 1.6 * fewest)
+    least, most = 0.85 * max(fewest, 2), _LARGEST_PATCH if fewest <= _LARGEST_PATCH else math.inf
     divisors = [each for each in range(1, common + 1) if common % each == 0 and least <= each <= most]
     near = [each for each in divisors if abs(math.log(each / wanted)) <= math.log(1.6)]
     chosen = min(near, key=lambda each: abs(math.log(each / wanted))) if near else math.floor(wanted + 0.5)
