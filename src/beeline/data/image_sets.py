@@ -78,8 +78,8 @@ class ArrayPictures:
 
     def __init__(self, parts: Sequence[Part], files: Sequence[Path] = ()) -> None:
         self._names = [part.name for part in parts]
-        self._images = [part.images for part in parts]
-        self._starts = np.cumsum([0, *map(len, self._images)])
+        self._arrays = [part.images for part in parts]
+        self._starts = np.cumsum([0, *map(len, self._arrays)])
         self._files = list(files)
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class ArrayPictures:
     def read(self, index: int, reading: Reading) -> Array:
         """One of them under a policy, a copy."""
         part, place = self._place(index)
-        return np.array(array_as(np.asarray(self._images[part][place]), reading))
+        return np.array(array_as(np.asarray(self._arrays[part][place]), reading))
 
     def name(self, index: int) -> str:
         """Array and number within it."""
@@ -100,13 +100,13 @@ class ArrayPictures:
         return part, index - int(self._starts[part])
 
     def __getstate__(self) -> dict[str, Any]:
-        mapped = any(isinstance(images, np.memmap) for images in self._images)
-        return {**self.__dict__, "_images": None} if mapped else self.__dict__
+        mapped = any(isinstance(array, np.memmap) for array in self._arrays)
+        return {**self.__dict__, "_arrays": None} if mapped else self.__dict__
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if state["_images"] is None:
-            self._images = [part.images for part in read_parts(self._files)]
+        if state["_arrays"] is None:
+            self._arrays = [part.images for part in read_parts(self._files)]
 
 
 @dataclass(frozen=True)
