@@ -2,8 +2,8 @@
 
 snapshots/step-000500.safetensors   every track after 500 steps, tensors named WIDTH/NAME, in half precision
 
-Half precision keeps 11 bits: measured on the digits recipe, a rebuilt average moves by less than 2e-4 of its distance
-from the weights themselves, a hundredth of what the profile's error may be; bfloat16 moves it eight times as far.
+Half precision moves a rebuilt average by 2e-4 of its norm and its held-out loss by at most 8e-5 (digits recipe, 400
+steps, six widths, against fp32), bfloat16 by eight times as much; fp32 would take twice the room.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class History:
             lost = f"; the snapshots of steps {', '.join(map(str, self.missing))} are gone" if self.missing else ""
             raise UserError(
                 f"width {width:g}: would be {100 * error:.1f} % off its profile at step {self.step}, more than "
-                f"{100 * LARGEST_ERROR:g} %; the {len(self.files)} kept times allow {self.possible()}{lost}"
+                f"{100 * LARGEST_ERROR:g} %; the snapshots at hand allow {self.possible()}{lost}"
             )
         return error
 
