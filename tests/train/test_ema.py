@@ -148,7 +148,7 @@ def test_snapshots_of_another_model_are_refused(tmp_path: Path) -> None:
     history = Snapshots(tmp_path).history(20)
     with pytest.raises(UserError, match="tensor w is not of this model"):
         history.average(0.07, {"v": torch.zeros(50)})
-    with pytest.raises(UserError, match=r"tensor w is \(50,\), this model has \(3,\)"):
+    with pytest.raises(UserError, match=r"tensor 0.05/w is \(50,\), this model has \(3,\)"):
         history.average(0.07, {"w": torch.zeros(3)})
     Snapshots(tmp_path).save(20, {"0.05/w": torch.zeros(50)})
     with pytest.raises(UserError, match=r"step-000020.*tensor 0.1/w is missing; delete the file"):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from beeline.cli.console import Display
 from beeline.core.errors import UserError, unknown
-from beeline.core.files import check_writable
 
 if TYPE_CHECKING:
     from beeline.evaluate.widths import Trial
@@ -55,13 +54,13 @@ def convert(
     description = trained.description
     target = Path(to) if to is not None else trained.default_target(width, weights)
     check_slim(target)
-    check_writable(target)
     if width is None:
         contents, ema = trained.stored(weights)
     else:
         history = trained.history()
-        for step in history.missing:
-            display.message(f"warning: the snapshot of step {step} is gone; rebuilding from the others")
+        if history.missing:
+            lost = ", ".join(map(str, history.missing))
+            display.message(f"warning: snapshots of step {lost} are gone; rebuilding from the others")
         chosen_by = "user"
         if width == "auto":
             chosen_by = "held-out loss"
@@ -96,6 +95,11 @@ class _Trained:
 
     @staticmethod
     def find(path: Path) -> _Trained:
+        """What a path names.
+
+        Raises:
+            UserError: there is no readable model.
+        """
         from beeline.generate.load import locate, output_folder, read_description, read_step
         from beeline.model.format import WEIGHTS, read_tensors
         from beeline.train.folder import RunFolder
@@ -111,19 +115,25 @@ class _Trained:
         return _Trained(path, weights, description, home, run.checkpoint(step), home)
 
     def default_target(self, width: float | Literal["auto"] | None, weights: str) -> Path:
-        name = weights if weights == "raw" else "slim" if width is None else f"ema-{width}"
-        if isinstance(width, float):
-            name = f"ema-{width:.3f}"
+        """Where a converted model goes when nobody says: RUN/slim, RUN/raw, RUN/ema-0.120 or RUN/ema-auto."""
+        name = "raw" if weights == "raw" else "slim"
+        if width is not None:
+            name = "ema-auto" if width == "auto" else f"ema-{width:.3f}"
         of_checkpoint = self.checkpoint is not None and self.weights.parent == self.checkpoint
         return self.home / (f"{name}-{self.weights.parent.name}" if of_checkpoint else name)
 
     def tensors(self) -> dict[str, Any]:
+        """The averaged weights."""
         from beeline.model.format import read_tensors
 
         return read_tensors(self.weights)
 
     def stored(self, weights: str) -> tuple[bytes, dict[str, Any]]:
-        """A weights file as it is, and what to say of it."""
+        """A weights file as it is, and what to say of it.
+
+        Raises:
+            UserError: there are no raw weights.
+        """
         from beeline.model.format import average_of, read_tensors
         from beeline.train.folder import RunFolder
 
@@ -141,7 +151,11 @@ class _Trained:
         return (folder / "weights.safetensors").read_bytes(), {"profile": "none"}
 
     def history(self) -> History:
-        """What other averages can be rebuilt from."""
+        """What other averages can be rebuilt from.
+
+        Raises:
+            UserError: there is nothing.
+        """
         from beeline.generate.load import read_step
         from beeline.train.folder import RunFolder
 
@@ -169,6 +183,8 @@ def _choose(
     from beeline.train.profiles import LARGEST_ERROR
 
     possible = [width for width, error in zip(WIDTHS, history.errors(WIDTHS), strict=True) if error <= LARGEST_ERROR]
+    if not possible:
+        raise UserError(f"{trained.path}: no width can be rebuilt at step {history.step}: its last snapshots are gone")
     engine = load(trained.path, modality, device)
     probe = held_out_probe(engine, trained.description["config"], held_out_examples(engine))
     own = probe(history.step, engine.network)["held_out_loss"]
@@ -177,8 +193,8 @@ def _choose(
     best = min(trials, key=lambda trial: trial.loss)
     for line in _table(trials, best, own):
         display.result(line)
-    for width in sorted(set(WIDTHS) - set(possible)):
-        display.message(f"width {width:g} is left out: it cannot be rebuilt within {100 * LARGEST_ERROR:g} %")
+    if left_out := [f"{width:g}" for width in WIDTHS if width not in possible]:
+        display.message(f"left out: {', '.join(left_out)}, which the snapshots at hand do not allow")
     return best.width, {"run_itself": own, "widths": [asdict(trial) for trial in trials]}
 
 
