@@ -134,6 +134,14 @@ def test_long_runs_are_told_as_well_in_intervals_as_step_by_step(monkeypatch: py
     np.testing.assert_allclose(coarse.errors, combine(WIDTHS, 6000, kept).errors, rtol=1e-3, atol=1e-9)
 
 
+def test_uneven_intervals_do_not_change_the_norm_of_a_profile() -> None:
+    """Its square is (gamma + 1)^2 / ((2 gamma + 1) t)."""
+    fine, coarse = np.arange(0, 70000, 10.0), np.arange(70000, 100001, 40.0)
+    gamma = exponent(0.1)
+    square = (profiles._profile(0.1, 10**5, np.concatenate([fine, coarse])) ** 2).sum()
+    assert square == pytest.approx((gamma + 1) ** 2 / ((2 * gamma + 1) * 10**5), rel=1e-3)
+
+
 @given(st.integers(1, 500), st.integers(16, 40))
 def test_kept_steps_are_even_and_end_with_the_run(steps: int, count: int) -> None:
     kept = kept_steps(steps, count)
