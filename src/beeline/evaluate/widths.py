@@ -16,7 +16,7 @@ from beeline.evaluate.probes import MOST_EXAMPLES, HeldOutLoss
 from beeline.generate.engine import Engine
 from beeline.model.build import build_objective
 from beeline.objectives.config import ObjectiveConfig
-from beeline.train.setup import encode_all
+from beeline.train.setup import encode_unseen
 from beeline.train.snapshots import History
 
 WIDTHS = tuple(percent / 100 for percent in range(5, 21))
@@ -63,8 +63,8 @@ def held_out_probe(engine: Engine, settings: Mapping[str, Any], held_out: Exampl
     Raises:
         UserError: an example does not fit the model.
     """
-    shown = [held_out[index] for index in range(min(MOST_EXAMPLES, len(held_out)))]
-    batch = engine.codec.batch(encode_all(engine.codec, shown, "held_out")).to(str(engine.device))
+    unseen = encode_unseen(engine.codec, held_out)
+    batch = engine.codec.batch(unseen[:MOST_EXAMPLES]).to(str(engine.device))
     chosen = config.build(ObjectiveConfig, settings["objective"], "objective")
     objective = build_objective(chosen, engine.process, engine.source)
     return HeldOutLoss(objective, batch, every=1, precision=settings["train"]["precision"])
