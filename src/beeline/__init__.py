@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beeline.cli.convert import convert
     from beeline.cli.evaluate import evaluate
     from beeline.cli.inspect import inspect
     from beeline.cli.sample import sample
@@ -41,6 +42,7 @@ _HOMES = {
     "Standardise": "data.normalisers",
     "UserError": "core.errors",
     "Vector": "conditioning.vector",
+    "convert": "cli.convert",
     "curves": "data.pictures",
     "evaluate": "cli.evaluate",
     "image_grid": "data.pictures",
@@ -64,6 +66,7 @@ __all__ = [
     "Standardise",
     "UserError",
     "Vector",
+    "convert",
     "curves",
     "evaluate",
     "image_grid",

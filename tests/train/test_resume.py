@@ -198,7 +198,8 @@ def test_a_changed_recipe_file_is_refused_by_the_key_that_changed(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "victim", ["weights.safetensors", "ema.safetensors", "optimiser.safetensors", "meter.safetensors"]
+    "victim",
+    ["weights.safetensors", "ema.safetensors", "optimiser.safetensors", "meter.safetensors", "tracks.safetensors"],
 )
 def test_a_damaged_checkpoint_is_named(undisturbed: Path, tmp_path: Path, victim: str) -> None:
     out = tmp_path / "run"

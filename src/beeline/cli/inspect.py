@@ -34,6 +34,7 @@ def inspect(run: str | Path, modality: str | None = None, device: str = "cpu") -
         "weights": str(weights),
         "sha256": engine.origin["sha256"],
         "step": engine.origin["step"],
+        "average": engine.origin["ema"],
         "library": description["library"],
         "modality": description["modality"]["name"],
         "data options": description["modality"]["options"],

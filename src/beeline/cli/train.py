@@ -133,6 +133,10 @@ def describe(prepared: Prepared) -> list[str]:
         f"training: {trainer.steps:,} steps of {train_config.batch_size} = {epochs:.1f} epochs of "
         f"{trainer.feed.size:,} examples, {train_config.device} {train_config.precision}",
     ]
+    if trainer.tracks is not None:
+        count = min(train_config.ema_snapshots, trainer.steps)
+        megabytes = 2 * sum(tensor.numel() for tensor in trainer.tracks.tensors().values()) / 1e6
+        lines.append(f"snapshots: {count} of {megabytes:,.1f} MB for averages of any width (train.ema_snapshots)")
     if trainer.ema.horizon() > trainer.steps:
         lines.append(
             f"warning: ema_decay {train_config.ema_decay} remembers {trainer.ema.horizon():,.0f} steps, longer than "

@@ -22,7 +22,7 @@ from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
 from beeline.train.trainer import TIME_BINS, Trainer
 
-_MOST_EXAMPLES = 256
+MOST_EXAMPLES = 256
 _MOST_SAMPLES = 16
 
 
@@ -114,5 +114,5 @@ def held_out_loss(trainer: Trainer, held_out: Sequence[Encoded], every: int) -> 
         held_out: encoded examples, of which the first few hundred are used.
         every: steps between measurements, at least.
     """
-    batch = trainer.feed.codec.batch(held_out[:_MOST_EXAMPLES])
+    batch = trainer.feed.codec.batch(held_out[:MOST_EXAMPLES])
     return HeldOutLoss(trainer.objective, batch.to(trainer.config.device), every, trainer.config.precision)

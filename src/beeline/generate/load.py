@@ -21,7 +21,7 @@ from beeline.generate.engine import Engine
 from beeline.modalities.loading import ModalitySource, find_modality
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec
-from beeline.model.format import DESCRIPTION, FORMAT, WEIGHTS, conventions, read_tensors
+from beeline.model.format import DESCRIPTION, FORMAT, WEIGHTS, average_of, conventions, read_tensors
 from beeline.model.network import Network
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.build import build_process, build_source
@@ -33,7 +33,7 @@ def load(path: str | Path, modality: str | None = None, device: str = "auto") ->
     """Open a trained model.
 
     Args:
-        path: a run folder, one of its checkpoints, or a ``model.safetensors`` beside its ``model.json``.
+        path: a run folder, one of its checkpoints, or a ``NAME.safetensors`` beside its ``NAME.json`` or model.json.
         modality: file to use in place of the modality file that the model was trained with.
         device: ``cpu``, ``cuda`` or ``auto``.
 
@@ -52,7 +52,7 @@ def open_engine(path: Path, source: ModalitySource, device: str = "auto") -> Eng
     """Open a trained model whose modality is at hand.
 
     Args:
-        path: a run folder, one of its checkpoints, or a ``model.safetensors`` beside its ``model.json``.
+        path: a run folder, one of its checkpoints, or a ``NAME.safetensors`` beside its ``NAME.json`` or model.json.
         source: its modality.
         device: ``cpu``, ``cuda`` or ``auto``.
 
@@ -75,8 +75,9 @@ def open_engine(path: Path, source: ModalitySource, device: str = "auto") -> Eng
         objective = build_objective(objective_config, process, noise)
         network = build_network(config.build(ModelConfig, settings["model"], "model"), process, objective, codec)
         sampling = config.build(SampleConfig, settings["sample"], "sample")
+        average = average_of(description)
     network.load_state_dict(_tensors_of(network, weights))
-    origin = {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights)}
+    origin = {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights), "ema": average}
     return Engine(network.to(find_device(device)), codec, kind, process, noise, sampling, origin)
 
 
@@ -124,7 +125,7 @@ def locate(path: Path) -> tuple[Path, Path]:
         UserError: there is no trained model there.
     """
     if path.is_file():
-        weights, descriptions = path, [path.with_name(DESCRIPTION)]
+        weights, descriptions = path, [path.with_suffix(".json"), path.with_name(DESCRIPTION)]
     elif (path / "ema.safetensors").is_file():
         weights, descriptions = path / "ema.safetensors", [path / DESCRIPTION, path.parent.parent / DESCRIPTION]
     elif (path / "config.yaml").is_file() and not (path / WEIGHTS).is_file():

@@ -16,11 +16,13 @@ import safetensors.torch
 from torch import Tensor
 
 from beeline.core.errors import UserError
+from beeline.core.files import check_writable, folder_in_the_making, write_bytes, write_json, write_text
 from beeline.core.protocols import Process
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
+_OTHER_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".json", ".npz", ".onnx", ".gguf", ".zip")
 
 
 def conventions(process: Process, prediction: str, path: str) -> dict[str, Any]:
@@ -75,3 +77,51 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: not a complete safetensors file ({error})") from None
+
+
+def average_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Which average of the weights a model holds: what its description says, else the one that training keeps.
+
+    Args:
+        description: contents of model.json.
+    """
+    kept: dict[str, Any] = {"profile": "exponential", "decay": description["config"]["train"]["ema_decay"]}
+    return dict(description.get("ema", kept))
+
+
+def check_slim(target: Path) -> None:
+    """Refuse a place where no model can be written, before any long work.
+
+    Raises:
+        UserError: something lies there, it has the ending of another format, or it cannot be written to.
+    """
+    if target.suffix.lower() in _OTHER_ENDINGS:
+        raise UserError(f"{target}: a model is written as NAME.safetensors or into a folder")
+    taken = [target, target.with_suffix(".json")] if target.suffix == ".safetensors" else [target]
+    for path in taken:
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise UserError(f"{path}: is there already; delete it, or name another place")
+    check_writable(target)
+
+
+def write_slim(target: Path, weights: bytes, description: Mapping[str, Any]) -> list[Path]:
+    """Write a model that stands alone.
+
+    Args:
+        target: a folder, or NAME.safetensors, beside which goes NAME.json.
+        weights: safetensors bytes.
+        description: contents of model.json.
+
+    Returns:
+        the files written.
+    """
+    if target.suffix == ".safetensors":
+        write_json(target.with_suffix(".json"), description)
+        write_bytes(target, weights)
+        return [target, target.with_suffix(".json")]
+    with folder_in_the_making(target) as folder:
+        write_bytes(folder / WEIGHTS, weights)
+        write_json(folder / DESCRIPTION, description)
+        if description["modality"].get("text") is not None:
+            write_text(folder / "modality.py", description["modality"]["text"])
+    return sorted(target.iterdir(), key=lambda path: path.suffix, reverse=True)

@@ -13,6 +13,7 @@ from beeline.process.config import ProcessConfig
 from beeline.samplers.config import SampleConfig
 
 _MOST_THREADS = 1024
+LEAST_SNAPSHOTS = 16
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class TrainConfig:
         clip_norm: largest gradient norm; 0 is off.
         ema_decay: decay of the averaged weights, which sampling uses.
         ema_warmup: let the average forget its random start: min(decay, (1 + n)/(10 + n)) at step n.
+        ema_snapshots: how many times, evenly spread over the run, two more averages (relative widths 0.05 and 0.10) are
+            kept outside the rotation of checkpoints, for ``beeline convert --ema-width``; at least 16, or 0 for none.
         on_nan: when a gradient is not finite: stop, or skip that step, which is counted in the log.
         skip_steps: steps, counted from 1, that pass without touching the weights.
         activation_checkpointing: compute activations again on the way back instead of keeping them: less memory, more
@@ -76,6 +79,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     ema_decay: float = 0.99
     ema_warmup: bool = True
+    ema_snapshots: int = 16
     on_nan: Literal["stop", "skip"] = "stop"
     skip_steps: tuple[int, ...] = ()
     activation_checkpointing: bool = False
@@ -109,6 +113,8 @@ class TrainConfig:
             if value is not None:
                 whole_number(name, value, 1, _MOST_THREADS if name == "threads" else 2**63 - 1)
         whole_number("seed", self.seed, 0)
+        if whole_number("ema_snapshots", self.ema_snapshots, 0) and self.ema_snapshots < LEAST_SNAPSHOTS:
+            raise UserError(f"ema_snapshots {self.ema_snapshots}: must be at least {LEAST_SNAPSHOTS}, or 0 for none")
         if self.workers is not None:
             whole_number("workers", self.workers, 0, _MOST_THREADS)
             if self.workers and self.in_memory:
@@ -138,6 +144,7 @@ CHANGEABLE = (
     "train.duration",
     "train.steps",
     "train.budget",
+    "train.ema_snapshots",
     "train.checkpoint_every",
     "train.log_every",
     "train.held_out_every",

@@ -2,6 +2,7 @@
 
 config.yaml                     complete, resolved
 checkpoints/step-000500/        everything that resuming needs; the last few are kept
+snapshots/step-000500.safetensors   averages of two more widths, kept from times all over the run
 model.safetensors, model.json   averaged weights and their description: all that sampling needs
 best/                           the same two files as they were when the held-out loss was lowest
 log.jsonl                       one line every few steps
@@ -34,6 +35,7 @@ from beeline.core.files import (
 )
 from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors, tensors_bytes
 from beeline.train.config import CHANGEABLE
+from beeline.train.snapshots import TRACKS, Snapshots
 
 _CHECKPOINT = re.compile(r"step-(\d+)")
 _LOGGED = ("step", "samples", "samples_per_second")
@@ -50,6 +52,7 @@ class RunFolder:
         self.path = path
         self.config = path / "config.yaml"
         self.checkpoints = path / "checkpoints"
+        self.snapshots = Snapshots(path / "snapshots")
         self.weights = path / WEIGHTS
         self.description = path / DESCRIPTION
         self.best = path / "best"
@@ -194,6 +197,10 @@ class RunFolder:
         except UserError as error:
             before = f"from step {earlier[-1]}" if earlier else "from the beginning"
             raise UserError(f"{error}; delete {folder} to go on {before}") from None
+
+    def has_tracks(self, step: int) -> bool:
+        """Whether the checkpoint at a step holds the averages that snapshots are made of."""
+        return (self.checkpoint(step) / TRACKS).is_file()
 
     def save_model(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Replace the model's weights."""

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from beeline.core.errors import UserError
 from beeline.core.protocols import Probe
 from beeline.core.reporting import Reporter
 from beeline.train.board import board
 from beeline.train.folder import RunFolder
-from beeline.train.trainer import TENSOR_GROUPS, Trainer
+from beeline.train.profiles import is_kept
+from beeline.train.trainer import Trainer
 
 
 @dataclass
@@ -52,12 +54,19 @@ def restore_latest(trainer: Trainer, folder: RunFolder) -> None:
     """Continue from the newest checkpoint; from the beginning where there is none.
 
     Raises:
-        UserError: the checkpoint is damaged.
+        UserError: the checkpoint is damaged, or holds no tracks.
     """
     steps = folder.steps()
     if steps:
-        trainer.restore(steps[-1], folder.load_checkpoint(steps[-1], TENSOR_GROUPS))
+        groups = list(trainer.tensors())
+        if "tracks" in groups and not folder.has_tracks(steps[-1]):
+            raise UserError(
+                f"{folder.checkpoint(steps[-1])}: holds no averages for train.ema_snapshots, which cannot begin now; "
+                "go on with --train.ema_snapshots 0"
+            )
+        trainer.restore(steps[-1], folder.load_checkpoint(steps[-1], groups))
     folder.truncate_log(trainer.step)
+    folder.snapshots.drop_beyond(trainer.step)
 
 
 def save(trainer: Trainer, folder: RunFolder) -> None:
@@ -66,6 +75,16 @@ def save(trainer: Trainer, folder: RunFolder) -> None:
     folder.sync_log()
     folder.save_checkpoint(trainer.step, trainer.tensors(), trainer.config.keep_checkpoints)
     folder.save_model(trainer.averaged_weights(), trainer.step)
+
+
+def keep_snapshot(trainer: Trainer, folder: RunFolder) -> None:
+    """Keep the tracks where this step is due: a function of the step and the run's length alone.
+
+    It comes before the step's checkpoint, so that going on from there never misses one.
+    """
+    if trainer.tracks is not None and is_kept(trainer.step, trainer.steps, trainer.config.ema_snapshots):
+        trainer.check_finite()
+        folder.snapshots.save(trainer.step, trainer.tracks.tensors())
 
 
 def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequence[Probe] = ()) -> bool:
@@ -93,6 +112,9 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
     ):
         while trainer.step < trainer.steps and request.signal_name is None:
             trainer.train_step()
+            before = time.monotonic()
+            keep_snapshot(trainer, folder)
+            lap += time.monotonic() - before  # the rate in the log is that of the steps
             record = None
             if trainer.step % config.log_every == 0 or trainer.step == trainer.steps:
                 seconds = max(time.monotonic() - lap, 1e-9)
@@ -109,7 +131,7 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
             if trainer.step % config.checkpoint_every == 0 and trainer.step < trainer.steps:
                 before = time.monotonic()
                 save(trainer, folder)
-                lap += time.monotonic() - before  # the rate in the log is that of the steps
+                lap += time.monotonic() - before
         if trainer.step in folder.steps():  # a kill may have come between a checkpoint and its model
             folder.save_model(trainer.averaged_weights(), trainer.step)
         else:

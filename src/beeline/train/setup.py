@@ -88,6 +88,20 @@ def _groups(examples: Examples) -> set[Hashable]:
     return {group_of(examples, index) for index in range(len(examples))} - {None}
 
 
+def encode_unseen(codec: Codec, held_out: Examples) -> list[Encoded]:
+    """The held-out examples that losses are measured on.
+
+    Args:
+        codec: fitted.
+        held_out: all that training does not see.
+
+    Raises:
+        UserError: one does not fit.
+    """
+    most = _MOST_UNSEEN if isinstance(held_out, Deferred) else len(held_out)
+    return encode_some(codec, held_out, "held_out", most)
+
+
 def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     """Build everything that a run needs.
 
@@ -110,8 +124,7 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     with users_code(source):
         augmentation = modality.augmentation() if isinstance(modality, Augmented) else None
         feed, codec, kept = supply(config.train, Codec.fit(modality, training), training, augmentation)
-        most = _MOST_UNSEEN if isinstance(held_out, Deferred) else len(held_out)
-        unseen = encode_some(codec, held_out, "held_out", most)
+        unseen = encode_unseen(codec, held_out)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
     def fresh(steps: int) -> Trainer:

@@ -18,12 +18,11 @@ from beeline.core.protocols import Objective
 from beeline.core.random import Key
 from beeline.model.network import Network
 from beeline.train.config import TrainConfig
-from beeline.train.ema import Ema
+from beeline.train.ema import Ema, Tracks
 from beeline.train.feed import Feed
 from beeline.train.schedule import learning_rate
 
 TIME_BINS = 10
-TENSOR_GROUPS = ["weights", "ema", "optimiser", "meter"]
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 _SUMS = 3
 _HOPELESS = 10
@@ -56,6 +55,7 @@ class Trainer:
         self.step = 0
         self.network.backbone.recompute = config.activation_checkpointing
         self.ema = Ema(self.network.named_parameters(), config.ema_decay, config.ema_warmup)
+        self.tracks = Tracks(self.network.named_parameters()) if config.ema_snapshots else None
         self._parameters = list(self.network.parameters())
         self._optimiser = torch.optim.AdamW(
             self._parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
@@ -99,6 +99,8 @@ class Trainer:
         self._meter[2] += norm.to(torch.float64)
         self._update(bad)
         self.ema.update(self.step)
+        if self.tracks is not None:
+            self.tracks.update(self.step)
         return True
 
     def _accumulate(self, first: int, count: int) -> tuple[Tensor, Tensor]:
@@ -189,6 +191,7 @@ class Trainer:
             "ema": dict(self.ema.average),
             "optimiser": optimiser,
             "meter": {"sums": self._meter},
+            **({"tracks": self.tracks.tensors()} if self.tracks is not None else {}),
         }
 
     def restore(self, step: int, tensors: dict[str, dict[str, Tensor]]) -> None:
@@ -204,9 +207,9 @@ class Trainer:
             for key in _MOMENTS
         }
         expected = {**mine, "optimiser": moments}
-        for group in TENSOR_GROUPS:
+        for group in mine:
             _check_same(f"checkpoint of step {step}, {group}", tensors[group], expected[group])
-        for group in ("weights", "ema", "meter"):
+        for group in mine.keys() - {"optimiser"}:
             for name, tensor in mine[group].items():
                 tensor.copy_(tensors[group][name])
         for name, parameter in self.network.named_parameters():

@@ -1,0 +1,239 @@
+"""``beeline convert``: a slim model, with the weights or the average of them that is asked for."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from beeline.cli.console import Display
+from beeline.core.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from beeline.evaluate.widths import Trial
+    from beeline.train.snapshots import History
+
+
+def convert(
+    source: str | Path,
+    to: str | Path | None = None,
+    ema_width: float | Literal["auto"] | None = None,
+    weights: Literal["ema", "raw"] = "ema",
+    modality: str | None = None,
+    device: str = "auto",
+    display: Display | None = None,
+) -> Path:
+    """Write a slim model: weights and description, all that sampling needs and nothing else.
+
+    Args:
+        source: a run folder, a checkpoint or a model.safetensors.
+        to: a folder, or NAME.safetensors, beside which NAME.json is written; a folder in the run when None.
+        ema_width: relative width, from 0.05 to 0.20, of an average to be rebuilt from the run's snapshots; ``auto``
+            takes the one with the smallest loss on held-out examples; the run's own average when None.
+        weights: ``raw`` takes the newest checkpoint's weights as they are, without averaging.
+        modality: file to use in place of the modality file that the model was trained with (``auto`` alone reads it).
+        device: where ``auto`` computes: cpu, cuda or auto.
+        display: where progress goes; silent when None.
+
+    Returns:
+        the folder or file written.
+
+    Raises:
+        UserError: something is missing or damaged, the width cannot be rebuilt, or something lies there already.
+    """
+    from beeline.model.format import check_slim, tensors_bytes, write_slim
+
+    display = display or Display("silent")
+    width = _read_width(ema_width)
+    if weights not in ("ema", "raw"):
+        raise unknown("weights", weights, ("ema", "raw"))
+    if width is not None and weights == "raw":
+        raise UserError("raw weights have no width; leave one of ema_width and weights out")
+    trained = _Trained.find(Path(source))
+    description = trained.description
+    target = Path(to) if to is not None else trained.default_target(width, weights)
+    check_slim(target)
+    if width is None:
+        contents, ema = trained.stored(weights)
+    else:
+        history = trained.history()
+        if history.missing:
+            lost = ", ".join(map(str, history.missing))
+            display.message(f"warning: snapshots of step {lost} are gone; rebuilding from the others")
+        chosen_by = "user"
+        if width == "auto":
+            chosen_by = "held-out loss"
+            width, description["widths_tried"] = _choose(trained, history, modality, device, display)
+        ema = {"profile": "power", "width": width, "profile_error": history.check(width), "chosen_by": chosen_by}
+        contents = tensors_bytes(history.average(width, trained.tensors()), {"step": str(history.step)})
+        display.result(f"width {width:g}: {100 * ema['profile_error']:.2f} % off its profile")
+    for path in write_slim(target, contents, {**description, "ema": ema}):
+        display.result(str(path))
+    return target
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A trained model where it lies.
+
+    Args:
+        path: as it was named.
+        weights: file of the averaged weights.
+        description: contents of its model.json.
+        run: the run folder, None where there is none.
+        checkpoint: folder of the checkpoint of this step, where there is one.
+        home: where files made of it go unless told otherwise.
+    """
+
+    path: Path
+    weights: Path
+    description: dict[str, Any]
+    run: Path | None
+    checkpoint: Path | None
+    home: Path
+
+    @staticmethod
+    def find(path: Path) -> _Trained:
+        """What a path names.
+
+        Raises:
+            UserError: there is no readable model.
+        """
+        from beeline.generate.load import locate, output_folder, read_description, read_step
+        from beeline.model.format import WEIGHTS, read_tensors
+        from beeline.train.folder import RunFolder
+
+        weights, description_path = locate(path)
+        description, home = read_description(description_path), output_folder(path)
+        read_tensors(weights)
+        if home != weights.parent:
+            return _Trained(path, weights, description, home, weights.parent, home)
+        run, step = RunFolder(home), read_step(weights)
+        if not run.is_run() or weights.name != WEIGHTS or step is None:
+            return _Trained(path, weights, description, None, None, home)
+        return _Trained(path, weights, description, home, run.checkpoint(step), home)
+
+    def default_target(self, width: float | Literal["auto"] | None, weights: str) -> Path:
+        """Where a converted model goes when nobody says: RUN/slim, RUN/raw, RUN/ema-0.120 or RUN/ema-auto."""
+        name = "raw" if weights == "raw" else "slim"
+        if width is not None:
+            name = "ema-auto" if width == "auto" else f"ema-{width:.3f}"
+        of_checkpoint = self.checkpoint is not None and self.weights.parent == self.checkpoint
+        return self.home / (f"{name}-{self.weights.parent.name}" if of_checkpoint else name)
+
+    def tensors(self) -> dict[str, Any]:
+        """The averaged weights."""
+        from beeline.model.format import read_tensors
+
+        return read_tensors(self.weights)
+
+    def stored(self, weights: str) -> tuple[bytes, dict[str, Any]]:
+        """A weights file as it is, and what to say of it.
+
+        Raises:
+            UserError: there are no raw weights.
+        """
+        from beeline.model.format import average_of, read_tensors
+        from beeline.train.folder import RunFolder
+
+        if weights == "ema":
+            return self.weights.read_bytes(), average_of(self.description)
+        if self.run is None:
+            raise UserError(f"{self.weights}: a slim model holds one set of weights; name its run for the raw ones")
+        run = RunFolder(self.run)
+        folder = self.weights.parent
+        if folder != self.checkpoint:
+            if not run.steps():
+                raise UserError(f"{run.checkpoints}: no checkpoint is left to take raw weights from")
+            folder = run.checkpoint(run.steps()[-1])
+        read_tensors(folder / "weights.safetensors")
+        return (folder / "weights.safetensors").read_bytes(), {"profile": "none"}
+
+    def history(self) -> History:
+        """What other averages can be rebuilt from.
+
+        Raises:
+            UserError: there is nothing.
+        """
+        from beeline.generate.load import read_step
+        from beeline.train.folder import RunFolder
+
+        step = read_step(self.weights)
+        if self.run is None or step is None:
+            raise UserError(f"{self.weights}: is one average and cannot be made another; name its run folder")
+        return RunFolder(self.run).snapshots.history(step, self.checkpoint)
+
+
+def _read_width(value: float | str | None) -> float | Literal["auto"] | None:
+    if value is None or value == "auto":
+        return value  # type: ignore[return-value]
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"ema_width {value!r}: needs a number from 0.05 to 0.2, or auto") from None
+
+
+def _choose(
+    trained: _Trained, history: History, modality: str | None, device: str, display: Display
+) -> tuple[float, dict[str, Any]]:
+    """The width whose average has the smallest loss on held-out examples, and the losses of all."""
+    from beeline.evaluate.widths import WIDTHS, held_out_examples, held_out_probe, try_widths
+    from beeline.generate.load import load
+    from beeline.train.profiles import LARGEST_ERROR
+
+    possible = [width for width, error in zip(WIDTHS, history.errors(WIDTHS), strict=True) if error <= LARGEST_ERROR]
+    if not possible:
+        raise UserError(f"{trained.path}: no width can be rebuilt at step {history.step}: its last snapshots are gone")
+    engine = load(trained.path, modality, device)
+    probe = held_out_probe(engine, trained.description["config"], held_out_examples(engine))
+    own = probe(history.step, engine.network)["held_out_loss"]
+    with display.work("trying widths") as progress:
+        trials = try_widths(engine, probe, history, trained.tensors(), possible, progress)
+    best = min(trials, key=lambda trial: trial.loss)
+    for line in _table(trials, best, own):
+        display.result(line)
+    if left_out := [f"{width:g}" for width in WIDTHS if width not in possible]:
+        display.message(f"left out: {', '.join(left_out)}, which the snapshots at hand do not allow")
+    return best.width, {"run_itself": own, "widths": [asdict(trial) for trial in trials]}
+
+
+def _table(trials: list[Trial], best: Trial, own: float) -> list[str]:
+    lines = [f"{'width':<8}{'profile error':>14}{'held-out loss':>16}"]
+    for trial in trials:
+        mark = "  <- smallest" if trial is best else ""
+        lines.append(f"{trial.width:<8g}{100 * trial.error:>12.2f} %{trial.loss:>16.6f}{mark}")
+    lines.append(f"{'of the run itself':<22}{own:>16.6f}")
+    if own < best.loss:
+        lines.append("the run's own average is better on these examples; without --ema-width it is what is written")
+    return lines
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``beeline convert``."""
+    parser.add_argument("source", metavar="FROM", help="run folder, checkpoint or model.safetensors")
+    parser.add_argument(
+        "to", nargs="?", metavar="TO", help="a folder, or NAME.safetensors (a folder in the run, such as RUN/slim)"
+    )
+    parser.add_argument(
+        "--ema-width",
+        metavar="WIDTH",
+        help="relative width, from 0.05 to 0.20, of an average rebuilt from the run's snapshots; auto takes the one "
+        "with the smallest loss on held-out examples (the run's own average)",
+    )
+    parser.add_argument("--weights", default="ema", help="ema, or raw: the newest checkpoint's, not averaged (ema)")
+    parser.add_argument("--device", default="auto", help="where auto computes: cpu, cuda or auto (auto)")
+    parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
+
+
+def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
+    """Run ``beeline convert``."""
+    convert(
+        arguments.source,
+        arguments.to,
+        arguments.ema_width,
+        arguments.weights,
+        arguments.modality,
+        arguments.device,
+        display,
+    )

@@ -1,0 +1,102 @@
+"""Which width of average is best, by the loss on held-out examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from beeline.core import config
+from beeline.core.data import Examples
+from beeline.core.errors import RunError, UserError
+from beeline.evaluate.probes import MOST_EXAMPLES, HeldOutLoss
+from beeline.generate.engine import Engine
+from beeline.model.build import build_objective
+from beeline.objectives.config import ObjectiveConfig
+from beeline.train.setup import encode_unseen
+from beeline.train.snapshots import History
+
+WIDTHS = tuple(percent / 100 for percent in range(5, 21))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A width and what it is worth.
+
+    Args:
+        width: relative width of the average.
+        error: of its profile, as it can be rebuilt.
+        loss: mean objective on held-out examples.
+    """
+
+    width: float
+    error: float
+    loss: float
+
+
+def held_out_examples(engine: Engine) -> Examples:
+    """The examples to choose by, which may not be at hand any more.
+
+    Raises:
+        UserError: they are not.
+    """
+    try:
+        examples = engine.modality.dataset("held_out")
+        if len(examples):
+            return examples
+    except Exception as error:
+        raise UserError(f"dataset('held_out') failed ({type(error).__name__}: {error})") from error
+    raise UserError("dataset('held_out') holds no example to choose a width by")
+
+
+def held_out_probe(engine: Engine, settings: Mapping[str, Any], held_out: Examples) -> HeldOutLoss:
+    """The probe that runs beside training, of a model that is trained: same examples, times and noise.
+
+    Args:
+        engine: the model.
+        settings: the config that it was trained with.
+        held_out: examples that training did not see.
+
+    Raises:
+        UserError: an example does not fit the model.
+    """
+    unseen = encode_unseen(engine.codec, held_out)
+    batch = engine.codec.batch(unseen[:MOST_EXAMPLES]).to(str(engine.device))
+    chosen = config.build(ObjectiveConfig, settings["objective"], "objective")
+    objective = build_objective(chosen, engine.process, engine.source)
+    return HeldOutLoss(objective, batch, every=1, precision=settings["train"]["precision"])
+
+
+def try_widths(
+    engine: Engine,
+    probe: HeldOutLoss,
+    history: History,
+    base: Mapping[str, Tensor],
+    widths: Sequence[float],
+    progress: Callable[[int, int], None],
+) -> list[Trial]:
+    """The held-out loss of averages of some widths.
+
+    Args:
+        engine: the model, whose weights are replaced.
+        probe: measures the loss.
+        history: what averages are rebuilt from.
+        base: the model's tensors.
+        widths: that can be rebuilt.
+        progress: called with (widths done, widths in all).
+
+    Raises:
+        RunError: a loss is not finite.
+    """
+    trials = []
+    for done, (width, error) in enumerate(zip(widths, history.errors(widths), strict=True), 1):
+        engine.network.load_state_dict(history.average(width, base))
+        loss = probe(history.step, engine.network)["held_out_loss"]
+        if not math.isfinite(loss):
+            raise RunError(f"width {width:g}: the loss on held-out examples is not finite")
+        trials.append(Trial(width, error, loss))
+        progress(done, len(widths))
+    return trials
