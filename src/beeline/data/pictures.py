@@ -15,11 +15,12 @@ Array = np.ndarray[Any, Any]
 Picture = Image.Image
 _INK = (30, 60, 110)
 _PAPER = (255, 255, 255)
+_CLEAR = (0, 0, 0, 0)
 _FRAME = (205, 205, 205)
 
 
 def image_grid(images: Sequence[Array], columns: int | None = None, tile: int = 64, gap: int = 4) -> Picture:
-    """Images in rows, small ones enlarged without blurring.
+    """Images in rows on nothing, small ones enlarged without blurring.
 
     Args:
         images: uint8 (H, W, C) with 1, 3 or 4 channels.
@@ -31,7 +32,7 @@ def image_grid(images: Sequence[Array], columns: int | None = None, tile: int = 
     pictures = [_enlarged(image, tile) for image in images]
     width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
     rows = math.ceil(len(pictures) / columns)
-    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), _PAPER)
+    sheet = Image.new("RGBA", (columns * (width + gap) + gap, rows * (height + gap) + gap), _CLEAR)
     for index, picture in enumerate(pictures):
         place = (gap + index % columns * (width + gap), gap + index // columns * (height + gap))
         sheet.paste(picture, place)
@@ -89,7 +90,7 @@ def curves(lines: Sequence[Array], columns: int | None = None, size: tuple[int, 
 
 
 def _enlarged(image: Array, tile: int) -> Picture:
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGBA")
     factor = max(1, round(tile / max(picture.size)))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from beeline.core.files import write_bytes, write_json, write_text
+from beeline.core.files import write_json, write_text
 from beeline.core.reporting import Reporter
+from beeline.evaluate.figures import draw_figures
 from beeline.evaluate.run_report import run_report
-from beeline.evaluate.scores import Score, evaluate, gallery, refuse_failures, scores_record
+from beeline.evaluate.scores import Score, evaluate, refuse_failures, scores_record
 from beeline.generate.load import open_engine
 from beeline.generate.plan import Plan
-from beeline.generate.write import picture_bytes
 from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
 
@@ -36,18 +36,8 @@ def finish(folder: RunFolder, prepared: Prepared, reporter: Reporter) -> None:
     """
     options, held_out = prepared.config.train, prepared.held_out
     engine = open_engine(folder.path, prepared.source, options.device)
-    pages = gallery(engine, held_out)
-    pictures: dict[str, bytes] = {}
     with reporter.work("sampling") as progress:
-        for index, (name, requests) in enumerate(pages.items()):
-            samples = engine.generate(requests, seed=index)
-            pictures[name] = picture_bytes(engine.modality, samples.examples)
-            write_bytes(folder.samples / f"{name}.png", pictures[name])
-            write_json(folder.samples / f"{name}.json", samples.provenance)
-            progress(index + 1, len(pages))
-    shown = max(len(requests) for requests in pages.values())
-    real = [held_out[index] for index in range(min(shown, len(held_out)))]
-    pictures["for comparison: real, held out"] = picture_bytes(engine.modality, real)
+        figures = draw_figures(engine, prepared.training, held_out, folder.samples, progress)
     scores: list[Score] = []
     if options.score_samples and engine.modality.metrics():
         with reporter.work("scoring") as progress:
@@ -55,5 +45,5 @@ def finish(folder: RunFolder, prepared: Prepared, reporter: Reporter) -> None:
         write_json(folder.scores, scores_record(scores, drawn))
     for score in scores:
         reporter.result(score.line())
-    write_text(folder.report, run_report(folder, engine, pictures, scores))
+    write_text(folder.report, run_report(folder, engine, figures))
     refuse_failures(scores)

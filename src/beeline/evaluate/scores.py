@@ -12,8 +12,6 @@ from beeline.core.errors import RunError
 from beeline.generate.engine import Engine, Request, Samples
 from beeline.samplers.config import SampleConfig
 
-_MOST_PAGES = 20
-
 
 @dataclass(frozen=True)
 class Score:
@@ -115,27 +113,3 @@ def refuse_failures(scores: Sequence[Score]) -> None:
 def scores_record(scores: Sequence[Score], samples: Samples) -> dict[str, Any]:
     """Scores with the provenance of the samples they are computed on, as JSON can hold them."""
     return {"protocol": samples.provenance, "scores": [score.record() for score in scores]}
-
-
-def gallery(engine: Engine, held_out: Examples, rows: int = 8, columns: int = 8) -> dict[str, list[Request]]:
-    """What to show of a model: a page for each value of its first condition with a choice, else one page.
-
-    Args:
-        engine: the model.
-        held_out: examples whose conditions and forms are borrowed.
-        rows: rows a page when there is one page.
-        columns: samples a row.
-    """
-    for condition in engine.codec.conditions:
-        if condition.choices is not None:
-            return {
-                f"{condition.name}-{choice}": _with(
-                    requests_like(held_out, 2 * columns, engine), condition.name, choice
-                )
-                for choice in condition.choices[:_MOST_PAGES]
-            }
-    return {"all": requests_like(held_out, rows * columns, engine)}
-
-
-def _with(requests: Sequence[Request], name: str, value: Any) -> list[Request]:
-    return [Request({**request.condition, name: value}, request.form) for request in requests]

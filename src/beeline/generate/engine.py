@@ -19,6 +19,7 @@ from torch import Tensor
 from beeline.core.config import build, plain
 from beeline.core.data import Example
 from beeline.core.errors import UserError, whole_number
+from beeline.core.prediction import Prediction
 from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
 from beeline.generate.plan import Plan
@@ -26,7 +27,7 @@ from beeline.model.codec import Codec, Encoded, Form
 from beeline.model.network import Network
 from beeline.samplers.config import SampleConfig, SampleOptions
 from beeline.samplers.guidance import Guided
-from beeline.samplers.solve import sample
+from beeline.samplers.solve import Watched, sample
 
 Array = np.ndarray[Any, Any]
 _TOKENS_A_BATCH = 16384
@@ -167,6 +168,7 @@ class Engine:
         batch_size: int | None = None,
         progress: Callable[[int, int], None] | None = None,
         first: int = 0,
+        watch: Callable[[Prediction], None] | None = None,
     ) -> Samples:
         """Draw one sample for each request.
 
@@ -177,6 +179,7 @@ class Engine:
             batch_size: items at a time.
             progress: called with (steps done, steps in all) over all batches.
             first: number of the first item.
+            watch: shown every prediction on the way, in order.
 
         Raises:
             UserError: a setting is out of range or a condition does not fit.
@@ -194,6 +197,8 @@ class Engine:
         for start, stop in batches:
             batch = self.codec.batch(encoded[start:stop]).to(str(self.device))
             predictor = self._predictor(plan, encoded[start:stop])
+            if watch is not None:
+                predictor = Watched(predictor, watch)
             key = Key(seed, numbers[start:stop].to(self.device))
             origin = self.process.prior(batch.tokens, self.source, key.fold("start"), plan.times[0].item())
 

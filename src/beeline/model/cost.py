@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import time
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +15,8 @@ from beeline.core.conditions import Conditions
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec
 from beeline.model.network import Network
+
+_PEAK_SECONDS, _SMALLEST_PRODUCT = 0.3, 256
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,46 @@ def count_flops(network: Network, tokens: Tokens, conditions: Conditions) -> int
     with torch.no_grad(), counter:
         network(tokens, t, conditions)
     return counter.get_total_flops()
+
+
+@functools.cache
+def gemm_peak(device: str, precision: str, threads: int | None = None) -> float:
+    """FLOPs a second of the fastest square matrix product found on this machine within a third of a second.
+
+    One multiply or one add is one FLOP, so a product of n x n matrices counts 2 n^3. It is what the machine gives now,
+    other work on it included, and measured once a process. The share of it that training reaches is its MFU (Chowdhery
+    et al. 2022, appendix B).
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        precision: ``fp32`` or ``bf16``, of both factors.
+        threads: CPU threads; as torch is set when None.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    begin, best, size = time.perf_counter(), 0.0, _SMALLEST_PRODUCT
+    try:
+        while (left := _PEAK_SECONDS - (time.perf_counter() - begin)) > 0:
+            seconds = _product_seconds(size, device, torch.bfloat16 if precision == "bf16" else torch.float32)
+            best = max(best, 2 * size**3 / seconds)
+            if 32 * seconds < left:  # the product of twice the size takes 8 times as long, and is made 4 times
+                size *= 2
+        return best
+    finally:
+        torch.set_num_threads(before)
+
+
+def _product_seconds(size: int, device: str, dtype: torch.dtype) -> float:
+    """Seconds of the fastest of a few products, which neither warming up nor other work has slowed down."""
+    # Not constant numbers: some chips multiply those faster.
+    factor = torch.linspace(-1, 1, size * size, device=device).sin().to(dtype).view(size, size)
+    seconds = math.inf
+    for _ in range(4):
+        if device == "cuda":
+            torch.cuda.synchronize()
+        begin = time.perf_counter()
+        factor @ factor
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds = min(seconds, time.perf_counter() - begin)
+    return max(seconds, 1e-9)

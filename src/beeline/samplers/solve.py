@@ -6,7 +6,7 @@ dx/dt = v(x, t), integrated from t_max down to t_min
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,25 @@ class OdeSampler:
             return state
         prediction = evaluate(state.x, t, predictor, conditions)
         return replace(state, x=state.x.with_values(prediction.x0), passes=state.passes + prediction.passes)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A predictor whose predictions somebody looks at.
+
+    Args:
+        predictor: makes them.
+        watch: is shown each of them.
+    """
+
+    predictor: Predictor
+    watch: Callable[[Prediction], None]
+
+    def __call__(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
+        """What the predictor says."""
+        prediction = self.predictor(x_t, t, conditions)
+        self.watch(prediction)
+        return prediction
 
 
 def evaluate(x: Tokens, t: Tensor, predictor: Predictor, conditions: Conditions) -> Prediction:
