@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-_SMALL, _CROWDED = 112, 320
+_SMALL, _CROWDED = 80, 320
 
 
 class Block(Protocol):

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from beeline.evaluate.scales import Scale, enclosing, short, tight
+from beeline.evaluate.scales import Scale, enclosing, short, spread, tight
 
 _WIDTH, _HEIGHT = 340.0, 208.0
 _TOP, _RIGHT, _BOTTOM = 22.0, 12.0, 38.0
@@ -186,7 +186,7 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 def _readings(frame: _Frame, series: Mapping[str, Sequence[Point]]) -> list[str]:
     """Unseen columns that tell the values beneath the pointer."""
     xs = sorted({x for points in series.values() for x, _ in points})
-    chosen = [xs[round(index)] for index in _spread(len(xs), _MOST_READINGS)]
+    chosen = [xs[round(index)] for index in spread(len(xs), _MOST_READINGS)]
     places = [frame.across(x) for x in chosen]
     limits = [places[0] - 6, *((a + b) / 2 for a, b in itertools.pairwise(places)), places[-1] + 6]
     parts = []
@@ -201,13 +201,6 @@ def _readings(frame: _Frame, series: Mapping[str, Sequence[Point]]) -> list[str]
         reading = _text(f"{frame.x_name} {short(x, 4)}: {values}")
         parts.append(f'<rect class="hit" {place}><title>{reading}</title></rect>')
     return parts
-
-
-def _spread(count: int, most: int) -> list[float]:
-    """At most ``most`` of the numbers 0 ... count - 1, evenly, the last among them."""
-    if count <= most:
-        return [float(index) for index in range(count)]
-    return [index * (count - 1) / (most - 1) for index in range(most)]
 
 
 def _described(series: Mapping[str, Sequence[Point]]) -> str:

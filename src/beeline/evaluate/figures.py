@@ -27,7 +27,7 @@ from beeline.generate.write import picture_bytes
 _OPEN_PAGES = 12
 _STRIP_SAMPLES, _STRIP_STAGES = 3, 8
 _PAIRS = 8
-_LARGEST_SMALL_PICTURE = 192
+_LARGEST_SMALL_PICTURE = 240
 
 
 def draw_figures(
@@ -82,7 +82,7 @@ def sample_section(pages: Mapping[str, bytes], real: bytes, left_out: int = 0) -
     names = list(pages)
     first = {name: pages[name] for name in names[:_OPEN_PAGES]}
     rest = {name: pages[name] for name in names[_OPEN_PAGES:]}
-    compared = "for comparison: real, held out"
+    compared = "real, held out"
     blocks: list[Block] = [Pictures({**first, compared: real}, [compared])]
     if rest:
         blocks.append(Fold(f"{len(rest)} more", [Pictures(rest)]))
@@ -105,7 +105,7 @@ def strip_section(engine: Engine, held_out: Examples) -> Section:
             )
             name = asked_for(engine, stages[-1].noisy[item], f"sample {item + 1}")
             rows += [(name, noisy), ("expected data", [*expected, None])]
-        return [PictureTable([f"t = {stage.t:.2f}" for stage in stages], rows, together=2)]
+        return [PictureTable([f"t\u00a0=\u00a0{stage.t:.2f}" for stage in stages], rows, together=2)]
 
     note = (
         "From noise, t = 1, down to data, t = 0. Under each state the data that the model expects there, E[x0 | x_t]: "
@@ -154,15 +154,14 @@ def neighbour_section(engine: Engine, training: Examples, held_out: Examples, sa
 
 
 def small_picture(modality: Modality, example: Example) -> bytes:
-    """A picture of one example, scaled down where it is large.
+    """A picture of one example, without what is empty around it, and scaled down where it is large.
 
     Raises:
         RunError: ``preview`` failed or gave no picture.
     """
     png = picture_bytes(modality, [example])
     picture: Image.Image = Image.open(io.BytesIO(png))
-    if max(picture.size) <= _LARGEST_SMALL_PICTURE:
-        return png
+    picture = picture.crop(picture.getbbox() if picture.mode == "RGBA" else None)
     picture.thumbnail((_LARGEST_SMALL_PICTURE, _LARGEST_SMALL_PICTURE))
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")

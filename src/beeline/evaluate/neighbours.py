@@ -2,6 +2,8 @@
 
     d(a, b)^2 = mean of (a - b)^2 over the numbers that both have, after the normaliser
 
+An example that lacks more than half of the numbers of a sample is not compared with it.
+
 Shapes: Q samples asked about, N training examples, D numbers a sample.
 """
 
@@ -87,4 +89,5 @@ def _distances(a_QD: Tensor, b_ND: Tensor) -> Tensor:
     here_QD, there_ND = here_QD.to(a_QD), there_ND.to(a_QD)
     squares_QN = (a_QD**2) @ there_ND.T + here_QD @ (b_ND**2).T - 2 * a_QD @ b_ND.T
     both_QN = here_QD @ there_ND.T
-    return torch.where(both_QN > 0, squares_QN.clamp(min=0) / both_QN, torch.inf).sqrt()
+    enough_QN = 2 * both_QN >= here_QD.sum(dim=1, keepdim=True)
+    return torch.where(enough_QN, squares_QN.clamp(min=0) / both_QN.clamp(min=1), torch.inf).sqrt()

@@ -13,7 +13,7 @@ from beeline.core.data import Batch
 from beeline.core.files import write_bytes
 from beeline.core.protocols import Objective, Predictor, Probe
 from beeline.core.random import Key
-from beeline.evaluate.scores import gallery
+from beeline.evaluate.gallery import gallery
 from beeline.generate.engine import Engine, Request
 from beeline.generate.write import picture_bytes
 from beeline.model.codec import Encoded
@@ -100,7 +100,7 @@ def probes_of(prepared: Prepared, folder: RunFolder) -> list[Probe]:
             {},
         )
         network.train()
-        pages = list(gallery(engine, prepared.held_out).values())
+        pages = [page.requests for page in gallery(engine, prepared.held_out)[0]]
         drawn = [pages[index % len(pages)][index // len(pages)] for index in range(_MOST_SAMPLES)]
         probes.append(SampleGrid(engine, drawn, folder.samples / "steps", options.sample_every))
     return probes

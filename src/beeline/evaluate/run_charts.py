@@ -78,11 +78,11 @@ def passes_charts(passes: Mapping[str, Any]) -> list[Block]:
     for series in passes.get("series") or []:
         levels = {
             name: float(series[key])
-            for name, key in (("floor", "floor"), ("ceiling: real data", "ceiling"))
+            for name, key in (("floor", "floor"), ("ceiling", "ceiling"))
             if isinstance(series.get(key), (int, float))
         }
         space = f", {series['space']}" if series.get("space") not in (None, "", "modality") else ""
-        values = {str(series["metric"]): _pairs(counts, series.get("values"))}
+        values = {"samples": _pairs(counts, series.get("values"))}
         title, unit = f"{series['metric']}{space}", str(series["metric"])
         charts.append(Chart(title, values, "network passes a sample", unit, True, log_x=True, levels=levels))
     seconds = {"time": _pairs(counts, passes.get("seconds_per_sample"))}

@@ -15,16 +15,17 @@ from beeline.core.config import flatten
 from beeline.core.errors import UserError
 from beeline.core.files import read_json
 from beeline.core.units import amount, clock
-from beeline.evaluate.blocks import Block, Card, Cards, Code, Fold, Grid, Section, Table, Text
+from beeline.evaluate.blocks import Block, Card, Cards, Code, Fold, Grid, Pictures, Section, Table, Text
 from beeline.evaluate.report import build_report
 from beeline.evaluate.run_charts import passes_charts, points, time_chart, training_charts, width_chart
-from beeline.evaluate.scales import short
+from beeline.evaluate.scales import short, spread
 from beeline.evaluate.score_table import records_of, score_cards, score_table
 from beeline.generate.engine import Engine
 from beeline.model.cost import Cost, gemm_peak, network_cost
 from beeline.model.format import library_version
 from beeline.train.folder import RunFolder
 
+_PICTURES_OF_PROGRESS = 8
 _PASSES_OF_A_STEP = 3  # forward, and backward at twice the products
 _MEANINGS = {
     "config.yaml": "every option, settled",
@@ -55,7 +56,9 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
         Cards([*_numbers(cost, engine, log), *score_cards(records)]),
         *figures,
         _scores(records, scores.get("protocol") or {}),
-        Section("Training", [Grid([*training_charts(log), time_chart(log, curves), *_widths(folder)])]),
+        Section(
+            "Training", [Grid([*training_charts(log), time_chart(log, curves), *_widths(folder)]), _progress(folder)]
+        ),
         Section("Quality by network passes", [Grid(passes_charts(passes))], _PASSES_NOTE) if passes else Text(""),
         _speed(config["train"], cost, log),
         _what_was_run(config, engine, cost, folder),
@@ -98,6 +101,14 @@ def _scores(records: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -
     if any(record.get("ceiling") is not None for record in records):
         note += " The floor is what a cheap baseline reaches, the ceiling what real training examples do."
     return Section("Scores", [score_table(records)], note)
+
+
+def _progress(folder: RunFolder) -> Block:
+    """Pictures that were drawn beside training, a few of them, evenly spread."""
+    drawn = sorted((folder.samples / "steps").glob("step-*.png"))
+    chosen = [drawn[round(index)] for index in spread(len(drawn), _PICTURES_OF_PROGRESS)]
+    pictures = {f"step {int(path.stem.partition('-')[2]):,}": path.read_bytes() for path in chosen}
+    return Fold("The same samples as training went on", [Pictures(pictures)])
 
 
 def _widths(folder: RunFolder) -> list[Block]:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_DECADES_FOR_LOG = 2
+_RATIO_FOR_LOG = 30.0
+_FINE_DECADES = 2.5
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Scale:
 
 
 def enclosing(values: Sequence[float], zero: bool = False) -> Scale:
-    """A scale that begins and ends at a tick, logarithmic where positive values span two decades or more.
+    """A scale that begins and ends at a tick, logarithmic where positive values span more than one decade.
 
     Args:
         values: finite, at least one.
         zero: whether it begins at 0, for quantities of which shares are compared; it is linear then.
     """
     low, high = min(values), max(values)
-    if not zero and low > 0 and high >= low * 10**_DECADES_FOR_LOG:
+    if not zero and low > 0 and high >= low * _RATIO_FOR_LOG:
         ticks = log_ticks(low, high)
         return Scale(ticks[0], ticks[-1], ticks, logarithmic=True)
     ticks = linear_ticks(min(0.0, low), max(0.0, high)) if zero else linear_ticks(low, high)
@@ -77,10 +78,20 @@ def linear_ticks(low: float, high: float, about: int = 4) -> tuple[float, ...]:
 
 
 def log_ticks(low: float, high: float) -> tuple[float, ...]:
-    """Decades from below ``low`` to above ``high``, thinned out where there are many."""
+    """1, 2 and 5 times powers of ten from below ``low`` to above ``high``; over many decades powers alone, thinned out.
+
+    Args:
+        low: above 0.
+        high: above ``low``.
+    """
     first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-    step = max(1, math.ceil((last - first) / 6))
-    return tuple(10.0**power for power in range(first, last + step, step))
+    if math.log10(high / low) > _FINE_DECADES:
+        step = max(1, math.ceil((last - first) / 6))
+        return tuple(10.0**power for power in range(first, last + step, step))
+    every = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
+    start = max(index for index, tick in enumerate(every) if tick <= low * (1 + 1e-9))
+    stop = min(index for index, tick in enumerate(every) if tick >= high * (1 - 1e-9))
+    return tuple(every[start : stop + 1])
 
 
 def short(value: float | None, digits: int = 3, full: bool = False) -> str:
@@ -92,15 +103,22 @@ def short(value: float | None, digits: int = 3, full: bool = False) -> str:
         full: whether zeros at the end are written, as of a measured number.
     """
     if value is None or not math.isfinite(value):
-        return "–"  # noqa: RUF001
+        return "\u2013"
     size = abs(value)
     form = f"{'#' if full else ''}.{digits}g"
     for factor, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if size >= factor:
+        if size >= 0.9995 * factor:
             return f"{value / (1e3 if name == 'k' else factor):{form}}".rstrip(".") + name
-    if size >= 1000:
+    if size >= 999.5:
         return f"{value:,.0f}"
     if 0 < size < 1e-3:
         mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(power)}"
     return f"{value:{form}}".rstrip(".") if size else "0"
+
+
+def spread(count: int, most: int) -> list[float]:
+    """At most ``most`` of the numbers 0 ... count - 1, evenly, the last among them."""
+    if count <= most:
+        return [float(index) for index in range(count)]
+    return [index * (count - 1) / (most - 1) for index in range(most)]

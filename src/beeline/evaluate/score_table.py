@@ -75,7 +75,8 @@ def bounds(record: Record) -> str:
 def gauge(record: Record) -> Markup:
     """A bar from the floor (left) to the ceiling (right) with the value and its interval; empty without them.
 
-    A value worse than the floor or better than the ceiling is an open circle at that end.
+    A value worse than the floor or better than the ceiling is an open circle at that end. Beside it stands the share of
+    the way that is done.
     """
     floor, ceiling, value = (_number(record, name) for name in ("floor", "ceiling", "value"))
     if floor is None or ceiling is None or value is None or floor == ceiling:
@@ -91,11 +92,11 @@ def gauge(record: Record) -> Markup:
     low, high = _number(record, "low"), _number(record, "high")
     interval = "" if low is None or high is None else _stroke("interval", across(low), across(high))
     beyond = ' class="beyond"' if not 0 <= share <= 1 else ""
-    way = "worse than the floor" if share < 0 else "better than the ceiling" if share > 1 else f"{share:.0%} of the way"
+    way = "below the floor" if share < 0 else "beyond the ceiling" if share > 1 else f"{share:.0%}"
     return Markup(
-        f'<svg class="gauge" viewBox="0 0 {_WIDTH:g} 20" role="img" aria-label="{way}"><title>{way}</title>'
+        f'<span class="gauge"><svg viewBox="0 0 {_WIDTH:g} 20" aria-hidden="true">'
         f"{_stroke('track', _LEFT, _RIGHT)}{interval}{_stroke('way', _LEFT, across(value))}"
-        f'<circle{beyond} cx="{across(value):.1f}" cy="10" r="5"/></svg>'
+        f'<circle{beyond} cx="{across(value):.1f}" cy="10" r="5"/></svg><small>{way}</small></span>'
     )
 
 
