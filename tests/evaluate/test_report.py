@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from beeline.evaluate.blocks import Card, Cards, Code, Fold, Markup, Pictures, PictureTable, Section, Table, Text
+from beeline.evaluate.blocks import Block, Card, Cards, Code, Fold, Markup, Pictures, PictureTable, Section, Table, Text
 from beeline.evaluate.charts import Chart
 from beeline.evaluate.report import build_report
 from beeline.evaluate.run_report import run_report
@@ -122,7 +122,7 @@ def test_the_commands_in_the_report_make_the_run_again(small_run: Path, tmp_path
 
 def test_text_from_outside_is_escaped() -> None:
     bad = "<i a='\"'>&"
-    blocks = [
+    blocks: list[Block] = [
         Text(bad),
         Section(bad, [Fold(bad, [Text(bad)])], bad),
         Cards([Card(bad, bad, bad)]),
@@ -141,7 +141,7 @@ def test_text_from_outside_is_escaped() -> None:
 
 
 def test_an_empty_report_and_empty_blocks_leave_nothing_behind() -> None:
-    empty = [
+    empty: list[Block] = [
         Text(""),
         Section("a", [Table([]), Cards([]), Pictures({}), Code([]), PictureTable([], []), Fold("b", [])]),
     ]
@@ -203,6 +203,20 @@ def test_measurements_of_these_weights_are_shown_and_of_others_are_not(small_run
             assert (phrase in page) == shown, phrase
         for phrase in ("25.0% of the time", "Waiting for data", "rebuilt after training", "own average"):
             assert phrase in page, phrase
+
+
+def test_evaluating_renews_the_report_of_the_weights_it_is_about(small_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    (run / "ema_widths.json").write_text('{"widths": [0.05, 0.1], "losses": [0.4, 0.3]}')
+    earlier = min((run / "checkpoints").iterdir())
+    for of, renewed in ((earlier, False), (run, True)):
+        done = finish(command("evaluate", str(of), "-n", "4", "--steps", "1"))
+        assert done.returncode == 0, done.stderr
+        assert ("report.html" in done.stdout) == renewed
+        page = (run / "report.html").read_text()
+        assert ("rebuilt after training" in page) == renewed
+    assert check(page).sources == check((small_run / "report.html").read_text()).sources
 
 
 def test_scores_show_their_bounds_and_verdict() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def arrays(examples: Any) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("sampler", ["euler", "heun"])
 @pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
-def test_stages_are_the_nodes_of_the_walk(engine: Engine, sampler: str, cfg_scale: float) -> None:
+def test_stages_are_the_nodes_of_the_walk(engine: Engine, sampler: Literal["euler", "heun"], cfg_scale: float) -> None:
     """On the linear path v = (x_t - E[x0 | x_t]) / t, so each Euler step follows from the stage before it."""
     settings = engine.settings(steps=5, sampler=sampler, cfg_scale=cfg_scale)
     stages = trajectory(engine, REQUESTS, 7, settings, stages=6)

@@ -41,9 +41,11 @@ def evaluate(
         UserError: something given does not exist, does not fit or is out of range.
         RunError: a metric failed; the others are written all the same.
     """
+    from beeline.evaluate.finish import renew_report
     from beeline.evaluate.scores import evaluate as score_engine
     from beeline.evaluate.scores import refuse_failures, scores_record
     from beeline.generate.load import load, output_folder
+    from beeline.train.folder import RunFolder
 
     n = whole_number("n", n, 1)
     display = display or Display("silent")
@@ -60,6 +62,9 @@ def evaluate(
     for score in scores:
         display.result(score.line())
     display.result(str(target))
+    folder = RunFolder(home.parent)
+    if renew_report(folder, engine, training, held_out):
+        display.result(str(folder.report))
     refuse_failures(scores)
     return scores
 

@@ -143,15 +143,19 @@ class _Frame:
 
     @property
     def left(self) -> float:
+        """Where the plot begins, right of the longest number."""
         return 12 + _LETTER * max(len(short(tick)) for tick in self.y.ticks)
 
     def across(self, x: float) -> float:
+        """Place of a value from the left."""
         return self.left + self.x.place(x) * (_WIDTH - _RIGHT - self.left)
 
     def down(self, y: float) -> float:
+        """Place of a value from the top."""
         return _HEIGHT - _BOTTOM - self.y.place(y) * (_HEIGHT - _BOTTOM - _TOP)
 
     def axes(self) -> list[str]:
+        """Lines, numbers and names."""
         scale = ", log scale" if self.y.logarithmic else ""
         parts = [f'<text x="0" y="10">{_text(self.y_name)}{scale}</text>']
         for tick in self.y.ticks:

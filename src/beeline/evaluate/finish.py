@@ -1,12 +1,14 @@
-"""What follows training: samples, scores, report."""
+"""What follows training, and what follows later measurements: samples, scores, report."""
 
 from __future__ import annotations
 
-from beeline.core.files import write_json, write_text
+from beeline.core.data import Examples
+from beeline.core.files import sha256, write_json, write_text
 from beeline.core.reporting import Reporter
 from beeline.evaluate.figures import draw_figures
 from beeline.evaluate.run_report import run_report
 from beeline.evaluate.scores import Score, evaluate, refuse_failures, scores_record
+from beeline.generate.engine import Engine
 from beeline.generate.load import open_engine
 from beeline.generate.plan import Plan
 from beeline.train.folder import RunFolder
@@ -47,3 +49,22 @@ def finish(folder: RunFolder, prepared: Prepared, reporter: Reporter) -> None:
         reporter.result(score.line())
     write_text(folder.report, run_report(folder, engine, figures))
     refuse_failures(scores)
+
+
+def renew_report(folder: RunFolder, engine: Engine, training: Examples, held_out: Examples) -> bool:
+    """Write a finished run's report again, with what has been measured since.
+
+    Args:
+        folder: the run.
+        engine: a model.
+        training: examples that it has seen.
+        held_out: examples that it has not.
+
+    Returns:
+        whether there was a report to write again, about the weights of this very model.
+    """
+    if not folder.is_finished() or engine.origin["sha256"] != sha256(folder.weights):
+        return False
+    figures = draw_figures(engine, training, held_out, folder.samples)
+    write_text(folder.report, run_report(folder, engine, figures))
+    return True
