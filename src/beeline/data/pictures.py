@@ -16,6 +16,7 @@ Picture = Image.Image
 _INK = (30, 60, 110)
 _PAPER = (255, 255, 255)
 _CLEAR = (0, 0, 0, 0)
+_FINER = 3
 _FRAME = (205, 205, 205)
 
 
@@ -78,13 +79,14 @@ def curves(lines: Sequence[Array], columns: int | None = None, size: tuple[int, 
     scale = np.where(high > low, high - low, 1.0)
     panels = []
     for line in shaped:
-        panel = Image.new("RGB", size, _PAPER)
-        draw = ImageDraw.Draw(panel)
-        draw.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_FRAME)
+        fine = Image.new("RGB", (size[0] * _FINER, size[1] * _FINER), _PAPER)  # drawn larger, so that lines are smooth
         unit = (line - low) / scale
-        x = 4 + unit[:, 0] * (size[0] - 8)
-        y = size[1] - 4 - unit[:, 1] * (size[1] - 8)
-        draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=_INK, width=1)
+        x = (4 + unit[:, 0] * (size[0] - 8)) * _FINER
+        y = (size[1] - 4 - unit[:, 1] * (size[1] - 8)) * _FINER
+        points = list(zip(x.tolist(), y.tolist(), strict=True))
+        ImageDraw.Draw(fine).line(points, fill=_INK, width=_FINER + _FINER // 2, joint="curve")
+        panel = fine.resize(size, Image.Resampling.BOX)
+        ImageDraw.Draw(panel).rectangle((0, 0, size[0] - 1, size[1] - 1), outline=_FRAME)
         panels.append(np.asarray(panel))
     return image_grid(panels, columns, tile=1)
 
