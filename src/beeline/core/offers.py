@@ -1,4 +1,4 @@
-"""What a modality may offer beyond its Protocol: ways to vary its examples, choices made after a look at the data."""
+"""What a modality may offer beyond its Protocol: varied examples, choices made after a look at the data, names."""
 
 from __future__ import annotations
 
@@ -43,6 +43,20 @@ class Augmented(Protocol):
 
     def augmentation(self) -> Augmentation | None:
         """How; None for not at all."""
+        ...
+
+
+@runtime_checkable
+class NamedChoices(Protocol):
+    """A condition whose choices have names.
+
+    Attributes:
+        names: of its choices, in order; empty where they have none.
+    """
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the choices."""
         ...
 
 

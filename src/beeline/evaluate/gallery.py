@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from beeline.core.data import Example, Examples
+from beeline.core.offers import NamedChoices
+from beeline.core.protocols import Condition
 from beeline.evaluate.scores import requests_like
 from beeline.generate.engine import Engine, Request
 
@@ -51,16 +53,27 @@ def gallery(engine: Engine, held_out: Examples) -> tuple[list[Page], int]:
             pages: list[Page] = []
             for choice in shown:
                 requests = [_with(each, condition.name, choice) for each in requests_like(held_out, count, engine)]
-                stem = _file_stem(f"{condition.name}-{choice}", [page.stem for page in pages])
-                pages.append(Page(stem, caption(condition.name, choice), requests))
+                stem = _file_stem(
+                    f"{condition.name}-{_name(condition, choice) or choice}", [page.stem for page in pages]
+                )
+                pages.append(Page(stem, caption(condition, choice), requests))
             return pages, len(condition.choices) - len(shown)
     count = max(_FEWEST, min(_MOST_A_PAGE, _MOST_NUMBERS // numbers))
     return [Page("all", "samples", requests_like(held_out, count, engine))], 0
 
 
-def caption(name: str, value: Any) -> str:
-    """A value of a condition in words: its own, or after the condition's name."""
-    return value if isinstance(value, str) else f"{name} {value}"
+def caption(condition: Condition, value: Any) -> str:
+    """A value of a condition in words: its name, or its number after that of the condition."""
+    return _name(condition, value) or f"{condition.name} {value}"
+
+
+def _name(condition: Condition, value: Any) -> str:
+    """What a value of a condition is called; empty where it has no name."""
+    if isinstance(value, str):
+        return value
+    names = condition.names if isinstance(condition, NamedChoices) else ()
+    choices = list(condition.choices or ())
+    return names[choices.index(value)] if len(names) == len(choices) and value in choices else ""
 
 
 def asked_for(engine: Engine, example: Example, otherwise: str) -> str:
@@ -73,7 +86,7 @@ def asked_for(engine: Engine, example: Example, otherwise: str) -> str:
     """
     for condition in engine.codec.conditions:
         if condition.choices is not None and example.condition.get(condition.name) is not None:
-            return caption(condition.name, example.condition[condition.name])
+            return caption(condition, example.condition[condition.name])
     return otherwise
 
 
