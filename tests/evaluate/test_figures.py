@@ -75,6 +75,13 @@ def test_more_than_a_dozen_classes_are_folded() -> None:
     assert "<details" not in sample_section({f"class {index}": PIXEL for index in range(12)}, PIXEL).html()
 
 
+def test_walks_are_of_several_classes_where_these_follow_one_another(engine: Engine) -> None:
+    held_out = sorted(engine.modality.dataset("held_out"), key=lambda example: example.condition["label"])
+    page = strip_section(engine, held_out).html()
+    for label in (0, 3, 6):
+        assert f'<th scope="row">label {label}</th>' in page
+
+
 def test_samples_are_named_by_what_was_asked_for(engine: Engine) -> None:
     array = np.zeros((8, 8, 1), np.uint8)
     assert asked_for(engine, Example(array, {"label": 3}), "other") == "label 3"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from beeline.core.data import Example, Examples
+from beeline.core.data import Example, Examples, evenly
 from beeline.core.errors import RunError
 from beeline.core.files import write_bytes, write_json
 from beeline.core.protocols import Modality
@@ -60,10 +60,11 @@ def draw_figures(
         write_json(home / f"{page.stem}.json", samples.provenance)
         progress(index + 1, len(pages) + 1)
     count = min(max(len(page.requests) for page in pages), len(held_out))
-    real = picture_bytes(engine.modality, [held_out[index] for index in range(count)])
+    # One page borrowed the conditions of the first examples: beside it, these show what it could have been.
+    real = [held_out[index] for index in range(count)] if len(pages) == 1 else _spread(held_out, count)
     in_turn = [page[index] for index in range(_PAIRS) for page in drawn if index < len(page)]
     sections = [
-        sample_section(pictures, real, left_out),
+        sample_section(pictures, picture_bytes(engine.modality, real), left_out),
         strip_section(engine, held_out),
         neighbour_section(engine, training, held_out, in_turn),
     ]
@@ -96,7 +97,8 @@ def strip_section(engine: Engine, held_out: Examples) -> Section:
     """A few samples at some nodes of the sampling grid, and what the model expects them to become."""
 
     def blocks() -> list[Block]:
-        stages = trajectory(engine, requests_like(held_out, _STRIP_SAMPLES, engine), stages=_STRIP_STAGES)
+        asked = requests_like(_spread(held_out, _STRIP_SAMPLES), _STRIP_SAMPLES, engine)
+        stages = trajectory(engine, asked, stages=_STRIP_STAGES)
         rows: list[tuple[str, Sequence[Cell]]] = []
         for item in range(_STRIP_SAMPLES):
             noisy, expected = (
@@ -166,6 +168,11 @@ def small_picture(modality: Modality, example: Example) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _spread(examples: Examples, most: int) -> Examples:
+    """Some examples, of all classes where these follow one another."""
+    return [examples[index] for index in evenly(examples, most)]
 
 
 def _or_why_not(blocks: Callable[[], list[Block]]) -> list[Block]:

@@ -48,11 +48,11 @@ def find_neighbours(
     Args:
         normaliser: fitted; distances are between what it makes of arrays.
         training: examples that the model has seen; of very many, a part is searched.
-        held_out: examples that it has not, of which the first few are looked at.
+        held_out: examples that it has not, of which some are looked at, evenly spread.
         samples: at least one.
     """
     shape = samples[0].array.shape
-    unseen = [held_out[index] for index in range(min(_HELD_OUT, len(held_out)))]
+    unseen = [held_out[index] for index in evenly(held_out, _HELD_OUT)]
     if any(each.array.shape != shape for each in (*samples, *unseen)):
         return None
     size = max(1, samples[0].array.size)

@@ -35,6 +35,7 @@ _MEANINGS = {
     "scores.json": "scores, with the protocol of each",
     "samples": "the pictures above, with the provenance of each",
     "checkpoints": "everything that resuming needs",
+    "snapshots": "averages from which those of other widths are rebuilt",
     "evaluations": "what beeline evaluate measured",
 }
 
