@@ -211,7 +211,7 @@ def test_evaluating_renews_the_report_of_the_weights_it_is_about(small_run: Path
     (run / "ema_widths.json").write_text('{"widths": [0.05, 0.1], "losses": [0.4, 0.3]}')
     earlier = min((run / "checkpoints").iterdir())
     for of, renewed in ((earlier, False), (run, True)):
-        done = finish(command("evaluate", str(of), "-n", "4", "--steps", "1"))
+        done = finish(command("evaluate", str(of), "-n", "4", "--steps", "1", "--spaces", "pca-32"))
         assert done.returncode == 0, done.stderr
         assert ("report.html" in done.stdout) == renewed
         page = (run / "report.html").read_text()
