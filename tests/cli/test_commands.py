@@ -221,21 +221,55 @@ def test_print_config_is_a_recipe_that_gives_itself_back(tmp_path: Path) -> None
     assert "duration: 7 steps" in done.stdout
 
 
-def test_evaluate_scores_and_keeps_the_protocol(small_run: Path, tmp_path: Path) -> None:
+def test_evaluate_measures_beside_floor_and_ceiling_and_keeps_the_protocol(small_run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(small_run, copy)
-    done = finish(words("evaluate", str(copy), "-n", "40", "--steps", "2"))
+    done = finish(words("evaluate", str(copy), "-n", "40", "--steps", "2", "--spaces", "pca-32", "--passes", "4", "8"))
     assert done.returncode == 0, done.stderr
-    for name in ("label agreement", "variance ratio", "nearest distance ratio"):
-        assert name in done.stdout
-    assert finish(words("evaluate", str(copy), "-n", "10", "--steps", "1")).returncode == 0
-    assert sorted(path.name for path in (copy / "evaluations").iterdir()) == [
-        "evaluation-001.json",
-        "evaluation-002.json",
-    ]
-    record = json.loads((copy / "evaluations" / "evaluation-001.json").read_text())
+    for phrase in (
+        "label agreement", "variance ratio", "Frechet distance (pca-32)", "coverage (pca-32)", "; floor ",
+        "(resampled pixels), ceiling ", "(at least 0.95: ", "40 samples at ", "4 network passes each, on cpu",
+    ):  # fmt: skip
+        assert phrase in done.stdout
+    assert "classifier" not in done.stdout + done.stderr
+    assert finish(words("evaluate", str(copy), "-n", "10", "--steps", "1", "--spaces", "pca-32")).returncode == 0
+    names = ["evaluation-001.json", "evaluation-002.json"]
+    assert sorted(path.name for path in (copy / "evaluations").iterdir()) == names
+    record = json.loads((copy / "evaluations" / names[0]).read_text())
     assert record["protocol"]["passes"] == 4
-    assert [score["n"] for score in record["scores"]] == [40, 40, 40]
+    assert {score["n"] for score in record["records"]} == {40}
+    assert record["curves"]["passes"]["passes"] == [4, 8]
+
+
+def test_evaluate_exports_images_for_others(small_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(small_run, copy)
+    done = finish(words("evaluate", str(copy), "--export", "12", "--steps", "1", "--seed", "2"))
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.strip())
+    assert path.parent == copy / "evaluations"
+    with np.load(path) as arrays:
+        assert arrays["arr_0"].shape == (12, 8, 8, 1)
+        assert arrays["arr_1"].tolist() == [*range(10), 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--spaces", "pca"], "unknown space 'pca'; did you mean 'pca-32'?"),
+        (["--passes", "1", "8"], "passes 1: one step of heun costs 2 network passes here"),
+        (["--passes", "four"], "invalid int value: 'four'"),
+        (["--export", "0"], "export 0: must be at least 1"),
+        (["-n", "0"], "n 0: must be at least 1"),
+        (["--seed", "-1"], "seed -1: must be at least 0"),
+    ],
+)
+def test_wrong_requests_for_an_evaluation_end_with_one_line(
+    small_run: Path, arguments: list[str], message: str
+) -> None:
+    before = sorted(small_run.rglob("*"))
+    assert_one_line(finish(words("evaluate", str(small_run), *arguments)), message)
+    assert sorted(small_run.rglob("*")) == before
 
 
 def test_overview_version_and_help_explain_themselves() -> None:
@@ -432,7 +466,7 @@ def test_what_is_made_of_a_checkpoint_goes_to_its_run(small_run: Path, tmp_path:
     before = sorted(path.name for path in checkpoint.iterdir())
     for _ in range(2):
         assert run(["sample", str(checkpoint), "-n", "1", "--steps", "1"]) == 0
-    assert run(["evaluate", str(checkpoint), "-n", "10", "--steps", "1"]) == 0
+    assert run(["evaluate", str(checkpoint), "-n", "10", "--steps", "1", "--spaces", "pca-32"]) == 0
     assert sorted(path.name for path in checkpoint.iterdir()) == before
     assert {"drawn-001", "drawn-002"} <= {path.name for path in (copy / "samples").iterdir()}
     moved = tmp_path / "elsewhere"

@@ -18,7 +18,7 @@ from beeline.evaluate.blocks import png_size
 from beeline.evaluate.figures import neighbour_section, sample_section, small_picture, strip_section
 from beeline.evaluate.gallery import asked_for, gallery
 from beeline.evaluate.neighbours import find_neighbours
-from beeline.evaluate.scores import requests_like
+from beeline.evaluate.requests import requests_like
 from beeline.generate.engine import Engine
 from beeline.generate.load import load
 from tests.evaluate.test_report import PIXEL

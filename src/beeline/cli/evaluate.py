@@ -1,32 +1,108 @@
-"""``beeline evaluate``: score a trained model by its modality's own metrics."""
+"""``beeline evaluate``: measure what a trained model makes, beside cheap baselines and real data."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
-from beeline.core.errors import UserError, whole_number
+from beeline.core.errors import UserError, unknown, whole_number
 from beeline.core.files import check_writable, claim, write_json
 
 if TYPE_CHECKING:
     from beeline.core.data import Examples
-    from beeline.evaluate.scores import Score
+    from beeline.evaluate.records import Record
     from beeline.generate.engine import Engine
+
+SPACE_NAMES = ("pixels", "pca-32", "classifier-a", "classifier-b")
 
 
 def evaluate(
     run: str | Path,
     n: int = 1000,
     seed: int = 0,
+    passes: Sequence[int] = (),
+    spaces: Sequence[str] = SPACE_NAMES,
     modality: str | None = None,
     device: str = "auto",
     display: Display | None = None,
     **options: Any,
-) -> list[Score]:
-    """Generate samples under the conditions of held-out examples and score them.
+) -> list[Record]:
+    """Generate samples under the conditions of held-out examples, measure them and write an evaluation.
+
+    Args:
+        run: a run folder, a checkpoint or a model.safetensors.
+        n: how many samples.
+        seed: of the samples and of intervals.
+        passes: network passes at which quality is measured too, on the same start noise.
+        spaces: where samples are compared: pixels, pca-32, classifier-a, classifier-b.
+        modality: file to use in place of the modality file that the model was trained with.
+        device: cpu, cuda or auto.
+        display: where progress goes; silent when None.
+        options: fields of ``SampleConfig`` that differ from the run's.
+
+    Raises:
+        UserError: something given does not exist, does not fit or is out of range.
+        RunError: one of the modality's own metrics failed; the others are written all the same.
+    """
+    from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes, steps_for_passes
+    from beeline.evaluate.evaluation import Evaluator, evaluation
+    from beeline.evaluate.finish import renew_report
+    from beeline.generate.load import load, output_folder
+    from beeline.train.folder import RunFolder
+
+    n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
+    for space in spaces:
+        if space not in SPACE_NAMES:
+            raise unknown("space", space, SPACE_NAMES)
+    display = display or Display("silent")
+    engine = load(run, modality, device)
+    home = output_folder(Path(run)) / "evaluations"
+    check_writable(home)
+    settings = engine.settings(**options)
+    training, held_out = (_examples(engine, split) for split in ("train", "held_out"))
+    if passes:
+        steps_for_passes(engine, settings, passes, held_out[0])
+    with display.work("feature spaces"):
+        evaluator = Evaluator(engine, Path(run), training, held_out, spaces)
+    for space, reason in evaluator.left_out.items():
+        display.message(f"{space} left out: {reason}")
+    with display.work("sampling") as progress:
+        drawn = evaluator.draw(n, seed, settings, progress)
+    with display.work("measuring"):
+        found = evaluation(evaluator, drawn, "evaluate")
+        curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, Path(run), evaluator.sets.held_out, seed)}
+    if passes:
+        with display.work("quality by passes") as progress:
+            curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)
+    target = claim(home, "evaluation", ".json")
+    write_json(target, dataclasses.replace(found, curves=curves).as_json())
+    _show(found.records, display)
+    rate, where = found.protocol["samples_per_second"], found.protocol["device"]
+    display.result(f"{n:,} samples at {rate:,.1f} a second, {found.protocol['passes']} network passes each, on {where}")
+    display.result(str(target))
+    folder = RunFolder(home.parent)
+    if renew_report(folder, engine, training, held_out):
+        display.result(str(folder.report))
+    found.refuse_failures()
+    return list(found.records)
+
+
+def export(
+    run: str | Path,
+    n: int = 50_000,
+    seed: int = 0,
+    modality: str | None = None,
+    device: str = "auto",
+    display: Display | None = None,
+    **options: Any,
+) -> Path:
+    """Draw samples of all classes in equal shares into one npz for evaluators outside; go on where a stopped call was.
 
     Args:
         run: a run folder, a checkpoint or a model.safetensors.
@@ -38,35 +114,42 @@ def evaluate(
         options: fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
-        UserError: something given does not exist, does not fit or is out of range.
-        RunError: a metric failed; the others are written all the same.
+        UserError: something given does not exist or does not fit, or samples are no 8-bit images of one size.
     """
-    from beeline.evaluate.finish import renew_report
-    from beeline.evaluate.scores import evaluate as score_engine
-    from beeline.evaluate.scores import refuse_failures, scores_record
+    from beeline.evaluate.export import export as export_samples
     from beeline.generate.load import load, output_folder
-    from beeline.train.folder import RunFolder
 
-    n = whole_number("n", n, 1)
     display = display or Display("silent")
     engine = load(run, modality, device)
     home = output_folder(Path(run)) / "evaluations"
     check_writable(home)
-    training, held_out = (_examples(engine, split) for split in ("train", "held_out"))
-    if not engine.modality.metrics():
-        raise UserError(f"{run}: its modality has no metrics to score by")
     with display.work("sampling") as progress:
-        scores, samples = score_engine(engine, training, held_out, n, seed, engine.settings(**options), progress)
-    target = claim(home, "evaluation", ".json")
-    write_json(target, scores_record(scores, samples))
-    for score in scores:
-        display.result(score.line())
-    display.result(str(target))
-    folder = RunFolder(home.parent)
-    if renew_report(folder, engine, training, held_out):
-        display.result(str(folder.report))
-    refuse_failures(scores)
-    return scores
+        path = export_samples(engine, home, n, seed, engine.settings(**options), progress)
+    display.result(str(path))
+    return path
+
+
+def _show(records: Sequence[Record], display: Display) -> None:
+    """A table on a terminal, a line a number elsewhere."""
+    if display.verbosity == "silent":
+        return
+    if not sys.stdout.isatty():
+        for record in records:
+            display.result(record.line())
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from beeline.evaluate.records import short
+
+    table = Table("metric", "space", "value", "95 % interval", "floor", "ceiling", "")
+    for each in records:
+        numbers = (each.value, each.low, each.high, each.floor, each.ceiling)
+        value, low, high, floor, ceiling = (short(number) if number == number else "" for number in numbers)
+        name = f" ({each.floor_name})" if each.floor_name else ""
+        interval = f"{low} to {high}" if low else ""
+        table.add_row(each.metric, each.space, value, interval, floor + name, ceiling, each.verdict())
+    Console(highlight=False).print(table)
 
 
 def _examples(engine: Engine, split: str) -> Examples:
@@ -85,17 +168,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run folder, checkpoint or model.safetensors")
     parser.add_argument("-n", type=int, default=1000, help="number of samples (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (0)")
+    parser.add_argument(
+        "--passes",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="P",
+        help="measure at these network passes too: 4 8 12 16 20 50",
+    )
+    parser.add_argument(
+        "--spaces", nargs="+", default=SPACE_NAMES, metavar="SPACE", help=f"of {', '.join(SPACE_NAMES)} (all)"
+    )
+    parser.add_argument(
+        "--export", type=int, metavar="N", help="only draw N samples into an npz of 8-bit images for evaluators outside"
+    )
     add_sampling_arguments(parser)
 
 
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline evaluate``."""
-    evaluate(
-        arguments.run,
-        arguments.n,
-        arguments.seed,
-        arguments.modality,
-        arguments.device,
-        display,
-        **sampling_options(arguments),
-    )
+    shared = (arguments.modality, arguments.device, display)
+    options = sampling_options(arguments)
+    if arguments.export is not None:
+        export(arguments.run, arguments.export, arguments.seed, *shared, **options)
+    else:
+        evaluate(arguments.run, arguments.n, arguments.seed, arguments.passes, arguments.spaces, *shared, **options)

@@ -18,8 +18,8 @@ from beeline.core.protocols import Modality
 from beeline.evaluate.blocks import Block, Cell, Fold, Pictures, PictureTable, Section, Text
 from beeline.evaluate.gallery import asked_for, gallery
 from beeline.evaluate.neighbours import find_neighbours
+from beeline.evaluate.requests import requests_like
 from beeline.evaluate.scales import short
-from beeline.evaluate.scores import requests_like
 from beeline.generate.engine import Engine
 from beeline.generate.trajectory import trajectory
 from beeline.generate.write import picture_bytes

@@ -5,9 +5,11 @@ from __future__ import annotations
 from beeline.core.data import Examples
 from beeline.core.files import sha256, write_json, write_text
 from beeline.core.reporting import Reporter
+from beeline.evaluate.evaluation import Evaluator, Progress, evaluation
 from beeline.evaluate.figures import draw_figures
+from beeline.evaluate.measures import FRECHET
+from beeline.evaluate.records import Evaluation
 from beeline.evaluate.run_report import run_report
-from beeline.evaluate.scores import Score, evaluate, refuse_failures, scores_record
 from beeline.generate.engine import Engine
 from beeline.generate.load import open_engine
 from beeline.generate.plan import Plan
@@ -40,15 +42,30 @@ def finish(folder: RunFolder, prepared: Prepared, reporter: Reporter) -> None:
     engine = open_engine(folder.path, prepared.source, options.device)
     with reporter.work("sampling") as progress:
         figures = draw_figures(engine, prepared.training, held_out, folder.samples, progress)
-    scores: list[Score] = []
-    if options.score_samples and engine.modality.metrics():
+    found: Evaluation | None = None
+    if options.score_samples:
         with reporter.work("scoring") as progress:
-            scores, drawn = evaluate(engine, prepared.training, held_out, options.score_samples, progress=progress)
-        write_json(folder.scores, scores_record(scores, drawn))
-    for score in scores:
-        reporter.result(score.line())
+            found = short_evaluation(engine, folder, prepared, progress)
+        write_json(folder.scores, found.as_json())
+        for record in found.records:
+            reporter.result(record.line())
     write_text(folder.report, run_report(folder, engine, figures))
-    refuse_failures(scores)
+    if found is not None:
+        found.refuse_failures()
+
+
+def short_evaluation(engine: Engine, folder: RunFolder, prepared: Prepared, progress: Progress) -> Evaluation:
+    """What a run is scored by when it ends: its modality's own metrics, and one distance that needs no training.
+
+    Args:
+        engine: its model.
+        folder: the run.
+        prepared: what it was trained with.
+        progress: called with (steps done, steps in all).
+    """
+    evaluator = Evaluator(engine, folder.path, prepared.training, prepared.held_out, ["pca-32"], [FRECHET])
+    drawn = evaluator.draw(prepared.config.train.score_samples, 0, progress=progress)
+    return evaluation(evaluator, drawn, "train")
 
 
 def renew_report(folder: RunFolder, engine: Engine, training: Examples, held_out: Examples) -> bool:

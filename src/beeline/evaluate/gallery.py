@@ -11,7 +11,7 @@ from typing import Any
 from beeline.core.data import Example, Examples
 from beeline.core.offers import NamedChoices
 from beeline.core.protocols import Condition
-from beeline.evaluate.scores import requests_like
+from beeline.evaluate.requests import requests_like
 from beeline.generate.engine import Engine, Request
 
 _MOST_PAGES, _MOST_SAMPLES, _MOST_NUMBERS = 48, 320, 2**24

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 
 from beeline.core.data import Examples
 from beeline.core.errors import RunError, UserError
-from beeline.core.files import check_writable, write_bytes, write_json
+from beeline.core.files import check_writable, write_bytes, write_json, written
 from beeline.core.protocols import Modality
 from beeline.generate.engine import Samples
 
@@ -44,6 +47,27 @@ def array_bytes(examples: Examples) -> bytes:
     else:
         np.savez(buffer, **{f"sample_{index:05}": array for index, array in enumerate(arrays)})  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def write_npz(
+    path: Path, arrays: Mapping[str, tuple[tuple[int, ...], np.dtype[Any], Iterable[np.ndarray[Any, Any]]]]
+) -> None:
+    """Write an npz of arrays that never lie in memory as a whole.
+
+    Args:
+        path: of the file.
+        arrays: shape, type, and pieces along the first axis, by name.
+
+    Raises:
+        OSError: the place cannot be written to.
+    """
+    with written(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, (shape, dtype, pieces) in arrays.items():
+            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            with archive.open(f"{name}.npy", mode="w", force_zip64=True) as member:
+                np.lib.format.write_array_header_2_0(member, header)
+                for piece in pieces:
+                    member.write(np.ascontiguousarray(piece, dtype=dtype).data)
 
 
 def check_output(out: Path) -> None:

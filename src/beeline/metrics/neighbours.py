@@ -45,6 +45,16 @@ def within_class_variance_ratio(reference_MD: Array, labels_M: Array, generated_
     return _ratio(spread(generated_ND, requested_N), spread(reference_MD, labels_M))
 
 
+def nearest_distances(training_MD: Array, samples_ND: Array) -> Array:
+    """(N,) distance of every sample to the nearest training sample.
+
+    Args:
+        training_MD: what the model has seen.
+        samples_ND: samples.
+    """
+    return NearestNeighbors(n_neighbors=1).fit(training_MD).kneighbors(samples_ND)[0][:, 0]
+
+
 def nearest_distance_ratio(training_MD: Array, held_out_KD: Array, generated_ND: Array) -> float:
     """Median distance to the nearest training sample, generated / held out; well below 1 means memorising.
 
@@ -53,8 +63,7 @@ def nearest_distance_ratio(training_MD: Array, held_out_KD: Array, generated_ND:
         held_out_KD: real samples that it has not.
         generated_ND: samples.
     """
-    search = NearestNeighbors(n_neighbors=1).fit(training_MD)
-    generated, held_out = (np.median(search.kneighbors(each)[0]) for each in (generated_ND, held_out_KD))
+    generated, held_out = (np.median(nearest_distances(training_MD, each)) for each in (generated_ND, held_out_KD))
     return _ratio(float(generated), float(held_out))
 
 

@@ -1,0 +1,184 @@
+"""An evaluation: samples, baselines and real examples through the same measures, and what it takes to do it again."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from beeline.core.data import Example, Examples
+from beeline.core.errors import UserError
+from beeline.evaluate.features import SPACES, build_spaces
+from beeline.evaluate.floors import floors
+from beeline.evaluate.measures import MEASURES, Formula, Measures, Outcome, Place
+from beeline.evaluate.records import Evaluation, Record
+from beeline.evaluate.requests import requests_like
+from beeline.evaluate.sets import class_condition, fingerprint, read_sets, spread
+from beeline.generate.engine import Engine, Samples
+from beeline.generate.load import locate, output_folder, read_description
+from beeline.model.format import library_version
+from beeline.samplers.config import SampleConfig
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples and how long drawing them took.
+
+    Args:
+        samples: with provenance.
+        seconds: of wall clock.
+    """
+
+    samples: Samples
+    seconds: float
+
+
+class Evaluator:
+    """A model, the real examples it is held against, and the measures.
+
+    Args:
+        engine: the model.
+        path: where it was opened from.
+        training: examples that it has seen.
+        held_out: examples that it has not, whose conditions and forms are asked for.
+        spaces: feature spaces, of ``features.SPACES``.
+        which: formulas to compute in every space.
+
+    Raises:
+        UserError: there is nothing to measure.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        path: Path,
+        training: Examples,
+        held_out: Examples,
+        spaces: Collection[str] = SPACES,
+        which: Collection[Formula] = MEASURES,
+    ) -> None:
+        self.engine = engine
+        self.sets = read_sets(training, held_out)
+        self.classes = class_condition(engine.codec.conditions)
+        self.modality: dict[str, Any] = read_description(locate(path)[1])["modality"]
+        home = output_folder(path) / "features"
+        found, self.left_out = build_spaces(spaces, self.sets, self.classes, home)
+        self.space_records = {space.name: space.record for space in found}
+        own, name = engine.modality.metrics(), Path(self.modality["name"]).stem
+        if not own and not found:
+            reasons = "; ".join(f"{space}: {reason}" for space, reason in self.left_out.items())
+            raise UserError(
+                f"{path}: nothing to measure: its modality has no metrics" + (f"; {reasons}" if reasons else "")
+            )
+        self.measures = Measures(self.sets, found, own, name, which)
+
+    def draw(self, n: int, seed: int, settings: SampleConfig | None = None, progress: Progress | None = None) -> Drawn:
+        """Generate samples under the conditions of held-out examples: evenly spread, or round and round.
+
+        Args:
+            n: how many.
+            seed: sample i depends on (seed, i) alone, so two draws of one seed are paired.
+            settings: how; the run's own when None.
+            progress: called with (steps done, steps in all).
+        """
+        held_out = self.sets.held_out
+        asked = [held_out[place] for place in spread(len(held_out), n)]
+        requests = requests_like(asked, n, self.engine)
+        begin = time.monotonic()
+        samples = self.engine.generate(requests, seed, settings, progress=progress)
+        return Drawn(samples, time.monotonic() - begin)
+
+    def compare(self, drawn: Drawn) -> list[Record]:
+        """A record for each number, with what the same function gives for the baselines and for real examples."""
+        examples, seed = drawn.samples.examples, int(drawn.samples.provenance["seed"])
+        outcomes = self.measures(examples, seed)
+        low = {name: self.measures(each) for name, each in floors(self.sets.used, examples, self.classes, seed).items()}
+        chosen = spread(len(self.sets.used), len(examples))
+        high = self.measures([self.sets.used[index] for index in chosen], seen=chosen.tolist())
+        bounds = {formula.formula: metric for formula, metric in self.measures.own.items()}
+        records = []
+        for formula, space in self.measures.places():
+            place = (formula.formula, space)
+            metric, outcome = bounds.get(formula.formula), outcomes[place]
+            records.append(
+                Record(
+                    *(formula.metric, formula.formula, formula.meaning, space, len(examples), seed),
+                    *(outcome.estimate.value, outcome.estimate.low, outcome.estimate.high),
+                    floors={name: each[place].estimate.value for name, each in low.items()},
+                    ceiling=high[place].estimate.value,
+                    good_low=-math.inf if metric is None else metric.low,
+                    good_high=math.inf if metric is None else metric.high,
+                    failure=outcome.failure,
+                )
+            )
+        return records
+
+    def quick(self, drawn: Drawn) -> dict[Place, Outcome]:
+        """The numbers of samples alone, with intervals."""
+        return self.measures(drawn.samples.examples, int(drawn.samples.provenance["seed"]))
+
+    def protocol(self, drawn: Drawn, made_by: str) -> dict[str, Any]:
+        """Everything that the numbers depend on.
+
+        Args:
+            drawn: the samples.
+            made_by: the command.
+        """
+        examples = drawn.samples.examples
+        options = self.modality["options"]
+        return {
+            "made_by": made_by,
+            **machine(self.engine),
+            "weights": "averaged",
+            **drawn.samples.provenance,
+            "n": len(examples),
+            "seconds": drawn.seconds,
+            "samples_per_second": len(examples) / max(drawn.seconds, 1e-9),
+            "samples": f"{_types(examples)}, as a user gets them: units and numbers of the data",
+            "data": {
+                "modality": self.modality["name"],
+                "path": options.get("path"),
+                "options": options,
+                "fingerprint": fingerprint([*self.sets.training, *self.sets.held_out]),
+            },
+            "sets": {**self.sets.counts, "ceiling_n": min(len(examples), len(self.sets.used))},
+            "spaces": self.space_records,
+            "left_out": self.left_out,
+        }
+
+
+def machine(engine: Engine) -> dict[str, Any]:
+    """What computes, and with which software."""
+    name = torch.cuda.get_device_name(engine.device) if engine.device.type == "cuda" else "cpu"
+    return {
+        "library": library_version(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": name,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def evaluation(evaluator: Evaluator, drawn: Drawn, made_by: str) -> Evaluation:
+    """Protocol and records of some samples.
+
+    Args:
+        evaluator: of the model.
+        drawn: its samples.
+        made_by: the command.
+    """
+    return Evaluation(evaluator.protocol(drawn, made_by), evaluator.compare(drawn))
+
+
+def _types(examples: Sequence[Example]) -> str:
+    return " and ".join(sorted({np.dtype(example.array.dtype).name for example in examples}))

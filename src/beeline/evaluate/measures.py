@@ -1,0 +1,205 @@
+"""Every number of one set of samples, in every space, by one function: for a model's samples, floors and ceilings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from beeline.core.data import Example, Metric
+from beeline.evaluate.features import LEAST_SAMPLES, Space
+from beeline.evaluate.sets import Sets, one_shape
+from beeline.metrics.coverage import Neighbourhoods
+from beeline.metrics.frechet import frechet_distance
+from beeline.metrics.intervals import Estimate, bootstrap
+from beeline.metrics.mmd import KernelDiscrepancy
+from beeline.metrics.neighbours import nearest_distances
+
+Array = np.ndarray[Any, Any]
+OWN = "modality"
+_MOST_NUMBERS_OF_FRECHET = 256
+_LEAST_SHARE_LEFT = 0.25
+
+
+@dataclass(frozen=True)
+class Formula:
+    """What a number is.
+
+    Args:
+        metric: its name.
+        formula: its id.
+        meaning: how it is computed, in one line.
+    """
+
+    metric: str
+    formula: str
+    meaning: str
+
+
+FRECHET = Formula(
+    "Frechet distance",
+    "frechet-gaussian-1",
+    "squared Frechet distance of Gaussians with the moments of samples and held out",
+)
+MMD = Formula(
+    "MMD^2",
+    "mmd2-gaussian-median-1",
+    "unbiased squared maximum mean discrepancy to held out, Gaussian kernel, real median",
+)
+NEIGHBOURS = {
+    "precision": Formula(
+        "precision", "precision-knn3-1", "share of samples within a 3-neighbour ball of a held-out one"
+    ),
+    "recall": Formula("recall", "recall-knn3-1", "share of held-out examples within a 3-neighbour ball of a sample"),
+    "density": Formula(
+        "density", "density-knn5-1", "mean number of held-out 5-neighbour balls that a sample lies in, over 5"
+    ),
+    "coverage": Formula("coverage", "coverage-knn5-1", "share of held-out 5-neighbour balls that hold a sample"),
+}
+NEAREST = Formula(
+    "nearest distance ratio",
+    "nearest-distance-ratio-1",
+    "median distance to the nearest training example, samples / held out",
+)
+MEASURES = (FRECHET, MMD, *NEIGHBOURS.values(), NEAREST)
+Place = tuple[str, str]  # formula, space
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of measuring.
+
+    Args:
+        estimate: value and interval, NaN where there is none.
+        failure: why there is no value.
+    """
+
+    estimate: Estimate
+    failure: str | None = None
+
+
+class Measures:
+    """All numbers that are asked for.
+
+    Args:
+        sets: real examples.
+        spaces: where samples are compared.
+        own: the modality's own metrics.
+        modality: its name.
+        which: formulas to compute in every space.
+    """
+
+    def __init__(
+        self,
+        sets: Sets,
+        spaces: Sequence[Space],
+        own: Sequence[Metric],
+        modality: str,
+        which: Collection[Formula] = MEASURES,
+    ) -> None:
+        self.sets = sets
+        self.own = {own_formula(modality, metric): metric for metric in own}
+        self.references = [_Reference(space, sets, which) for space in spaces]
+
+    def places(self) -> list[tuple[Formula, str]]:
+        """Formula and space of every number, in the order in which they are shown."""
+        own = [(formula, OWN) for formula in self.own]
+        return own + [(formula, each.space.name) for each in self.references for formula in each.formulas]
+
+    def __call__(
+        self, samples: Sequence[Example], seed: int | None = None, seen: Sequence[int] = ()
+    ) -> dict[Place, Outcome]:
+        """Every number by formula and space.
+
+        Args:
+            samples: generated, a baseline, or real.
+            seed: of the intervals; None leaves them out.
+            seen: places, among the training examples used, of those that are the samples themselves: they are left
+                out of the training examples, of which a quarter must remain.
+        """
+        rest = np.setdiff1d(np.arange(len(self.sets.used)), np.asarray(seen, dtype=np.int64))
+        enough = len(rest) >= max(LEAST_SAMPLES, _LEAST_SHARE_LEFT * len(self.sets.used)) or not len(seen)
+        outcomes: dict[Place, Outcome] = {}
+        training = [self.sets.used[index] for index in rest] if enough else []
+        for formula, metric in self.own.items():
+            outcomes[formula.formula, OWN] = _own(metric, training, self.sets.held_out, samples)
+        reason = one_shape(samples, self.sets.held_out[:1]) if self.references else None
+        if len(samples) < LEAST_SAMPLES:
+            reason = f"needs at least {LEAST_SAMPLES} samples"
+        for reference in self.references:
+            if reason is not None:
+                found = {formula: Outcome(Estimate(math.nan), reason) for formula in reference.formulas}
+            else:
+                found = reference(samples, seed, rest if enough else None)
+            outcomes |= {(formula.formula, reference.space.name): outcome for formula, outcome in found.items()}
+        return outcomes
+
+
+def own_formula(modality: str, metric: Metric) -> Formula:
+    """The formula of a modality's own metric."""
+    return Formula(metric.name, f"{modality}/{metric.name}", metric.formula)
+
+
+def _own(metric: Metric, training: list[Example], held_out: list[Example], samples: Sequence[Example]) -> Outcome:
+    if not training:
+        return Outcome(Estimate(math.nan), "too few training examples are left beside the samples")
+    try:
+        return Outcome(Estimate(float(metric.function(training, held_out, samples))))
+    except Exception as error:
+        return Outcome(Estimate(math.nan), " ".join(f"{type(error).__name__}: {error}".split()))
+
+
+class _Reference:
+    """The real examples in one space, and what is computed of them once."""
+
+    def __init__(self, space: Space, sets: Sets, which: Collection[Formula]) -> None:
+        self.space = space
+        self.sets = sets
+        self.real = space.embed(sets.held_out)
+        few = self.real.shape[1] <= _MOST_NUMBERS_OF_FRECHET
+        self.formulas = [formula for formula in MEASURES if formula in which and (few or formula is not FRECHET)]
+
+    @cached_property
+    def training(self) -> Array:
+        """Features of the training examples used."""
+        return self.space.embed(self.sets.used)
+
+    @cached_property
+    def kernel(self) -> KernelDiscrepancy:
+        """MMD against the held-out examples."""
+        return KernelDiscrepancy(self.real)
+
+    @cached_property
+    def neighbourhoods(self) -> Neighbourhoods:
+        """Balls around the held-out examples."""
+        return Neighbourhoods(self.real)
+
+    def __call__(self, samples: Sequence[Example], seed: int | None, rest: Array | None) -> dict[Formula, Outcome]:
+        features = self.space.embed(samples)
+        found: dict[Formula, Outcome] = {}
+
+        def attempt(formulas: Collection[Formula], function: Callable[[], Collection[Estimate]]) -> None:
+            if any(formula in self.formulas for formula in formulas):
+                try:
+                    outcomes = [Outcome(estimate) for estimate in function()]
+                except ValueError as error:
+                    outcomes = [Outcome(Estimate(math.nan), str(error))] * len(formulas)
+                found.update(zip(formulas, outcomes, strict=True))
+
+        attempt([FRECHET], lambda: [frechet_distance(self.real, features, seed is not None)])
+        attempt([MMD], lambda: [self.kernel(features, seed is not None)])
+        attempt(list(NEIGHBOURS.values()), lambda: self.neighbourhoods(features, seed).values())
+        attempt([NEAREST], lambda: [self._nearest(features, seed, rest)])
+        return {formula: found[formula] for formula in self.formulas}
+
+    def _nearest(self, features: Array, seed: int | None, rest: Array | None) -> Estimate:
+        if rest is None:
+            raise ValueError("too few training examples are left beside the samples")
+        near = [nearest_distances(self.training[rest], each) for each in (features, self.real)]
+        if np.median(near[1]) == 0:
+            raise ValueError("half of the held-out examples are training examples")
+        return bootstrap(near, lambda one, other: float(np.median(one) / max(np.median(other), 1e-300)), seed)

@@ -1,0 +1,149 @@
+"""An evaluation says all that its numbers depend on; baselines and real data go through the same function."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beeline.cli.evaluate import evaluate
+from beeline.cli.train import train
+from beeline.core.errors import UserError
+from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes, steps_for_passes
+from beeline.evaluate.evaluation import Drawn, Evaluator, evaluation
+from beeline.evaluate.measures import FRECHET, MMD, NEAREST
+from beeline.generate.engine import Samples
+from beeline.generate.load import load
+from tests.conftest import FAST
+
+
+@pytest.fixture(scope="module")
+def evaluator(small_run: Path) -> Evaluator:
+    engine = load(small_run)
+    training, held_out = (engine.modality.dataset(split) for split in ("train", "held_out"))
+    return Evaluator(engine, small_run, training, held_out, ["pca-32"])
+
+
+def test_real_samples_reach_the_ceiling_and_baselines_the_floor(evaluator: Evaluator) -> None:
+    """What stands in the place of samples meets the same function: real examples score as the ceiling does."""
+    held_out = evaluator.sets.held_out
+    fake = {**evaluator.engine.origin, "seed": 0, "passes": 0}
+    records = evaluator.compare(Drawn(Samples(held_out[::2], fake), 1.0))
+    found = {(record.formula, record.space): record for record in records}
+    frechet = found[FRECHET.formula, "pca-32"]
+    assert frechet.ceiling < 0.5 * frechet.floor
+    assert frechet.value < 2 * frechet.ceiling, "half of the reference itself"
+    assert set(frechet.floors) == {"class means", "resampled pixels"}
+    assert found["images/nearest distance ratio", "modality"].ceiling == pytest.approx(1.0, abs=0.1), (
+        "real training examples are held against the other training examples, not against themselves"
+    )
+    assert found["images/variance ratio", "modality"].floors["class means"] == pytest.approx(0.0, abs=1e-3)
+    assert found["images/variance ratio", "modality"].good is True
+
+
+def test_copies_of_training_examples_are_told_by_their_distance(evaluator: Evaluator) -> None:
+    copies = [evaluator.sets.used[index] for index in range(50)]
+    assert evaluator.measures(copies)[NEAREST.formula, "pca-32"].estimate.value < 1e-6
+    seen = evaluator.measures(copies, seen=range(50))[NEAREST.formula, "pca-32"].estimate.value
+    assert seen == pytest.approx(1.0, abs=0.25)
+    all_of_them = evaluator.measures(evaluator.sets.used, seen=range(len(evaluator.sets.used)))
+    assert all_of_them[NEAREST.formula, "pca-32"].failure == "too few training examples are left beside the samples"
+    assert math.isfinite(all_of_them[FRECHET.formula, "pca-32"].estimate.value)
+
+
+def test_few_samples_and_odd_shapes_have_no_distance_but_say_why(evaluator: Evaluator) -> None:
+    few = evaluator.measures(evaluator.sets.held_out[:9])
+    assert few[MMD.formula, "pca-32"].failure == "needs at least 10 samples"
+    assert few["images/variance ratio", "modality"].failure is None
+
+
+def test_the_protocol_holds_all_that_the_numbers_depend_on(small_run: Path, tmp_path: Path) -> None:
+    """Point 10 of what users ask for: numbers that cannot be reproduced because the protocol is implicit."""
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    records = evaluate(run, n=30, seed=5, passes=[4, 9], spaces=["pixels", "pca-32"])
+    contents = json.loads((run / "evaluations" / "evaluation-001.json").read_text())
+    protocol = contents["protocol"]
+    expected: dict[str, Any] = {
+        "made_by": "evaluate", "n": 30, "seed": 5, "sampler": "heun", "steps": 2, "passes": 4, "cfg_scale": 1.0,
+        "precision": "fp32", "device": "cpu", "threads": 1, "weights": "averaged", "step": 10, "left_out": {},
+    }  # fmt: skip
+    assert {name: protocol[name] for name in expected} == expected
+    assert protocol["samples"].startswith("uint8, as a user gets them")
+    assert protocol["samples_per_second"] == pytest.approx(30 / protocol["seconds"])
+    assert protocol["data"]["modality"] == "images"
+    assert len(protocol["data"]["fingerprint"]) == len(protocol["sha256"]) == 64
+    assert (protocol["sets"]["train_used"], protocol["sets"]["ceiling_n"]) == (1437, 30)
+    assert protocol["spaces"]["pca-32"]["numbers"] == 32
+    assert {"library", "torch", "python", "machine"} <= protocol.keys()
+    assert [each["metric"] for each in contents["records"]] == [record.metric for record in records]
+    assert all((each["n"], each["seed"]) == (30, 5) for each in contents["records"])
+    by_time, passes = contents["curves"]["held_out_loss_by_time"], contents["curves"]["passes"]
+    assert (len(by_time["edges"]), len(by_time["values"])) == (11, 10)
+    assert (passes["passes"], passes["steps"], passes["asked"]) == ([4, 8], [2, 4], [4, 9])
+    assert [line["values"][0] for line in passes["series"]] == [each["value"] for each in contents["records"]], (
+        "the run's own setting, on the same start noise"
+    )
+    assert all(line["values"][0] != line["values"][1] for line in passes["series"] if line["metric"] == "MMD^2")
+
+
+def test_steps_are_the_most_that_the_passes_allow(small_run: Path, tmp_path: Path) -> None:
+    """As provenance counts them: Heun two, guidance double, and one more where the grid stops short of the data."""
+    engine = load(small_run)
+    example = engine.modality.dataset("held_out")[0]
+
+    def steps(*passes: int, **options: Any) -> list[int]:
+        return steps_for_passes(engine, engine.settings(**options), passes, example)
+
+    assert steps(4, 5, 12, 50) == [2, 2, 6, 25]
+    assert steps(4, 7, 50, cfg_scale=2.0) == [1, 1, 12]
+    assert steps(1, 4, sampler="euler") == [1, 4]
+    with pytest.raises(UserError, match="passes 3: one step of heun costs 4 network passes here"):
+        steps(3, cfg_scale=2.0)
+    with pytest.raises(UserError, match="passes 0: must be at least 1"):
+        steps(0)
+    options = {**FAST, "train.steps": 1, "process.path": "vp", "objective.prediction": "noise"}
+    engine = load(train("digits", tmp_path / "vp", options=options))
+    assert steps(3, 4, 5, sampler="heun") == [1, 1, 2]
+    assert engine.generate(engine.requests(1, {}), settings=engine.settings(steps=2)).provenance["passes"] == 5
+
+
+def test_every_bin_of_time_has_the_same_examples_and_times_of_its_own(small_run: Path) -> None:
+    engine = load(small_run)
+    held_out = engine.modality.dataset("held_out")
+    network, times, seen = engine.network, [], []
+
+    def watched(x_t: Any, t: Any, conditions: Any) -> Any:
+        times.extend(t.tolist())
+        seen.append(len(t))
+        return network(x_t, t, conditions)
+
+    engine.network = watched  # type: ignore[assignment]
+    found = held_out_loss_by_time(engine, small_run, held_out, seed=0)
+    assert found["edges"] == pytest.approx(np.linspace(0, 1, 11))
+    assert found["draws"] == 256
+    for place, of_bin in enumerate(np.reshape(times, (10, 256))):
+        assert of_bin.min() >= found["edges"][place]
+        assert of_bin.max() <= found["edges"][place + 1]
+        assert of_bin.mean() == pytest.approx(0.05 + 0.1 * place, abs=0.01)
+    assert held_out_loss_by_time(load(small_run), small_run, held_out, seed=0) == found
+    assert held_out_loss_by_time(load(small_run), small_run, held_out, seed=1) != found
+    assert all(
+        low < value < high for low, value, high in zip(found["low"], found["values"], found["high"], strict=True)
+    )
+
+
+def test_e42_only_throughput_that_was_measured_is_quoted(evaluator: Evaluator) -> None:
+    """Speed comes from a clock around the drawing of these very samples, and says where."""
+    drawn = evaluator.draw(12, 0)
+    protocol = evaluation(evaluator, Drawn(drawn.samples, 3.0), "evaluate").protocol
+    assert (protocol["seconds"], protocol["samples_per_second"]) == (3.0, 4.0)
+    assert (protocol["device"], protocol["threads"]) == ("cpu", 1)
+    records = evaluator.compare(drawn)
+    curve = quality_by_passes(evaluator, evaluator.engine.defaults, [4], records)
+    assert curve["seconds_per_sample"][0] > 0

@@ -1,0 +1,45 @@
+"""Intervals hold the truth about as often as they say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from beeline.metrics.intervals import bootstrap, jackknife
+
+
+def test_a_bootstrap_of_the_mean_holds_it_19_times_of_20() -> None:
+    random = np.random.default_rng(0)
+    held = 0
+    for seed in range(200):
+        found = bootstrap([random.exponential(size=60)], np.mean, seed)
+        held += found.low <= 1.0 <= found.high
+    assert 0.88 <= held / 200 <= 0.99
+
+
+def test_a_bootstrap_redraws_every_sample_and_depends_on_its_seed_alone() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.normal(size=50), random.normal(size=50)
+
+    def ratio(x: np.ndarray, y: np.ndarray) -> float:
+        return float(x.sum() - y.sum())
+
+    both = bootstrap([one, other], ratio, 1)
+    assert both == bootstrap([one, other], ratio, 1)
+    assert both != bootstrap([one, other], ratio, 2)
+    single = bootstrap([one], lambda x: ratio(x, other), 1)
+    assert both.high - both.low > 1.15 * (single.high - single.low)
+    assert math.isnan(bootstrap([one], np.mean, None).low)
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error_and_samples_add() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+    left_out = (values.sum() - values) / 39
+    error = values.std(ddof=1) / math.sqrt(40)
+    found = jackknife(values.mean(), [left_out])
+    assert found.high - found.value == pytest.approx(1.959964 * error)
+    twice = jackknife(values.mean(), [left_out, left_out])
+    assert twice.high - twice.value == pytest.approx(1.959964 * error * math.sqrt(2))
+    assert jackknife(0.0, [left_out], low=0.0).low == 0.0

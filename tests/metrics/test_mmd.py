@@ -1,0 +1,57 @@
+"""MMD against its definition, its closed form between Gaussians, and its mean where there is nothing to find."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from beeline.metrics.mmd import KernelDiscrepancy, median_bandwidth
+
+
+def kernel(x: np.ndarray, y: np.ndarray, bandwidth: float) -> np.ndarray:
+    return np.exp(-np.square(x[:, None] - y[None]).sum(-1) / (2 * bandwidth**2))
+
+
+def written_out(real: np.ndarray, generated: np.ndarray, bandwidth: float) -> float:
+    def within(x: np.ndarray) -> float:
+        of_pairs = kernel(x, x, bandwidth)
+        return float((of_pairs.sum() - np.trace(of_pairs)) / (len(x) * (len(x) - 1)))
+
+    return within(real) + within(generated) - 2 * float(kernel(real, generated, bandwidth).mean())
+
+
+def test_it_is_the_u_statistic_and_its_jackknife_leaves_out_one_sample_at_a_time() -> None:
+    random = np.random.default_rng(0)
+    real, generated = random.normal(size=(13, 3)), random.normal(size=(9, 3)) + 1
+    found = KernelDiscrepancy(real, 1.3)(generated, interval=True)
+    assert found.value == pytest.approx(written_out(real, generated, 1.3), abs=1e-12)
+    parts = [
+        [written_out(np.delete(real, index, 0), generated, 1.3) for index in range(13)],
+        [written_out(real, np.delete(generated, index, 0), 1.3) for index in range(9)],
+    ]
+    variance = sum((len(each) - 1) * np.var(each) for each in parts)
+    assert found.high - found.value == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-9)
+
+
+def test_between_gaussians_it_is_the_closed_form() -> None:
+    """E k(x, y) = (1 + 2/s^2)^(-D/2) exp(-|m|^2 / (2 (s^2 + 2))) for unit Gaussians a distance m apart."""
+    random, shift, bandwidth = np.random.default_rng(0), np.array([1.0, 0.0]), 1.5
+    found = KernelDiscrepancy(random.normal(size=(3000, 2)), bandwidth)(random.normal(size=(3000, 2)) + shift)
+    truth = 2 / (1 + 2 / bandwidth**2) * (1 - np.exp(-1 / (2 * (bandwidth**2 + 2))))
+    assert found.value == pytest.approx(truth, rel=0.1)
+
+
+def test_where_there_is_no_difference_its_mean_is_zero_and_it_is_negative_about_as_often() -> None:
+    random = np.random.default_rng(0)
+    values = [KernelDiscrepancy(random.normal(size=(30, 2)))(random.normal(size=(40, 2))).value for _ in range(200)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+    assert 0.3 < np.mean(np.array(values) < 0) < 0.8
+
+
+def test_the_bandwidth_is_the_median_of_the_real_set_alone() -> None:
+    real = np.array([[0.0], [1.0], [3.0]])
+    assert median_bandwidth(real) == 2.0
+    far = KernelDiscrepancy(real)(1000.0 + real)
+    assert far.value == pytest.approx(2 * np.exp([-1 / 8, -4 / 8, -9 / 8]).mean(), rel=1e-9)
+    with pytest.raises(ValueError, match="no bandwidth"):
+        median_bandwidth(np.array([[0.0], [0.0], [0.0], [0.0], [1.0]]))
