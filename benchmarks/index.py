@@ -1,6 +1,7 @@
 """Indexing a folder of many small files: first scan of the directories, first look at headers, and every later time.
 
-The files are copies of a hundred images of noise; the system has their bytes at hand when they are looked at.
+The files are copies of a hundred images of noise: 0.8 GB on disk for 200,000 of them, which takes longer to write and
+to delete than to index. The system has their bytes at hand when they are looked at.
 
 python -m benchmarks.index [--files 200000] [--classes 100] [--json FILE]
 """

@@ -45,7 +45,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], message: str) -> Non
             ["train", "digits", "--train.lerning_rate", "1"],
             "unknown key 'train.lerning_rate'; did you mean 'train.learning_rate'?",
         ),
-        (["train", "digits", "--data.patsh", "1"], "unknown key 'data.patsh'; did you mean 'data.patch'?"),
+        (["train", "digits", "--data.pattch", "1"], "unknown key 'data.pattch'; did you mean 'data.patch'?"),
         (["train", "digits", "--train.steps", "-3"], "train.steps -3: must be at least 1"),
         (["train", "digits", "--train.steps", "0"], "train.steps 0: must be at least 1"),
         (["train", "digits", "--train.steps"], "--train.steps: needs a value"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from beeline.data import image_files, image_index
+from beeline.data.image_files import UnusableError
 from beeline.data.image_index import cache_folder, index_folder, list_images
 from tests.data.images import folder_of, pixels, save
 
@@ -151,6 +152,18 @@ def test_a_kill_loses_little_and_damage_loses_nothing_but_time(tmp_path: Path, m
         assert len(looks.taken()) == 10
         assert index_folder(tmp_path) == whole
         assert looks.taken() == []
+
+
+def test_what_may_pass_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of(tmp_path, {"": 1})
+
+    def refuse(path: Path, whole: bool = False) -> object:
+        raise UnusableError("may not be read", lasting=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_index, "look", refuse)
+        assert index_folder(tmp_path).problems == {"0000.png": "may not be read"}
+    assert index_folder(tmp_path).names == ("0000.png",)
 
 
 def test_many_parts_become_one_and_old_files_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

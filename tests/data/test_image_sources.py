@@ -326,10 +326,10 @@ def test_large_arrays_are_mapped_and_survive_the_way_to_another_process(tmp_path
         found = find(tmp_path / name)
         dataset = ImageSet(found, np.arange(10)[::-1], Reading(4, 6, 1), "label")
         sent = pickle.dumps(dataset)
+        assert images[7].tobytes() not in sent, "the pixels stay where they are"
         again = pickle.loads(sent)
         assert np.array_equal(again[2].array[..., 0], images[7])
         assert again.condition(2) == dataset.condition(2)
-    assert len(pickle.dumps(found.pictures)) < 1000
 
 
 def test_a_dataset_tells_without_reading(tmp_path: Path) -> None:

@@ -171,8 +171,7 @@ def examples_of(kind: str, count: int = 24) -> Examples:
 def test_every_kind_of_pixel_is_shown_and_scored(kind: str, tmp_path: Path) -> None:
     examples = examples_of(kind)
     picture = Images().preview(examples[:4])
-    assert picture.mode == "RGB"
-    assert np.asarray(picture)[8:-8].std() > 10
+    assert np.asarray(picture.convert("RGB"))[8:-8].std() > 10
     folder_of(tmp_path, {"a": 2, "b": 2})
     for metric in settled(tmp_path).metrics():
         assert np.isfinite(metric.function(examples[:12], examples[12:18], examples[18:])), metric.name
@@ -198,7 +197,7 @@ def test_tiny_sets_are_scored_without_a_failure() -> None:
 def test_reference_sets_are_capped_with_every_class_in_them() -> None:
     from beeline.metrics.references import pixels_and_labels
 
-    examples = [Example(np.full((1, 1, 1), index % 256, np.uint8), {"label": int(index < 3)}) for index in range(5000)]
+    examples = [Example(np.full((1, 1, 1), index % 256, np.uint8), {"label": int(index < 2)}) for index in range(5000)]
     rows, labels = pixels_and_labels(examples)
     assert len(rows) == len(labels) <= 2000
     assert 1 in labels
