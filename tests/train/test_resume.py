@@ -220,7 +220,7 @@ def test_a_longer_run_killed_before_its_report_is_not_finished(
     shutil.copytree(undisturbed, out)
     words = command("train", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2))
     with monkeypatch.context() as patch:
-        patch.setattr("beeline.evaluate.finish.gallery", lambda *_: 1 / 0)  # as if killed there
+        patch.setattr("beeline.evaluate.figures.gallery", lambda *_: 1 / 0)  # as if killed there
         assert finish(words).returncode == 1
     sha = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
     assert sha not in (out / "report.html").read_text()
@@ -285,7 +285,7 @@ def test_a_signal_after_training_leaves_a_model_and_resuming_writes_the_rest(
 
     words = train_command(tmp_path / "run", train__steps=2)
     with monkeypatch.context() as patch:
-        patch.setattr("beeline.evaluate.finish.gallery", interrupted)
+        patch.setattr("beeline.evaluate.figures.gallery", interrupted)
         done = finish(words)
     assert done.returncode == 0
     assert "stopped after training" in done.stdout
