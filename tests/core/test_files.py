@@ -27,6 +27,36 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert [entry.name for entry in tmp_path.iterdir()] == ["weights"]
 
 
+def test_a_failure_to_append_or_to_sync_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system raises there names none."""
+    path = tmp_path / "log"
+    files.append_bytes(path, b"one\n")
+    files.append_bytes(path, b"two\n")
+    assert path.read_text() == "one\ntwo\n"
+
+    def fail(handle: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for synced, named in ((path, path), (tmp_path / "folder", tmp_path)):
+        with pytest.raises(OSError, match="Input/output") as caught:
+            files.sync_file(synced) if synced.exists() else files.make_folder(synced)
+        assert caught.value.filename == str(named)
+    with pytest.raises(OSError, match="No space left") as caught:
+        files.append_bytes(Path("/dev/full"), b"three\n")
+    assert caught.value.filename == "/dev/full"
+
+
+def test_a_file_system_that_cannot_sync_folders_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    files.sync_folder(tmp_path)
+    with pytest.raises(OSError, match="Invalid argument"):
+        files.sync_file(Path(__file__))
+
+
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "checkpoint"
 

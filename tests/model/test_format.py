@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
+import torch
 
-from beeline.model.format import conventions, library_version
+from beeline.core.errors import UserError
+from beeline.model.format import conventions, library_version, read_metadata, read_tensors, tensors_bytes
 from beeline.process.linear import Linear
 from beeline.process.vp import VariancePreserving
 
@@ -30,3 +33,27 @@ def test_a_source_tree_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert library_version()[0].isdigit()
     monkeypatch.setattr("beeline.model.format.version", missing)
     assert library_version() == "source"
+
+
+def test_any_flipped_bit_of_a_file_of_tensors_is_named_or_changes_nothing(tmp_path: Path) -> None:
+    tensors = {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor(3, dtype=torch.bfloat16), "none": torch.zeros(0, 2)}
+    path, whole, named = tmp_path / "tensors", tensors_bytes(tensors, {"step": "7", "what": "test"}), 0
+    for bit in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        try:
+            read = read_tensors(path)
+        except UserError as error:
+            named += str(path) in str(error)
+        else:
+            assert read.keys() == tensors.keys()
+            assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+    assert named > 0.8 * 8 * len(whole)
+    path.write_bytes(whole)
+    assert {**read_metadata(path), "sha256": ""} == {"step": "7", "what": "test", "sha256": ""}
+
+
+def test_the_same_tensors_are_the_same_bytes() -> None:
+    tensors = {"b": torch.ones(2), "a": torch.zeros(3)}
+    assert len({tensors_bytes(tensors, {"step": "7", "what": "test", "more": "yes"}) for _ in range(20)}) == 1

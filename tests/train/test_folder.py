@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from beeline.core.errors import UserError
 from beeline.generate.load import load
 from beeline.train.folder import RunFolder
 from beeline.train.loop import restore_latest
-from tests.train.helpers import make_trainer
+from tests.train.helpers import command, finish, make_trainer
 
 
 def test_a_run_folder_holds_what_it_promises(small_run: Path) -> None:
@@ -105,3 +106,34 @@ def test_a_folder_that_is_no_run_is_not_taken(tmp_path: Path) -> None:
         RunFolder(tmp_path).create({})
     with pytest.raises(UserError, match="exists and is no run"):
         RunFolder(tmp_path / "file").create({})
+
+
+def test_what_beginning_a_run_leaves_behind_does_not_keep_it_from_beginning(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.lock():
+        pass
+    (folder.path / ".tmp-config.yaml").write_text("half")
+    with pytest.raises(UserError, match="has saved no model yet"):
+        load(folder.path)
+    with folder.lock():
+        folder.create({"a": 1})
+    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "config.yaml"]
+
+
+def test_a_folder_that_cannot_be_locked_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(handle: int, how: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", unable)
+    with pytest.raises(UserError, match=r"\.lock: cannot be locked \(No locks available\)"), RunFolder(tmp_path).lock():
+        pass
+
+
+def test_checkpoints_that_a_kill_left_over_go_when_the_run_goes_on(small_run: Path, tmp_path: Path) -> None:
+    """Killed between the last checkpoint's rename and the rotation."""
+    out = tmp_path / "run"
+    shutil.copytree(small_run, out)
+    shutil.copytree(out / "checkpoints" / "step-000008", out / "checkpoints" / "step-000004")
+    (out / "report.html").unlink()
+    assert finish(command("train", "--out", str(out), "--resume")).returncode == 0
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["step-000008", "step-000010"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -47,41 +46,6 @@ def start(words: list[str]) -> subprocess.Popen[str]:
 def assert_log_is_whole(run: Path) -> None:
     steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert steps == list(range(2, STEPS + 1, 2))
-
-
-def test_a_run_killed_again_and_again_ends_as_if_nothing_had_been(undisturbed: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    chance = random.Random(0)
-    words = train_command(out, train__steps=STEPS)
-    for lines in (1, 9, 17):
-        process = start(words)
-        wait_for_line(out, lines, process)
-        time.sleep(chance.random() * 0.03)
-        process.kill()
-        process.communicate()
-        assert not out.exists() or (out / "config.yaml").is_file()
-        words = [*train_command(out, "--resume", train__steps=STEPS)]
-    done = finish(words)
-    assert done.returncode == 0, done.stderr
-    assert fingerprint(out) == fingerprint(undisturbed)
-    assert_log_is_whole(out)
-    assert not [path for path in out.rglob("*") if path.name.startswith(".tmp-")]
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_thirty_random_moments_ends_as_if_nothing_had_been(undisturbed: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    chance = random.Random(1)
-    for _ in range(30):
-        process = start(train_command(out, "--resume", train__steps=STEPS))
-        time.sleep(chance.uniform(0.2, 4.5))
-        process.kill()
-        process.communicate()
-    done = finish(train_command(out, "--resume", train__steps=STEPS))
-    assert done.returncode == 0, done.stderr
-    assert fingerprint(out) == fingerprint(undisturbed)
-    assert_log_is_whole(out)
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".tmp-")]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

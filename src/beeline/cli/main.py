@@ -177,7 +177,7 @@ def _in_one_line(error: Exception) -> str:
     if isinstance(error, RunError):
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        mend = "; make room, then go on with --resume" if error.errno == errno.ENOSPC else ""
+        mend = "; make room, then go on with --resume" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         return f"{error.filename}: {error.strerror}{mend}"
     if isinstance(error, MemoryError) or re.search("out of memory|allocate memory", str(error)):
         return "not enough memory; fewer samples at a time, a smaller model or smaller samples take less"

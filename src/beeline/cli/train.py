@@ -74,13 +74,12 @@ def train(
         prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
         check_ahead(prepared)
         folder.check_duration(prepared.trainer.steps)
+        folder.check_data(prepared.description)
         stored = stored_form(prepared.config, resolved.origin)
-        if not begun:
-            folder.create(stored)
         with folder.lock():
-            if folder.read_config() != stored:
-                if not begun:
-                    raise UserError(f"{folder.path}: another run began here meanwhile; choose another --out")
+            if not begun:
+                folder.create(stored)
+            elif folder.read_config() != stored:
                 folder.write_config(stored)
             for reason in (*reasons, *prepared.reasons):
                 display.message(reason)

@@ -1,7 +1,8 @@
-"""Writing that a kill at any moment cannot damage: a temporary name, fsync, rename."""
+"""Writing that neither a kill nor a power cut at any moment can damage: a temporary name, fsync, rename, fsync."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -34,7 +35,7 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: naming the file, of which nothing temporary is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
     try:
         with open(temporary, "wb") as file:
@@ -48,7 +49,30 @@ def written(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+def append_bytes(path: Path, data: bytes) -> None:
+    """Add to the end of a file; a failure or a kill may leave a part of it there.
+
+    Raises:
+        OSError: naming the file.
+    """
+    try:
+        with open(path, "ab") as file:
+            file.write(data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def sync_file(path: Path) -> None:
+    """Make a file that was appended to durable, and its name.
+
+    Raises:
+        OSError: naming the file.
+    """
+    _sync(path)
+    sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,27 +92,41 @@ def folder_in_the_making(path: Path) -> Iterator[Path]:
     Args:
         path: the folder; what lies there is replaced when the block ends.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
-        _sync_folder(temporary)
+        sync_folder(temporary)
         remove_folder(path)
         os.rename(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder so that a kill leaves all of it or nothing under its name."""
+    """Delete a folder so that a kill or a power cut leaves all of it or nothing under its name."""
     if path.exists():
         doomed = path.with_name(f"{_TEMPORARY}old-{path.name}")
         shutil.rmtree(doomed, ignore_errors=True)
         os.rename(path, doomed)
+        sync_folder(path.parent)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably, where they are not there yet."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether something is what a kill in the middle of a write has left behind."""
+    return path.name.startswith(_TEMPORARY)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -149,9 +187,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where its file system can.
+
+    Raises:
+        OSError: naming the folder.
+    """
+    try:
+        _sync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):  # so say those that cannot
+            raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         os.close(handle)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from torch import Tensor
 
 from beeline.backbone.config import ModelConfig
@@ -21,7 +20,16 @@ from beeline.generate.engine import Engine
 from beeline.modalities.loading import ModalitySource, find_modality
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec
-from beeline.model.format import DESCRIPTION, FORMAT, WEIGHTS, average_of, conventions, read_tensors
+from beeline.model.format import (
+    DESCRIPTION,
+    FORMAT,
+    LOCK,
+    WEIGHTS,
+    average_of,
+    conventions,
+    read_metadata,
+    read_tensors,
+)
 from beeline.model.network import Network
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.build import build_process, build_source
@@ -128,7 +136,7 @@ def locate(path: Path) -> tuple[Path, Path]:
         weights, descriptions = path, [path.with_suffix(".json"), path.with_name(DESCRIPTION)]
     elif (path / "ema.safetensors").is_file():
         weights, descriptions = path / "ema.safetensors", [path / DESCRIPTION, path.parent.parent / DESCRIPTION]
-    elif (path / "config.yaml").is_file() and not (path / WEIGHTS).is_file():
+    elif any((path / name).is_file() for name in ("config.yaml", LOCK)) and not (path / WEIGHTS).is_file():
         raise UserError(f"{path}: this run has saved no model yet; train it on with --resume")
     elif path.exists():
         weights, descriptions = path / WEIGHTS, [path / DESCRIPTION]
@@ -230,6 +238,5 @@ def output_folder(path: Path) -> Path:
 
 def read_step(weights: Path) -> int | None:
     """The step at which a weights file was written, None where it does not say."""
-    with safe_open(weights, framework="pt") as file:
-        metadata = file.metadata() or {}
-    return int(metadata["step"]) if "step" in metadata else None
+    step = read_metadata(weights).get("step")
+    return None if step is None else int(step)

@@ -1,11 +1,14 @@
 """The format in which a model is kept: ``model.safetensors`` (weights) beside ``model.json`` (everything else).
 
-Weights hold no pickles; the JSON holds the complete config, the conventions and every fitted number, so that sampling
-needs no data; and the text of a modality that lives in a user's file, lest it be lost.
+Weights hold no pickles, and carry the sha256 of their contents, so that damage is named when they are read. The JSON
+holds the complete config, the conventions and every fitted number, so that sampling needs no data; and the text of a
+modality that lives in a user's file, lest it be lost.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from beeline.core.errors import UserError
@@ -22,7 +26,9 @@ from beeline.core.protocols import Process
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
+LOCK = ".lock"  # in a folder where a run has begun
 _OTHER_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".json", ".npz", ".onnx", ".gguf", ".zip")
+_ENTRY, _DIGEST = "beeline", "sha256"
 
 
 def conventions(process: Process, prediction: str, path: str) -> dict[str, Any]:
@@ -54,19 +60,38 @@ def library_version() -> str:
 
 
 def tensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Tensors as safetensors bytes.
+    """Tensors as safetensors bytes, with their sha256.
 
     Args:
         tensors: by name.
-        metadata: at most one entry, because the library writes several in no fixed order.
+        metadata: kept beside them.
     """
-    assert metadata is None or len(metadata) == 1
     held = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    return safetensors.torch.save(held, metadata=dict(metadata) if metadata else None)
+    kept = dict(metadata or {})
+    # One entry holds it all, because the library writes several in no fixed order.
+    entry = json.dumps({**kept, _DIGEST: _digest(held, kept)}, sort_keys=True)
+    return safetensors.torch.save(held, metadata={_ENTRY: entry})
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file.
+
+    Raises:
+        UserError: the file is missing, truncated, not in that format, or not as it was written.
+    """
+    kept = read_metadata(path)
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _incomplete(path, error) from None
+    written = kept.pop(_DIGEST, None)
+    if written is not None and written != _digest(tensors, kept):
+        raise UserError(f"{path}: damaged: it is not as it was written (its sha256 differs)")
+    return tensors
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What is kept beside the tensors of a file; empty where another program wrote it.
 
     Raises:
         UserError: the file is missing, truncated or not in that format.
@@ -74,9 +99,24 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        return safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, framework="pt") as file:
+            entry = json.loads((file.metadata() or {}).get(_ENTRY, "{}"))
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not a complete safetensors file ({error})") from None
+        raise _incomplete(path, error) from None
+    return {str(name): str(value) for name, value in entry.items()} if isinstance(entry, dict) else {}
+
+
+def _incomplete(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not a complete safetensors file ({error})")
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Hash of names, types, shapes and numbers."""
+    shapes = [[name, str(tensor.dtype), list(tensor.shape)] for name, tensor in sorted(tensors.items())]
+    hashed = hashlib.sha256(json.dumps([shapes, dict(metadata)], sort_keys=True).encode())
+    for _, tensor in sorted(tensors.items()):
+        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()
 
 
 def average_of(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from beeline.core.errors import UserError
+from beeline.core.files import append_bytes, make_folder
 from beeline.train.folder import RunFolder
 
 Draw = Callable[[Mapping[str, Any]], None]
@@ -30,6 +34,7 @@ def board(folder: RunFolder, wanted: bool | None, step: int) -> Iterator[Draw]:
 
     Raises:
         UserError: it is wanted and not installed.
+        OSError: its file cannot be written.
     """
     if wanted and not has_tensorboard():
         raise UserError('train.tensorboard: tensorboard is not installed; pip install "beeline[log]"')
@@ -38,11 +43,20 @@ def board(folder: RunFolder, wanted: bool | None, step: int) -> Iterator[Draw]:
         return
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
-    writer = EventFileWriter(str(folder.board))
+    make_folder(folder.board)
+    path = folder.board / f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}"
+
+    # The package's own writer has a thread that fails unheard.
+    def add(**contents: Any) -> None:
+        record = io.BytesIO()
+        RecordWriter(record).write(Event(wall_time=time.time(), **contents).SerializeToString())
+        append_bytes(path, record.getvalue())
+
+    add(file_version="brain.Event:2")
     if step:
-        writer.add_event(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+        add(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def draw(record: Mapping[str, Any]) -> None:
         values = [
@@ -50,9 +64,6 @@ def board(folder: RunFolder, wanted: bool | None, step: int) -> Iterator[Draw]:
             for name, value in record.items()
             if name != "step" and isinstance(value, (int, float))
         ]
-        writer.add_event(Event(wall_time=time.time(), step=record["step"], summary=Summary(value=values)))
+        add(step=record["step"], summary=Summary(value=values))
 
-    try:
-        yield draw
-    finally:
-        writer.close()
+    yield draw

@@ -6,6 +6,7 @@ snapshots/step-000500.safetensors   averages of two more widths, kept from times
 model.safetensors, model.json   averaged weights and their description: all that sampling needs
 best/                           the same two files as they were when the held-out loss was lowest
 log.jsonl                       one line every few steps
+.lock                           empty; held by the process that trains
 """
 
 from __future__ import annotations
@@ -24,16 +25,20 @@ from torch import Tensor
 from beeline.core.config import flatten, plain, read_yaml, write_yaml
 from beeline.core.errors import UserError
 from beeline.core.files import (
+    append_bytes,
     check_writable,
     folder_in_the_making,
+    is_leftover,
+    make_folder,
     read_json,
     remove_folder,
     remove_leftovers,
     sha256,
+    sync_file,
     write_bytes,
     write_json,
 )
-from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors, tensors_bytes
+from beeline.model.format import DESCRIPTION, LOCK, WEIGHTS, read_tensors, tensors_bytes
 from beeline.train.config import CHANGEABLE
 from beeline.train.snapshots import TRACKS, Snapshots
 
@@ -61,13 +66,14 @@ class RunFolder:
         self.samples = path / "samples"
         self.scores = path / "scores.json"
         self.report = path / "report.html"
+        self.locked = path / LOCK
 
     def is_run(self) -> bool:
         """Whether a run has begun here."""
         return self.config.is_file()
 
     def create(self, config: Mapping[str, Any]) -> None:
-        """Begin a run: the folder appears with its config in it.
+        """Begin a run, which is one as soon as its config lies there.
 
         Raises:
             UserError: something else lies there.
@@ -75,11 +81,7 @@ class RunFolder:
         self.check_place()
         if self.is_run():
             raise UserError(f"{self.path}: holds a run already; go on with --resume, or choose another --out")
-        try:
-            with folder_in_the_making(self.path) as folder:
-                write_bytes(folder / self.config.name, write_yaml(config).encode())
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be made ({error.strerror}); choose another --out") from None
+        self.write_config(config)
 
     def check_place(self) -> None:
         """Refuse a place where no run can begin, before any long work.
@@ -90,9 +92,13 @@ class RunFolder:
         if self.is_run():
             check_writable(self.path)
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(map(self._is_strange, self.path.iterdir()))):
             raise UserError(f"{self.path}: exists and is no run; choose another --out")
         check_writable(self.path)
+
+    def _is_strange(self, path: Path) -> bool:
+        """Whether something is not what beginning a run may have left behind."""
+        return path != self.locked and not is_leftover(path)
 
     def check_duration(self, steps: int) -> None:
         """Refuse a run shorter than what is trained already.
@@ -103,6 +109,25 @@ class RunFolder:
         done = self.steps()[-1:]
         if done and steps < done[0]:
             raise UserError(f"{self.path}: has trained for {done[0]} steps already and cannot end at {steps}")
+
+    def check_data(self, description: Mapping[str, Any]) -> None:
+        """Refuse data of which there are more or fewer than when training began: the order would be another.
+
+        Args:
+            description: of the model, as it would be written now.
+
+        Raises:
+            UserError: naming both numbers.
+        """
+        if not self.steps() or not self.description.is_file():
+            return
+        now = description["training"]["examples"]
+        before = read_json(self.description).get("training", {}).get("examples", now)
+        if now != before:
+            raise UserError(
+                f"{self.path}: the training split has {now:,} examples, and had {before:,} when the run began; "
+                "bring the data back as they were, or begin anew"
+            )
 
     def check_config(self) -> None:
         """Refuse a config.yaml that was edited after training began.
@@ -143,15 +168,23 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other processes from training here; the system lets go when this one ends, however it ends.
 
+        The folder is made where it is not there yet.
+
         Raises:
-            UserError: another process is training here.
+            UserError: it cannot be made, another process is training here, or the file system knows no locks.
         """
-        handle = os.open(self.path, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            make_folder(self.path)
+            handle = os.open(self.locked, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+        try:
+            try:  # such a lock works on NFS, and is not kept by processes forked to read data
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
                 raise UserError(f"{self.path}: another process is training this run") from None
+            except OSError as error:
+                raise UserError(f"{self.locked}: cannot be locked ({error.strerror}); choose another --out") from None
             remove_leftovers(self.path)
             yield
         finally:
@@ -182,6 +215,10 @@ class RunFolder:
             for name, group in tensors.items():
                 write_bytes(folder / f"{name}.safetensors", tensors_bytes(group, {"step": str(step)}))
             write_bytes(folder / DESCRIPTION, self.description.read_bytes())
+        self.drop_checkpoints(keep)
+
+    def drop_checkpoints(self, keep: int) -> None:
+        """Drop all checkpoints but the last few."""
         for old in self.steps()[:-keep]:
             remove_folder(self.checkpoint(old))
 
@@ -219,14 +256,12 @@ class RunFolder:
 
     def append_log(self, record: Mapping[str, Any]) -> None:
         """Add a line to the log."""
-        with open(self.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        append_bytes(self.log, f"{json.dumps(record)}\n".encode())
 
     def sync_log(self) -> None:
         """Make the log as durable as the checkpoint that is about to be written."""
         if self.log.exists():
-            with open(self.log, "rb") as file:
-                os.fsync(file.fileno())
+            sync_file(self.log)
 
     def truncate_log(self, step: int) -> None:
         """Drop lines beyond a step, and a last line that was cut short: resuming writes them again.

@@ -59,7 +59,7 @@ def restore_latest(trainer: Trainer, folder: RunFolder) -> None:
     steps = folder.steps()
     if steps:
         groups = list(trainer.tensors())
-        if "tracks" in groups and not folder.has_tracks(steps[-1]):
+        if "tracks" in groups and not any(map(folder.has_tracks, steps)):
             raise UserError(
                 f"{folder.checkpoint(steps[-1])}: holds no averages for train.ema_snapshots, which cannot begin now; "
                 "go on with --train.ema_snapshots 0"
@@ -97,7 +97,7 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
         probes: measured beside training with the averaged weights; their records join the lines of the log.
 
     Returns:
-        whether the run is complete.
+        whether the run is complete and nothing asked to stop, so that what follows training may follow.
 
     Raises:
         RunError: the gradient became infinite or NaN.
@@ -132,11 +132,12 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
                 before = time.monotonic()
                 save(trainer, folder)
                 lap += time.monotonic() - before
-        if trainer.step in folder.steps():  # a kill may have come between a checkpoint and its model
+        if trainer.step in folder.steps():  # a kill may have come right after a checkpoint
+            folder.drop_checkpoints(config.keep_checkpoints)
             folder.save_model(trainer.averaged_weights(), trainer.step)
         else:
             save(trainer, folder)
-    return trainer.step >= trainer.steps
+    return trainer.step >= trainer.steps and request.signal_name is None
 
 
 def lowest_held_out_loss(folder: RunFolder) -> float:

@@ -71,7 +71,8 @@ class Reader(Dataset[Batch | UserError]):
                     self.codec.encode(example if self.variation is None else self.variation.example(example, way))
                 )
             except (UserError, OSError) as error:
-                return UserError(f"train {name_of(self.examples, index)}: {error}")
+                reason = getattr(error, "strerror", None) or error
+                return UserError(f"train {name_of(self.examples, index)}: {reason}")
         return self.codec.batch(encoded, self.packing, self.row_length)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from beeline.core.errors import UserError
 from beeline.core.files import write_bytes
-from beeline.model.format import tensors_bytes
+from beeline.model.format import read_metadata, read_tensors, tensors_bytes
 from beeline.train.ema import track_name
 from beeline.train.profiles import LARGEST_ERROR, NARROWEST, TRACK_WIDTHS, WIDEST, Combination, combine
 
@@ -85,8 +85,7 @@ class Snapshots:
             )
         listed: set[int] = set()
         for path in files.values():
-            with _opened(path) as file:
-                listed |= {int(each) for each in (file.metadata() or {}).get(_LISTED, "").split(",") if each}
+            listed |= {int(each) for each in _checked(path).get(_LISTED, "").split(",") if each}
         missing = tuple(sorted(each for each in listed - files.keys() if each <= step))
         return History(files, step, missing)
 
@@ -151,7 +150,7 @@ class History:
         self.check(width)
         shares = self._combine([width]).coefficients[:, 0].tolist()
         with ExitStack() as stack:
-            opened = [(path, stack.enter_context(_opened(path))) for path in self.files.values()]
+            opened = [(path, stack.enter_context(safe_open(path, framework="pt"))) for path in self.files.values()]
             places = [(path, file, track) for path, file in opened for track in TRACK_WIDTHS]
             keys = set[str]().union(*(file.keys() for _, file in opened))
             tracked = {key.partition("/")[2] for key in keys}
@@ -174,13 +173,13 @@ def _half(tensor: Tensor) -> Tensor:
     return half if bool(half.isfinite().all()) else tensor
 
 
-def _opened(path: Path) -> Any:
+def _checked(path: Path) -> dict[str, str]:
+    """What is kept beside the tensors of a file that is as it was written."""
     try:
-        return safe_open(path, framework="pt")
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path}: not a complete safetensors file ({error}); delete it to rebuild from the others"
-        ) from None
+        read_tensors(path)
+        return read_metadata(path)
+    except UserError as error:
+        raise UserError(f"{error}; delete it to rebuild from the others") from None
 
 
 def _check_names(tracked: set[str], base: Mapping[str, Tensor], path: Path) -> None:
