@@ -155,7 +155,7 @@ def kept_or_trained(
         fingerprint: of the examples.
     """
     weights, record_path = home.with_suffix(".safetensors"), home.with_suffix(".json")
-    wanted = {"recipe": plain(config), "data": fingerprint, "classes": classes, "images": len(training[0])}
+    wanted = {"recipe": plain(config), "data": fingerprint, "classes": classes, "examples": len(training[0])}
     try:
         record = json.loads(record_path.read_text(encoding="utf-8"))
         data = weights.read_bytes()
