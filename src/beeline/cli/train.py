@@ -126,11 +126,11 @@ def describe(prepared: Prepared) -> list[str]:
 
     trainer, train_config = prepared.trainer, prepared.config.train
     cost = network_cost(trainer.network, prepared.codec)
-    epochs = trainer.steps * train_config.batch_size / trainer.feed.size
+    epochs = trainer.steps * trainer.batch_size / trainer.feed.size
     lines = [
         f"model: {amount(cost.parameters)} parameters, {cost.tokens} tokens of {cost.width} numbers, "
         f"{amount(cost.flops)}FLOP a pass",
-        f"training: {trainer.steps:,} steps of {train_config.batch_size} = {epochs:.1f} epochs of "
+        f"training: {trainer.steps:,} steps of {trainer.batch_size} = {epochs:.1f} epochs of "
         f"{trainer.feed.size:,} examples, {train_config.device} {train_config.precision}",
     ]
     if trainer.tracks is not None:
