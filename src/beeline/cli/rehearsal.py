@@ -76,7 +76,7 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
         machine: what was chosen for the machine.
     """
     from beeline.model.cost import network_cost
-    from beeline.train.choose import PASSES, step_seconds
+    from beeline.train.choose import PASSES, step_seconds, step_text
 
     trainer, plan = prepared.trainer, prepared.choice.plan
     conditions = ", ".join(each.name for each in prepared.codec.conditions) or "none"
@@ -96,12 +96,12 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
     state = plan.parts["weights"] + plan.parts["optimiser"] + plan.parts["averages"]
     return [
         *lines,
-        f"a step: {amount(flops)}FLOP, {1000 * seconds:.3g} ms measured, {amount(flops / seconds)}FLOP/s, "
+        f"a step: {amount(flops)}FLOP, {step_text(seconds)} measured, {amount(flops / seconds)}FLOP/s, "
         f"{trainer.batch_size / seconds:,.0f} samples/s",
         f"time: {clock(trainer.steps * seconds)} of training; samples, scores and report come after",
         "memory:",
         *table([*parts, Choice("  in all", size(plan.need), there)]),
-        f"disk: {size((keep + 1) * state + plan.parts['weights'])} for the model and {keep} checkpoints of {size(state)}, "
-        "one more while it is written",
-        "nothing was written",
+        f"disk: {size((keep + 1) * state + plan.parts['weights'])} at most: the model and {keep} checkpoints of "
+        f"{size(state)}, one more while it is written",
+        "no run was begun",
     ]

@@ -57,9 +57,7 @@ def train(
     flags = _flags(options)
     recipe = find_recipe(target) if target is not None else None
     if recipe is None and (out is None or not resume):
-        raise UserError(
-            "name what to train: a recipe, a .yaml file, a modality's .py file or a folder of images (or --out RUN --resume)"
-        )
+        raise UserError("name what to train: a recipe, a .yaml or .py file, a folder of images (or --out RUN --resume)")
     folder = RunFolder(Path(out) if out is not None else Path("runs") / (recipe.name if recipe else ""))
     begun = folder.is_run()
     if begun and not resume:

@@ -227,7 +227,10 @@ class _Chooser:
                 break
             reached = cost * trial.batch / trial.seconds
         assert best is not None
-        why = f"the largest that learns from enough samples, about {amount(self._seen(best))}{next_one}"
+        seen = amount(self._seen(best))
+        why = f"the largest that learns from enough samples, about {seen}{next_one}"
+        if self._seen(best) < expected_parameters(resolve_sizes(best.config.model)) / _PARAMETERS_A_SAMPLE:
+            why = f"the smallest; there is time for {seen} samples only"
         self.choices.append(Choice("model.preset", best.config.model.preset, why))
         return best
 
@@ -253,7 +256,7 @@ class _Chooser:
             return Duration.parse(self.config.train.duration).steps(trial.batch, self.examples)
         assert trial.seconds is not None
         steps = max(1, int(self.limit / trial.seconds))
-        why = f"{clock(self.limit)} of training at {1000 * trial.seconds:.3g} ms a step, measured"
+        why = f"{clock(self.limit)} of training at {step_text(trial.seconds)} a step, measured"
         if self.config.train.duration == OPEN:
             most = max(_FEWEST_STEPS, Duration(_MOST_EPOCHS, "epochs").steps(trial.batch, self.examples))
             why = (
@@ -269,7 +272,7 @@ class _Chooser:
         every = steps // 10 if trial.seconds is None else round(_SECONDS_BETWEEN_CHECKPOINTS / trial.seconds)
         rate = float(f"{_RATE * min(1.0, _RATE_WIDTH / width):.2g}")
         rules: dict[str, tuple[float, str]] = {
-            "learning_rate": (rate, f"4e-3 x 128 / width, at most 4e-3: a rule of thumb (width {width})"),
+            "learning_rate": (rate, f"4e-3 x 128 / {width}, the width; at most 4e-3: a rule of thumb"),
             "warmup_steps": (min(500, max(1, round(0.03 * steps))), "3 % of the steps, at most 500"),
             "checkpoint_every": (min(steps, max(1, every)), "about twice a minute, once at least"),
         }
@@ -311,6 +314,11 @@ def step_seconds(trainer: Trainer) -> float:
     while (len(rounds) < _FEWEST_ROUNDS and sum(rounds) < 5.0) or sum(rounds) < 1.0:
         rounds.append(timed())
     return sorted(rounds)[len(rounds) // 2]
+
+
+def step_text(seconds: float) -> str:
+    """The time of a step for people: 41.6 ms, or 1.24 s."""
+    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def _with(config: RunConfig, **train: Any) -> RunConfig:

@@ -88,10 +88,7 @@ class MemoryPlan:
         parts = next(
             count for count in range(1, self.batch + 1) if not self.batch % count and self.batch // count <= most
         )
-        way = f"--train.batch_size {power} fits"
-        return (
-            way if parts == self.accumulation else f"{way}; so does --train.accumulation {parts}, which keeps the batch"
-        )
+        return f"--train.batch_size {power} fits; so does --train.accumulation {parts}, which keeps the batch"
 
     def shortage(self) -> str:
         """What is too large, what it needs, and what there is."""
@@ -141,10 +138,10 @@ def _activations(trainer: Trainer, samples: int) -> int:
         outside = _kept(trainer, batch)
     finally:
         backbone.recompute = recompute
-    # The input of every block in fp32, and what one block keeps while it is computed again.
+    # The input of every block in fp32, and what one block keeps, with its gradients, while it is computed again.
     depth, width = len(backbone.blocks), backbone.embed.out_features
     rows, tokens = batch.tokens.values.shape[:2]
-    return outside + depth * rows * tokens * width * 4 + (everything - outside) // depth
+    return outside + depth * rows * tokens * width * 4 + 2 * (everything - outside) // depth
 
 
 def _kept(trainer: Trainer, batch: Batch) -> int:
