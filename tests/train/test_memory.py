@@ -100,7 +100,8 @@ from beeline.train import memory
 torch.set_num_threads(1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 words = "train digits --train.threads 1 --train.precision fp32 --train.batch_size 8192 --train.steps 2".split()
-run([*words, "--train.batch_size", "2", "--train.score_samples", "0", "--out", "{tmp_path}/small", "--verbosity", "silent"])
+small = "--train.batch_size 2 --train.score_samples 0 --verbosity silent --out {tmp_path}/small".split()
+run([*words, *small])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000, resource.RLIM_INFINITY))
 assert available_memory() <= 500_000_000
@@ -144,7 +145,10 @@ def test_other_failures_keep_their_own_words() -> None:
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("sizes do not match"))
     assert not is_out_of_memory(OSError("not enough memory"))
-    with pytest.raises(RuntimeError, match="sizes"), memory.shortage_explained(plan_memory(make_trainer()), make_trainer()):
+    with (
+        pytest.raises(RuntimeError, match="sizes"),
+        memory.shortage_explained(plan_memory(make_trainer()), make_trainer()),
+    ):
         raise RuntimeError("sizes do not match")
 
 

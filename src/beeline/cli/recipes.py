@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -64,7 +65,7 @@ def find_recipe(target: str | Path) -> Recipe:
         raise UserError(
             f"{target}: is no recipe (.yaml), no modality (.py), no folder of images and no array (.npy, .npz, idx)"
         )
-    if len(path.parts) > 1 or target.endswith("/"):
+    if any(each in target for each in ("/", os.sep)):
         raise UserError(f"{target}: no such folder or file")
     raise unknown("recipe", target, recipe_names())
 
