@@ -187,7 +187,7 @@ def test_the_learning_rate_falls_with_the_width(width: int, rate: float, machine
 
 def test_what_was_asked_for_is_left_alone(machine: Callable[[float], None]) -> None:
     machine(1e11)
-    own = {
+    own: dict[str, Any] = {
         "model__preset": "DiT-Nano/4",
         "train__duration": "1m",
         "train__batch_size": 24,
