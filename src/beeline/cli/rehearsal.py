@@ -33,6 +33,9 @@ def describe(prepared: Prepared) -> list[str]:
         f"training: {trainer.steps:,} steps of {trainer.batch_size} = {samples / trainer.feed.size:.1f} epochs of "
         f"{trainer.feed.size:,} examples, {train_config.device} {train_config.precision}",
     ]
+    if trainer.tracks is not None:
+        count, each = min(train_config.ema_snapshots, trainer.steps), _snapshot_bytes(prepared)
+        lines.append(f"snapshots: {count} of {size(each)} for averages of any width (train.ema_snapshots)")
     if trainer.ema.horizon() > trainer.steps:
         lines.append(
             f"warning: ema_decay {train_config.ema_decay} remembers {trainer.ema.horizon():,.0f} steps, longer than "
@@ -40,6 +43,12 @@ def describe(prepared: Prepared) -> list[str]:
         )
     warning = memorisation(trainer.feed.size, samples)
     return [*lines, warning] if warning else lines
+
+
+def _snapshot_bytes(prepared: Prepared) -> int:
+    """Of a snapshot of the averages, kept in half precision."""
+    tracks = prepared.trainer.tracks
+    return 0 if tracks is None else 2 * sum(tensor.numel() for tensor in tracks.tensors().values())
 
 
 def choices(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice], every: bool = False) -> list[str]:
@@ -94,6 +103,7 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
     there = "" if plan.available is None else f"of {size(plan.available)} that are there"
     keep = prepared.config.train.keep_checkpoints
     state = plan.parts["weights"] + plan.parts["optimiser"] + plan.parts["averages"]
+    snapshots = min(prepared.config.train.ema_snapshots, trainer.steps) * _snapshot_bytes(prepared)
     return [
         *lines,
         f"a step: {amount(flops)}FLOP, {step_text(seconds)} measured, {amount(flops / seconds)}FLOP/s, "
@@ -101,7 +111,7 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
         f"time: {clock(trainer.steps * seconds)} of training; samples, scores and report come after",
         "memory:",
         *table([*parts, Choice("  in all", size(plan.need), there)]),
-        f"disk: {size((keep + 1) * state + plan.parts['weights'])} at most: the model and {keep} checkpoints of "
-        f"{size(state)}, one more while it is written",
+        f"disk: {size((keep + 1) * state + 2 * plan.parts['weights'] + snapshots)} at most: two models, snapshots and "
+        f"{keep} checkpoints of {size(state)}, one more while it is written",
         "no run was begun",
     ]
