@@ -230,7 +230,9 @@ class _Chooser:
         seen = amount(self._seen(best))
         why = f"the largest that learns from enough samples, about {seen}{next_one}"
         if self._seen(best) < expected_parameters(resolve_sizes(best.config.model)) / _PARAMETERS_A_SAMPLE:
-            why = f"the smallest; there is time for {seen} samples only"
+            few = self._seen(best) == _MOST_EPOCHS_COUNTED * self.examples
+            limit = f"{self.examples:,} examples" if few else f"time for {seen} samples"
+            why = f"the smallest; {limit} would not teach a larger one"
         self.choices.append(Choice("model.preset", best.config.model.preset, why))
         return best
 
