@@ -18,8 +18,9 @@ from beeline.model.cost import expected_flops, expected_parameters, network_cost
 from beeline.train import choose, memory
 from beeline.train.choose import Chosen, affordable_tokens, memorisation
 from beeline.train.config import TrainConfig, chosen
-from beeline.train.machine import product_rate, settle
+from beeline.train.machine import settle
 from beeline.train.setup import Prepared, prepare
+from beeline.train.timing import product_rate
 from beeline.train.trainer import Trainer
 from tests.train.helpers import flags, make_trainer
 

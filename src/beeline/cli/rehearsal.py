@@ -85,7 +85,8 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
         machine: what was chosen for the machine.
     """
     from beeline.model.cost import network_cost
-    from beeline.train.choose import PASSES, step_seconds, step_text
+    from beeline.train.choose import PASSES
+    from beeline.train.timing import step_seconds, step_text
 
     trainer, plan = prepared.trainer, prepared.choice.plan
     conditions = ", ".join(each.name for each in prepared.codec.conditions) or "none"

@@ -13,7 +13,6 @@ The rules are rules of thumb, from runs of minutes on 2 CPU cores, and each choi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,8 +26,8 @@ from beeline.core.units import Duration, amount, clock
 from beeline.modalities.loading import ModalitySource, ask
 from beeline.model.cost import expected_flops, expected_parameters
 from beeline.train.config import RunConfig, TrainConfig, chosen
-from beeline.train.machine import product_rate, synchronise
 from beeline.train.memory import MemoryPlan, plan_memory, refuse_shortage
+from beeline.train.timing import product_rate, step_seconds, step_text
 from beeline.train.trainer import Trainer
 
 OPEN = "auto"
@@ -42,7 +41,6 @@ _BATCH, _LARGEST_BATCH, _STEPS_FOR_LARGER = 64, 256, 10_000
 _RATE, _RATE_WIDTH = 4e-3, 128
 _MOST_EPOCHS, _FEWEST_STEPS = 1000, 1000
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
-_FEWEST_ROUNDS = 5
 
 Fresh = Callable[[RunConfig, int], Trainer]
 
@@ -296,31 +294,6 @@ def memorisation(examples: int, samples: int) -> str | None:
         f"warning: each of the {examples:,} examples will be seen {samples / examples:,.0f} times; samples may come "
         "out as copies of them (the report shows the nearest ones). More data, or a shorter --train.duration, help"
     )
-
-
-def step_seconds(trainer: Trainer) -> float:
-    """Seconds of a training step: the median of a second of them, after one that makes everything ready.
-
-    Args:
-        trainer: to be thrown away afterwards.
-    """
-
-    def timed() -> float:
-        begin = time.perf_counter()
-        trainer.train_step()
-        synchronise(trainer.config.device)
-        return time.perf_counter() - begin
-
-    timed()
-    rounds = [timed()]
-    while (len(rounds) < _FEWEST_ROUNDS and sum(rounds) < 5.0) or sum(rounds) < 1.0:
-        rounds.append(timed())
-    return sorted(rounds)[len(rounds) // 2]
-
-
-def step_text(seconds: float) -> str:
-    """The time of a step for people: 41.6 ms, or 1.24 s."""
-    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def _with(config: RunConfig, **train: Any) -> RunConfig:

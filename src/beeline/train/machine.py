@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,32 +35,6 @@ def settle(config: TrainConfig) -> tuple[TrainConfig, list[Choice]]:
         threads = torch.get_num_threads()
         choices.append(Choice("train.threads", str(threads), "what torch finds here"))
     return replace(config, device=device, precision=precision, threads=threads), choices
-
-
-def product_rate(device: str, precision: str) -> float:
-    """Floating-point operations a second of a large matrix product: what this machine could do at best.
-
-    Args:
-        device: ``cpu`` or ``cuda``.
-        precision: ``fp32`` or ``bf16``.
-    """
-    side = 8192 if device == "cuda" else 1024
-    matrix = torch.ones(side, side, dtype=torch.bfloat16 if precision == "bf16" else torch.float32, device=device)
-
-    def seconds() -> float:
-        begin = time.perf_counter()
-        matrix @ matrix
-        synchronise(device)
-        return time.perf_counter() - begin
-
-    seconds()  # the first product makes the library ready
-    return 2 * side**3 / min(seconds() for _ in range(5))
-
-
-def synchronise(device: str) -> None:
-    """Wait until a GPU has done what it was given; a CPU always has."""
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 @contextmanager
