@@ -13,6 +13,7 @@ from beeline.core.config import read_yaml
 from beeline.core.errors import UserError, unknown
 
 _ARRAYS = re.compile(r"\.(npy|npz)$|[.-]idx\d?-ubyte(\.gz)?$|\.idx(\.gz)?$")
+_FOR_DATA = "folder"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def find_recipe(target: str | Path) -> Recipe:
     if path.is_dir() and (path / "config.yaml").is_file() and (path / "checkpoints").is_dir():
         raise UserError(f"{target}: is a run, not data; go on with --out {target} --resume")
     if path.is_dir() or (path.is_file() and _ARRAYS.search(path.name)):
-        return Recipe(str(path.resolve()), _run_name(path.resolve()), _recipe_of_images(path.resolve()))
+        return Recipe(str(path.resolve()), _run_name(path.resolve()), _recipe_of_data(path.resolve()))
     if path.exists():
         raise UserError(
             f"{target}: is no recipe (.yaml), no modality (.py), no folder of images and no array (.npy, .npz, idx)"
@@ -75,21 +76,10 @@ def _run_name(path: Path) -> str:
     return path.name.partition(".")[0] or "images"
 
 
-def _recipe_of_images(path: Path) -> dict[str, Any]:
-    """Images as they are found, everything else to be chosen."""
-    return {
-        "modality": "images",
-        "data": {"path": str(path)},
-        "model": {"preset": "auto"},
-        "objective": {"time": {"density": "logit_normal"}},
-        "train": {
-            "duration": "auto",
-            "batch_size": None,
-            "learning_rate": None,
-            "warmup_steps": None,
-            "checkpoint_every": None,
-        },
-    }
+def _recipe_of_data(path: Path) -> dict[str, Any]:
+    """The recipe that leaves everything to be chosen, with the data in place."""
+    values = find_recipe(_FOR_DATA).values
+    return {**values, "data": {**values["data"], "path": str(path)}}
 
 
 def _checked(path: Path) -> dict[str, Any]:

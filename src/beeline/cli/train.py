@@ -49,28 +49,13 @@ def train(
         RunError: the gradient became infinite or NaN, or memory ran out.
     """
     from beeline.evaluate.finish import check_ahead
-    from beeline.train.folder import RunFolder
     from beeline.train.machine import cpu_threads, settle
     from beeline.train.setup import prepare
 
     display = display or Display("summary" if dry_run else "silent")
     flags = _flags(options)
-    recipe = find_recipe(target) if target is not None else None
-    if recipe is None and (out is None or not resume):
-        raise UserError("name what to train: a recipe, a .yaml or .py file, a folder of images (or --out RUN --resume)")
-    folder = RunFolder(Path(out) if out is not None else Path("runs") / (recipe.name if recipe else ""))
+    folder, resolved = _asked_for(target, out, resume, flags, display)
     begun = folder.is_run()
-    if begun and not resume:
-        raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
-    if begun:
-        folder.check_config()
-        resolved = resolve_stored(folder.read_config(), recipe, flags)
-    elif recipe is None:
-        raise UserError(f"{folder.path}: no run to resume")
-    else:
-        if resume:
-            display.message(f"{folder.path}: no run there yet, starting from the beginning")
-        resolved = resolve(recipe, flags)
     if not dry_run:
         folder.check_place()
     settings, machine = settle(resolved.config.train)
@@ -94,6 +79,29 @@ def train(
                 display.message(line)
             _fit_and_report(prepared, resolved, folder, display)
     return folder.path
+
+
+def _asked_for(
+    target: str | None, out: str | Path | None, resume: bool, flags: list[str], display: Display
+) -> tuple[RunFolder, Resolved]:
+    """The run folder, and the options of the run that is there or is to begin there."""
+    from beeline.train.folder import RunFolder
+
+    recipe = find_recipe(target) if target is not None else None
+    if recipe is None and (out is None or not resume):
+        raise UserError("name what to train: a recipe, a .yaml or .py file, a folder of images (or --out RUN --resume)")
+    folder = RunFolder(Path(out) if out is not None else Path("runs") / (recipe.name if recipe else ""))
+    begun = folder.is_run()
+    if begun and not resume:
+        raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
+    if begun:
+        folder.check_config()
+        return folder, resolve_stored(folder.read_config(), recipe, flags)
+    if recipe is None:
+        raise UserError(f"{folder.path}: no run to resume")
+    if resume:
+        display.message(f"{folder.path}: no run there yet, starting from the beginning")
+    return folder, resolve(recipe, flags)
 
 
 def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:
