@@ -73,7 +73,7 @@ def find_recipe(target: str | Path) -> Recipe:
 
 def _run_name(path: Path) -> str:
     """What to call a run on some data: the name of the file or folder, before its first dot."""
-    return path.name.partition(".")[0] or "images"
+    return path.name.partition(".")[0] or "data"
 
 
 def _recipe_of_data(path: Path) -> dict[str, Any]:
