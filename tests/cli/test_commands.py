@@ -456,7 +456,8 @@ def test_what_is_no_target_no_path_or_no_option_is_told_from_python(tmp_path: Pa
         beeline.train("digits", options="--train.steps=3")
     run = beeline.train("digits", tmp_path / "run", options={**FAST, "train.steps": np.int64(2)})
     assert beeline.inspect(run)["step"] == 2
-    assert list(inspect.signature(beeline.train).parameters) == ["target", "out", "resume", "options", "display"]
+    names = ["target", "out", "resume", "options", "display", "dry_run"]
+    assert list(inspect.signature(beeline.train).parameters) == names
 
 
 def test_what_is_made_of_a_checkpoint_goes_to_its_run(small_run: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ SECTIONS = config_sections()
         ("--train.lerning_rate=1", "unknown key 'train.lerning_rate'; did you mean 'train.learning_rate'?"),
         ("--trian.steps=3", "unknown key 'trian.steps'; did you mean 'train.steps'?"),
         ("--train.steps=many", "train.steps: needs a whole number or nothing, not many"),
-        ("--train.batch_size=1.5", "train.batch_size: needs a whole number, not 1.5"),
+        ("--train.batch_size=1.5", "train.batch_size: needs a whole number or nothing, not 1.5"),
         ("--model.qk_norm=maybe", "model.qk_norm: needs true or false, not maybe"),
         ("--model.positions=sinus", "unknown model.positions 'sinus'; did you mean 'sincos'?"),
         ("--train.betas=[0.9]", "train.betas: needs a list of 2, each a number, not [0.9]"),
@@ -41,7 +41,7 @@ def test_a_wrong_flag_is_told_in_one_line(flag: str, message: str) -> None:
 def test_wrong_keys_and_types_in_a_file_are_told_alike() -> None:
     with pytest.raises(UserError, match=r"did you mean 'train\.batch_size'"):
         parse(SECTIONS, {"train": {"batchsize": 3}}, [])
-    with pytest.raises(UserError, match=r"train\.batch_size: needs a whole number, not many"):
+    with pytest.raises(UserError, match=r"train\.batch_size: needs a whole number or nothing, not many"):
         parse(SECTIONS, {"train": {"batch_size": "many"}}, [])
     with pytest.raises(UserError, match="train: is a section"):
         parse(SECTIONS, {"train": 3}, [])

@@ -139,7 +139,7 @@ def test_e14_the_presets_are_what_they_say() -> None:
     assert not paper.model.qk_norm
     stable = resolve(find_recipe("digits"), ["--train.preset=stable"]).config
     assert (stable.train.precision, stable.train.clip_norm, stable.model.qk_norm) == ("bf16", 1.0, True)
-    assert stable.train.warmup_steps > 0
+    assert (stable.train.warmup_steps or 0) > 0
     assert PRESETS["none"] == {}
 
 

@@ -225,10 +225,10 @@ def test_the_learning_rate_warms_up_holds_and_decays() -> None:
 
 
 def test_machine_choices_are_settled_once_and_told() -> None:
-    settings, reasons = settle(TrainConfig())
+    settings, choices = settle(TrainConfig())
     assert settings.precision in ("fp32", "bf16")
     assert settings.threads == torch.get_num_threads()
-    assert [reason.split()[0] for reason in reasons] == ["device", "precision", "threads"]
+    assert [choice.name for choice in choices] == ["train.device", "train.precision", "train.threads"]
     again, nothing = settle(settings)
     assert again == settings
     assert nothing == []

@@ -18,7 +18,8 @@ class ModelConfig:
 
     Args:
         preset: sizes by name, with the patch size behind a slash where the data have patches: DiT-S/2 ... DiT-XL/8
-            are the paper's; DiT-Nano, DiT-Micro and DiT-Tiny are made for CPUs. Options given beside it win.
+            are the paper's; DiT-Nano, DiT-Micro and DiT-Tiny are made for CPUs; auto: chosen. Options given beside it
+            win.
         hidden_size: numbers a token inside the network.
         depth: number of blocks.
         num_heads: attention heads; must divide hidden_size.

@@ -1,7 +1,9 @@
-"""What a user can name to train: a recipe that comes with the package, a recipe file, or a modality file."""
+"""What a user can name to train: a recipe that comes with the package, a recipe file, a modality file, or images."""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -9,6 +11,9 @@ from typing import Any
 
 from beeline.core.config import read_yaml
 from beeline.core.errors import UserError, unknown
+
+_ARRAYS = re.compile(r"\.(npy|npz)$|[.-]idx\d?-ubyte(\.gz)?$|\.idx(\.gz)?$")
+_FOR_DATA = "folder"
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,15 @@ def recipe_names() -> list[str]:
 
 
 def find_recipe(target: str | Path) -> Recipe:
-    """The recipe behind a name, a .yaml file or a modality's .py file.
+    """The recipe behind a name, a .yaml file, a modality's .py file, or a folder or file of images.
+
+    A name of a recipe that comes with the package wins over a folder of that name, which ``./NAME`` stands for.
 
     Raises:
         UserError: there is none.
     """
     if not isinstance(target, (str, Path)):
-        raise UserError(f"{target!r}: name a recipe, a .yaml file or a modality's .py file")
+        raise UserError(f"{target!r}: name a recipe, a .yaml file, a modality's .py file or a folder of images")
     target = str(target)
     path = Path(target)
     if target.endswith(".py"):
@@ -51,11 +58,28 @@ def find_recipe(target: str | Path) -> Recipe:
     if target in recipe_names():
         with resources.as_file(resources.files("beeline.recipes") / f"{target}.yaml") as file:
             return Recipe(target, target, _checked(file))
-    if path.is_dir():
-        raise UserError(f"{target}: is a folder; name a recipe, a .yaml file or a modality's .py file")
+    if path.is_dir() and (path / "config.yaml").is_file() and (path / "checkpoints").is_dir():
+        raise UserError(f"{target}: is a run, not data; go on with --out {target} --resume")
+    if path.is_dir() or (path.is_file() and _ARRAYS.search(path.name)):
+        return Recipe(str(path.resolve()), _run_name(path.resolve()), _recipe_of_data(path.resolve()))
     if path.exists():
-        raise UserError(f"{target}: is neither a recipe (.yaml) nor a modality (.py)")
+        raise UserError(
+            f"{target}: is no recipe (.yaml), no modality (.py), no folder of images and no array (.npy, .npz, idx)"
+        )
+    if any(each in target for each in ("/", os.sep)):
+        raise UserError(f"{target}: no such folder or file")
     raise unknown("recipe", target, recipe_names())
+
+
+def _run_name(path: Path) -> str:
+    """What to call a run on some data: the name of the file or folder, before its first dot."""
+    return path.name.partition(".")[0] or "data"
+
+
+def _recipe_of_data(path: Path) -> dict[str, Any]:
+    """The recipe that leaves everything to be chosen, with the data in place."""
+    values = find_recipe(_FOR_DATA).values
+    return {**values, "data": {**values["data"], "path": str(path)}}
 
 
 def _checked(path: Path) -> dict[str, Any]:

@@ -129,8 +129,9 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
 def _is_settled(flag: str, before: Collection[str]) -> bool:
     """Whether a flag asks as before for what the run has settled: the machine's choice, or the steps of a time."""
     key, _, value = flag.removeprefix("--").partition("=")
-    timed = key == "train.budget" or (key == "train.duration" and Duration.parse(value).unit == "seconds")
-    return flag in before and (timed or value in ("auto", "null"))
+    if flag not in before or value in ("auto", "null"):
+        return flag in before
+    return key == "train.budget" or (key == "train.duration" and Duration.parse(value).unit == "seconds")
 
 
 def _is_its_preset(flag: str, kept: Plain) -> bool:

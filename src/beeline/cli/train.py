@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
 from beeline.cli.recipes import find_recipe, recipe_names
+from beeline.cli.rehearsal import choices, describe, rehearsal
 from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
 from beeline.core.config import flatten, plain, write_yaml
 from beeline.core.errors import UserError
 from beeline.core.files import write_text
-from beeline.core.units import amount
 
 if TYPE_CHECKING:
     from beeline.train.folder import RunFolder
@@ -28,69 +28,86 @@ def train(
     resume: bool = False,
     options: Mapping[str, Any] | Sequence[str] = (),
     display: Display | None = None,
+    dry_run: bool = False,
 ) -> Path:
     """Train a model and write its run folder.
 
     Args:
-        target: name of a recipe, a .yaml recipe, or a .py file with a modality; may be left out with ``resume``.
+        target: name of a recipe, a .yaml recipe, a .py file with a modality, or a folder or file of images; may be left
+            out with ``resume``.
         out: the run folder; ``runs/NAME`` when None.
         resume: go on with the run that is there, from its last checkpoint.
         options: dotted options, as a mapping (``{"train.steps": 500}``) or as flags (``["--train.steps=500"]``).
         display: where progress goes; silent when None.
+        dry_run: print what would be trained and what it would take, and write nothing.
 
     Returns:
         the run folder.
 
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
-        RunError: the gradient became infinite or NaN.
+        RunError: the gradient became infinite or NaN, or memory ran out.
     """
     from beeline.evaluate.finish import check_ahead
-    from beeline.train.folder import RunFolder
     from beeline.train.machine import cpu_threads, settle
     from beeline.train.setup import prepare
 
-    display = display or Display("silent")
+    display = display or Display("summary" if dry_run else "silent")
     flags = _flags(options)
-    recipe = find_recipe(target) if target is not None else None
-    if recipe is None and (out is None or not resume):
-        raise UserError("name what to train: a recipe, a .yaml file or a modality's .py file (or --out RUN --resume)")
-    folder = RunFolder(Path(out) if out is not None else Path("runs") / (recipe.name if recipe else ""))
+    folder, resolved = _asked_for(target, out, resume, flags, display)
     begun = folder.is_run()
-    if begun and not resume:
-        raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
-    if begun:
-        folder.check_config()
-        resolved = resolve_stored(folder.read_config(), recipe, flags)
-    elif recipe is None:
-        raise UserError(f"{folder.path}: no run to resume")
-    else:
-        if resume:
-            display.message(f"{folder.path}: no run there yet, starting from the beginning")
-        resolved = resolve(recipe, flags)
-    folder.check_place()
-    settings, reasons = settle(resolved.config.train)
+    if not dry_run:
+        folder.check_place()
+    settings, machine = settle(resolved.config.train)
     with cpu_threads(settings.threads):
         prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
         check_ahead(prepared)
         folder.check_duration(prepared.trainer.steps)
         folder.check_data(prepared.description)
+        if dry_run:
+            for line in rehearsal(resolved, prepared, machine):
+                display.result(line)
+            return folder.path
         stored = stored_form(prepared.config, resolved.origin)
         with folder.lock():
             if not begun:
                 folder.create(stored)
             elif folder.read_config() != stored:
                 folder.write_config(stored)
-            for reason in (*reasons, *prepared.reasons):
-                display.message(reason)
+            for line in choices(resolved, prepared, machine):
+                display.message(line)
             _fit_and_report(prepared, resolved, folder, display)
     return folder.path
+
+
+def _asked_for(
+    target: str | None, out: str | Path | None, resume: bool, flags: list[str], display: Display
+) -> tuple[RunFolder, Resolved]:
+    """The run folder, and the options of the run that is there or is to begin there."""
+    from beeline.train.folder import RunFolder
+
+    recipe = find_recipe(target) if target is not None else None
+    if recipe is None and (out is None or not resume):
+        raise UserError("name what to train: a recipe, a .yaml or .py file, a folder of images (or --out RUN --resume)")
+    folder = RunFolder(Path(out) if out is not None else Path("runs") / (recipe.name if recipe else ""))
+    begun = folder.is_run()
+    if begun and not resume:
+        raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
+    if begun:
+        folder.check_config()
+        return folder, resolve_stored(folder.read_config(), recipe, flags)
+    if recipe is None:
+        raise UserError(f"{folder.path}: no run to resume")
+    if resume:
+        display.message(f"{folder.path}: no run there yet, starting from the beginning")
+    return folder, resolve(recipe, flags)
 
 
 def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:
     from beeline.evaluate.finish import finish
     from beeline.evaluate.probes import probes_of
     from beeline.train.loop import restore_latest, run
+    from beeline.train.memory import shortage_explained
 
     trainer = prepared.trainer
     folder.describe(prepared.description)
@@ -106,7 +123,7 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
     for line in describe(prepared):
         display.message(line)
     probes = probes_of(prepared, folder)
-    with display.work("training"):
+    with display.work("training"), shortage_explained(prepared.choice.plan, trainer):
         complete = run(trainer, folder, display, probes)
     if not complete:
         display.result(f"stopped after step {trainer.step} of {trainer.steps}; saved; go on with --resume")
@@ -117,31 +134,6 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
         display.result(f"stopped after training; {folder.weights} is saved; --resume writes samples and report")
         return
     _print_paths(folder, display)
-
-
-def describe(prepared: Prepared) -> list[str]:
-    """What is about to be trained, in a few lines."""
-    from beeline.model.cost import network_cost
-
-    trainer, train_config = prepared.trainer, prepared.config.train
-    cost = network_cost(trainer.network, prepared.codec)
-    epochs = trainer.steps * train_config.batch_size / trainer.feed.size
-    lines = [
-        f"model: {amount(cost.parameters)} parameters, {cost.tokens} tokens of {cost.width} numbers, "
-        f"{amount(cost.flops)}FLOP a pass",
-        f"training: {trainer.steps:,} steps of {train_config.batch_size} = {epochs:.1f} epochs of "
-        f"{trainer.feed.size:,} examples, {train_config.device} {train_config.precision}",
-    ]
-    if trainer.tracks is not None:
-        count = min(train_config.ema_snapshots, trainer.steps)
-        megabytes = 2 * sum(tensor.numel() for tensor in trainer.tracks.tensors().values()) / 1e6
-        lines.append(f"snapshots: {count} of {megabytes:,.1f} MB for averages of any width (train.ema_snapshots)")
-    if trainer.ema.horizon() > trainer.steps:
-        lines.append(
-            f"warning: ema_decay {train_config.ema_decay} remembers {trainer.ema.horizon():,.0f} steps, longer than "
-            "this run; until then its warm-up rules"
-        )
-    return lines
 
 
 def _print_paths(folder: RunFolder, display: Display) -> None:
@@ -168,11 +160,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         nargs="?",
-        metavar="RECIPE|FILE",
-        help=f"a recipe ({', '.join(recipe_names())}), a .yaml recipe or a modality's .py file",
+        metavar="RECIPE|FILE|FOLDER",
+        help=f"a recipe ({', '.join(recipe_names())}), a .yaml recipe, a modality's .py file, or a folder or file of "
+        "images, for which everything is chosen: size, model, batch, duration (--train.budget 5m)",
     )
     parser.add_argument("--out", metavar="RUN", help="run folder (runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what was chosen, memory, speed and time, and write nothing"
+    )
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or auto: short for --train.device")
     parser.add_argument("--print-config", action="store_true", help="print every option as it would be used, and stop")
 
@@ -185,7 +181,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         flags = [*flags, f"--train.device={arguments.device}"]
     if arguments.print_config:
         if arguments.target is None:
-            raise UserError("--print-config: name a recipe, a .yaml file or a modality's .py file")
+            raise UserError("--print-config: name a recipe, a .yaml file, a modality's .py file or a folder of images")
         print(write_yaml(plain(resolve(find_recipe(arguments.target), flags).config)), end="")
         return
-    train(arguments.target, arguments.out, arguments.resume, flags, display)
+    train(arguments.target, arguments.out, arguments.resume, flags, display, arguments.dry_run)

@@ -64,6 +64,14 @@ def amount(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def size(count: float) -> str:
+    """An amount of memory for people: 512 bytes, 12.3 MB or 1.27 GB."""
+    for factor, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= factor:
+            return f"{count / factor:.3g} {name}"
+    return f"{count:.0f} bytes"
+
+
 def clock(seconds: float) -> str:
     """A stretch of time for people: 0:07, 12:30 or 1:02:03."""
     whole = round(seconds)

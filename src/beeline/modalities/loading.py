@@ -102,6 +102,9 @@ def _what_lacks(method: str, given: Any) -> str | None:
     if method == "dataset":
         right = hasattr(given, "__len__") and hasattr(given, "__getitem__")
         return None if right else f"a {name}, not a list of Example"
+    if method == "settle":
+        right = isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], Modality)
+        return None if right else f"a {name}, not the settled modality and what was chosen"
     kinds: dict[str, type] = {"normaliser": Normaliser, "tokenizer": Tokenizer, "preview": Image}
     items: dict[str, type] = {"conditions": Condition, "metrics": Metric}
     if method in kinds:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from beeline.backbone.config import Sizes
 from beeline.backbone.dit import count_parameters, position_table_size
 from beeline.core.conditions import Conditions
 from beeline.core.tokens import Tokens
@@ -55,6 +56,24 @@ def network_cost(network: Network, codec: Codec) -> Cost:
         blank.values.shape[2],
         count_flops(network, batch.tokens, batch.conditions),
     )
+
+
+def expected_parameters(sizes: Sizes) -> int:
+    """Trained numbers of the blocks, nearly all that a network has: 4 of attention, 2 r of the MLP, 6 of adaLN."""
+    return int(sizes.depth * (10 + 2 * sizes.mlp_ratio) * sizes.hidden_size**2)
+
+
+def expected_flops(sizes: Sizes, tokens: int) -> int:
+    """Floating-point operations of a pass over one sample, without building the network: those of its blocks.
+
+    Args:
+        sizes: of the network.
+        tokens: of the sample.
+    """
+    products = 2 * (4 + 2 * sizes.mlp_ratio) * sizes.hidden_size**2 * tokens
+    attention = 4 * tokens**2 * sizes.hidden_size
+    modulation = 12 * sizes.hidden_size**2  # once a sample
+    return int(sizes.depth * (products + attention + modulation))
 
 
 def count_flops(network: Network, tokens: Tokens, conditions: Conditions) -> int:

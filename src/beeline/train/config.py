@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from beeline.backbone.config import ModelConfig
 from beeline.core.errors import UserError, whole_number
@@ -14,6 +14,14 @@ from beeline.samplers.config import SampleConfig
 
 _MOST_THREADS = 1024
 LEAST_SNAPSHOTS = 16
+_Value = TypeVar("_Value")
+
+
+def chosen(name: str, value: _Value | None) -> _Value:
+    """An option that may be left open, once it is not any more."""
+    if value is None:
+        raise ValueError(f"train.{name} is still open")
+    return value
 
 
 @dataclass(frozen=True)
@@ -24,17 +32,17 @@ class TrainConfig:
         preset: a set of options by name, which options given beside it win over: paper (Peebles & Xie 2023: batch 256,
             constant learning rate 1e-4, no warm-up, no clipping, weight decay 0, average 0.9999, fp32) or stable (bf16,
             warm-up, clipping at 1, normalised queries and keys).
-        duration: how long, with its unit: 500 steps, 100k samples, 20 epochs or 5m.
+        duration: how long, with its unit: 500 steps, 100k samples, 20 epochs or 5m; auto: chosen.
         steps: short form of duration, in steps.
-        budget: short form of duration, in time (5m); measured once, kept as steps.
-        batch_size: samples a step, over all micro-batches.
+        budget: short form of duration, in time of training (5m); measured once, kept as steps.
+        batch_size: samples a step, over all micro-batches; null: chosen.
         accumulation: micro-batches a step; must divide batch_size.
         packing: put several short samples into one row instead of padding each.
-        learning_rate: of AdamW, after the warm-up.
+        learning_rate: of AdamW, after the warm-up; null: chosen.
         betas: decay rates of AdamW's two moments.
         weight_decay: of AdamW.
         schedule: of the learning rate after the warm-up: wsd (constant, then a linear decay), cosine, or constant.
-        warmup_steps: steps over which the learning rate rises to its value.
+        warmup_steps: steps over which the learning rate rises to its value; null: chosen.
         decay_share: last share of the run over which wsd falls.
         decay_to: share of the learning rate that is left at the end of wsd and cosine.
         clip_norm: largest gradient norm; 0 is off.
@@ -53,7 +61,7 @@ class TrainConfig:
         workers: processes that read data that are not in memory; as many as training needs not to wait when absent.
         threads: CPU threads; what torch finds when absent.
         seed: of weights, order, times, noise and dropping of conditions.
-        checkpoint_every: steps between checkpoints.
+        checkpoint_every: steps between checkpoints; null: chosen.
         keep_checkpoints: how many of the last checkpoints stay.
         log_every: steps between lines of log.jsonl.
         held_out_every: steps between measurements of the loss on held-out examples; 0 leaves them out.
@@ -66,14 +74,14 @@ class TrainConfig:
     duration: str = "2000 steps"
     steps: int | None = None
     budget: str | None = None
-    batch_size: int = 64
+    batch_size: int | None = 64
     accumulation: int = 1
     packing: bool = False
-    learning_rate: float = 1e-3
+    learning_rate: float | None = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0
     schedule: Literal["wsd", "cosine", "constant"] = "wsd"
-    warmup_steps: int = 50
+    warmup_steps: int | None = 50
     decay_share: float = 0.35
     decay_to: float = 0.02
     clip_norm: float = 1.0
@@ -89,7 +97,7 @@ class TrainConfig:
     workers: int | None = None
     threads: int | None = None
     seed: int = 0
-    checkpoint_every: int = 200
+    checkpoint_every: int | None = 200
     keep_checkpoints: int = 2
     log_every: int = 10
     held_out_every: int = 100
@@ -120,9 +128,9 @@ class TrainConfig:
             if self.workers and self.in_memory:
                 raise UserError("workers read data that are not in memory; leave one of workers and in_memory out")
         for name in ("weight_decay", "warmup_steps", "clip_norm", "held_out_every", "sample_every", "score_samples"):
-            if not getattr(self, name) >= 0:
+            if not (getattr(self, name) or 0) >= 0:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")
-        if not 0 < self.learning_rate < float("inf"):
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UserError(f"learning_rate {self.learning_rate}: must be above 0")
         for name, value in [("ema_decay", self.ema_decay), ("betas", min(self.betas)), ("betas", max(self.betas))]:
             if not 0 <= value < 1:
@@ -135,7 +143,7 @@ class TrainConfig:
                 raise UserError(f"{name} belongs to schedule {' and '.join(schedules)}, not to {self.schedule}")
         for step in self.skip_steps:
             whole_number("skip_steps", step, 1)
-        if self.batch_size % self.accumulation:
+        if self.batch_size is not None and self.batch_size % self.accumulation:
             raise UserError(f"batch_size {self.batch_size} does not divide into {self.accumulation} micro-batches")
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from beeline.core.data import Batch
+from beeline.core.memory import held_bytes
 from beeline.core.tokens import Tokens
 from beeline.data.order import Order, ways_of
 from beeline.model.codec import Codec, Encoded
@@ -28,12 +29,14 @@ class Feed(Protocol):
     Attributes:
         codec: that encoded them.
         size: number of examples, which is an epoch.
+        held: bytes of the examples that it keeps in memory.
         waited: seconds that batches have taken so far.
         workers: processes that read.
     """
 
     codec: Codec
     size: int
+    held: int
     waited: float
     workers: int
 
@@ -83,6 +86,7 @@ class HeldFeed:
         self._labels = {name: rows.to(device) for name, rows in (labels or {}).items()}
         self._stack = None if packing or not _of_one_form(examples) else stacked(codec, examples, device)
         self._examples = examples if self._stack is None else ()
+        self.held = held_bytes([self._examples, self._stack])
         if self._stack is None and table is not None:
             raise ValueError("only examples of one form can be varied as tokens")
 

@@ -16,6 +16,7 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Probe
 from beeline.core.reporting import Reporter
 from beeline.train.board import board
+from beeline.train.config import chosen
 from beeline.train.folder import RunFolder
 from beeline.train.profiles import is_kept
 from beeline.train.trainer import Trainer
@@ -103,6 +104,7 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
         RunError: the gradient became infinite or NaN.
     """
     config = trainer.config
+    checkpoint_every = chosen("checkpoint_every", config.checkpoint_every)
     lap, lap_step, waited = time.monotonic(), trainer.step, trainer.feed.waited
     best = lowest_held_out_loss(folder)
     with (
@@ -118,7 +120,7 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
             record = None
             if trainer.step % config.log_every == 0 or trainer.step == trainer.steps:
                 seconds = max(time.monotonic() - lap, 1e-9)
-                rate = (trainer.step - lap_step) * config.batch_size / seconds
+                rate = (trainer.step - lap_step) * trainer.batch_size / seconds
                 record = log_record(trainer, rate, (trainer.feed.waited - waited) / seconds)
                 record |= measure(trainer, probes)
                 if record.get("held_out_loss", math.inf) < best:
@@ -128,7 +130,7 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
                 draw(record)
                 lap, lap_step, waited = time.monotonic(), trainer.step, trainer.feed.waited
             reporter.step(trainer.step, trainer.steps, record)
-            if trainer.step % config.checkpoint_every == 0 and trainer.step < trainer.steps:
+            if trainer.step % checkpoint_every == 0 and trainer.step < trainer.steps:
                 before = time.monotonic()
                 save(trainer, folder)
                 lap += time.monotonic() - before
@@ -163,7 +165,7 @@ def log_record(trainer: Trainer, samples_per_second: float, data_wait: float = 0
         data_wait: share of the time since then in which training waited for data.
     """
     trainer.check_finite()
-    samples = trainer.step * trainer.config.batch_size
+    samples = trainer.step * trainer.batch_size
     return {
         "step": trainer.step,
         "samples": samples,

@@ -9,30 +9,32 @@ from typing import Literal
 
 import torch
 
+from beeline.core.choices import Choice
 from beeline.core.device import computes_in_bf16, find_device
 from beeline.train.config import TrainConfig
 
 
-def settle(config: TrainConfig) -> tuple[TrainConfig, list[str]]:
+def settle(config: TrainConfig) -> tuple[TrainConfig, list[Choice]]:
     """Replace every ``auto`` by what this machine does best, and say why.
 
     Raises:
         UserError: a device was asked for that is not here.
     """
     device = find_device(config.device)
-    reasons: list[str] = []
+    choices: list[Choice] = []
     if config.device == "auto":
-        reasons.append(f"device {device}: torch finds {'a' if device == 'cuda' else 'no'} GPU")
+        choices.append(Choice("train.device", device, f"torch finds {'a' if device == 'cuda' else 'no'} GPU"))
     precision: Literal["auto", "fp32", "bf16"] = config.precision
     if precision == "auto":
         native = computes_in_bf16(device)
         precision = "bf16" if native else "fp32"
-        reasons.append(f"precision {precision}: this {device} {'computes' if native else 'does not compute'} in bf16")
+        why = f"this {device} {'computes' if native else 'does not compute'} in bf16"
+        choices.append(Choice("train.precision", precision, why))
     threads = config.threads
     if threads is None:
         threads = torch.get_num_threads()
-        reasons.append(f"threads {threads}: what torch finds here")
-    return replace(config, device=device, precision=precision, threads=threads), reasons
+        choices.append(Choice("train.threads", str(threads), "what torch finds here"))
+    return replace(config, device=device, precision=precision, threads=threads), choices
 
 
 @contextmanager

@@ -104,6 +104,7 @@ class ReadingFeed:
         self.reader = reader
         self.codec = reader.codec
         self.size = len(reader.examples)
+        self.held = 0
         self.waited = 0.0
         self.workers = workers or 0
         self._wanted = workers

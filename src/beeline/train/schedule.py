@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from beeline.train.config import TrainConfig
+from beeline.train.config import TrainConfig, chosen
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
@@ -20,8 +20,8 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
         step: the step, counted from 0.
         steps: steps of the whole run.
     """
-    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
-    return config.learning_rate * warmup * _decay(config, step, steps)
+    warmup = min(1.0, (step + 1) / (chosen("warmup_steps", config.warmup_steps) + 1))
+    return chosen("learning_rate", config.learning_rate) * warmup * _decay(config, step, steps)
 
 
 def _decay(config: TrainConfig, step: int, steps: int) -> float:
@@ -29,6 +29,7 @@ def _decay(config: TrainConfig, step: int, steps: int) -> float:
         left = (steps - step) / max(1.0, config.decay_share * steps)
         return max(config.decay_to, min(1.0, left))
     if config.schedule == "cosine":
-        done = max(0.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))
+        warmup = chosen("warmup_steps", config.warmup_steps)
+        done = max(0.0, (step - warmup) / max(1, steps - warmup))
         return config.decay_to + (1.0 - config.decay_to) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
     return 1.0

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from beeline.backbone.config import resolve_sizes
 from beeline.core.config import plain
 from beeline.core.data import Deferred, Examples, evenly, group_of, name_of
 from beeline.core.errors import UserError
 from beeline.core.offers import Augmented
 from beeline.core.parts import describe_part
 from beeline.core.protocols import Modality
-from beeline.core.units import Duration
 from beeline.modalities.loading import ModalitySource, ask, users_code
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded, check_example
 from beeline.model.format import FORMAT, conventions, library_version
 from beeline.process.build import build_process, build_source
+from beeline.train.choose import Chosen, check_open, choose, settle_data
 from beeline.train.config import RunConfig
 from beeline.train.supply import encode_some, supply
 from beeline.train.trainer import Trainer
@@ -42,7 +40,8 @@ class Prepared:
         unseen: the same, encoded.
         trainer: fresh.
         description: contents of model.json.
-        reasons: what was chosen here and why.
+        choice: what was open, and what training takes.
+        reasons: what was chosen of the data, and why.
     """
 
     config: RunConfig
@@ -53,6 +52,7 @@ class Prepared:
     unseen: list[Encoded]
     trainer: Trainer
     description: dict[str, Any]
+    choice: Chosen
     reasons: tuple[str, ...] = ()
 
 
@@ -112,11 +112,10 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     Raises:
         UserError: options do not fit together or do not fit the data.
     """
-    resolve_sizes(config.model)
-    duration = Duration.parse(config.train.duration)
+    check_open(config)
     process = build_process(config.process)
     objective = build_objective(config.objective, process, build_source(config.process))
-    modality = source.make(config.data)
+    config, modality, reasons = settle_data(config, source)
     training, held_out = (read_split(source, modality, split) for split in ("train", "held_out"))
     check_groups(source, training, held_out)
     for method in ("normaliser", "tokenizer", "conditions", "metrics"):
@@ -127,14 +126,15 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         unseen = encode_unseen(codec, held_out)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
-    def fresh(steps: int) -> Trainer:
+    def fresh(config: RunConfig, steps: int) -> Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
             network = build_network(config.model, process, objective, codec)
         return Trainer(config.train, steps, network, objective, feed)
 
-    steps = count_steps(duration, config.train.batch_size, feed.size, fresh)
-    config = replace(config, train=replace(config.train, duration=f"{steps} steps"))
+    tokens = codec.tokenizer.blank(codec.forms[0][0]).values.shape[1]
+    choice = choose(config, feed.size, tokens, fresh)
+    config = choice.config
     description = {
         "format": FORMAT,
         "library": library_version(),
@@ -153,27 +153,5 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         "extents": list(codec.extents),
         "training": {"examples": feed.size},
     }
-    return Prepared(config, source, codec, training, held_out, unseen, fresh(steps), description, (kept,))
-
-
-def count_steps(duration: Duration, batch_size: int, examples: int, fresh: Callable[[int], Trainer]) -> int:
-    """Steps of a run; a time is turned into steps by timing a few of them on a trainer that is then thrown away.
-
-    Args:
-        duration: how long.
-        batch_size: samples a step.
-        examples: samples an epoch.
-        fresh: makes a trainer of a number of steps.
-    """
-    if duration.unit != "seconds":
-        return duration.steps(batch_size, examples)
-    trial = fresh(1000)
-    trial.train_step()
-    rounds = []
-    for _ in range(5):
-        begin = time.monotonic()
-        trial.train_step()
-        if trial.config.device == "cuda":
-            torch.cuda.synchronize()
-        rounds.append(time.monotonic() - begin)
-    return max(1, int(duration.amount / sorted(rounds)[len(rounds) // 2]))
+    trainer, reasons = fresh(config, choice.steps), (*reasons, kept)
+    return Prepared(config, source, codec, training, held_out, unseen, trainer, description, choice, reasons)

@@ -11,7 +11,7 @@ from beeline.core.errors import UserError
 from beeline.core.memory import available_memory
 from beeline.core.offers import Augmentation
 from beeline.core.tokens import Tokens
-from beeline.core.units import amount
+from beeline.core.units import size
 from beeline.model.codec import Codec, Encoded
 from beeline.train.config import TrainConfig
 from beeline.train.feed import Feed, HeldFeed
@@ -75,8 +75,8 @@ def _is_held(config: TrainConfig, need: int) -> tuple[bool, str]:
             f"data {'are kept in ' + where if config.in_memory else 'are read as needed'}: as asked",
         )
     if free is None or need <= _SHARE_OF_MEMORY * free:
-        return True, f"data are kept in {where}: {amount(need)}B of {'?' if free is None else amount(free)}B free"
-    return False, f"data are read as they are needed: {amount(need)}B would not fit well in {amount(free)}B of {where}"
+        return True, f"data are kept in {where}: {size(need)} of {'?' if free is None else size(free)} free"
+    return False, f"data are read as they are needed: {size(need)} would not fit well in {size(free)} of {where}"
 
 
 def encode_all(codec: Codec, examples: Examples, split: str) -> list[Encoded]:

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
 from beeline.core.protocols import Objective
 from beeline.core.random import Key
 from beeline.model.network import Network
-from beeline.train.config import TrainConfig
+from beeline.train.config import TrainConfig, chosen
 from beeline.train.ema import Ema, Tracks
 from beeline.train.feed import Feed
 from beeline.train.schedule import learning_rate
@@ -49,6 +50,7 @@ class Trainer:
     ) -> None:
         self.config = config
         self.steps = steps
+        self.batch_size = chosen("batch_size", config.batch_size)
         self.network = network.to(config.device)
         self.objective = objective
         self.feed = feed
@@ -58,7 +60,7 @@ class Trainer:
         self.tracks = Tracks(self.network.named_parameters()) if config.ema_snapshots else None
         self._parameters = list(self.network.parameters())
         self._optimiser = torch.optim.AdamW(
-            self._parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
+            self._parameters, betas=config.betas, weight_decay=config.weight_decay, fused=True
         )
         for parameter in self._parameters:  # at birth, so that a checkpoint has them whatever steps were skipped
             self._optimiser.state[parameter] = {
@@ -85,9 +87,8 @@ class Trainer:
 
     def _learn(self) -> bool:
         """Learn from the batch of this step; False where its gradient is not finite and it is to be skipped."""
-        batch_size = self.config.batch_size
-        start, size = self.step * batch_size, batch_size // self.config.accumulation
-        losses = [self._accumulate(first, size) for first in range(start, start + batch_size, size)]
+        start, size = self.step * self.batch_size, self.batch_size // self.config.accumulation
+        losses = [self._accumulate(first, size) for first in range(start, start + self.batch_size, size)]
         clip = self.config.clip_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, clip)
         bad = ~torch.isfinite(norm)
@@ -107,10 +108,14 @@ class Trainer:
         """Add the gradient of some samples; their losses and times."""
         batch = self.feed.batch(first, count).to(self.config.device)
         key = Key.range(self.config.seed, first, count, self.config.device)
-        with torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            loss = self.objective(self.network, batch, key)
-        (loss.sum() / self.config.batch_size).backward()
+        loss = self.loss(batch, key)
+        (loss.sum() / self.batch_size).backward()
         return loss.detach(), self.objective.times(key)
+
+    def loss(self, batch: Batch, key: Key) -> Tensor:
+        """(N,) one loss a sample, in the precision of training."""
+        with torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            return self.objective(self.network, batch, key)
 
     def _update(self, bad: Tensor) -> None:
         # The fused optimiser skips its update on the device where found_inf is set, without a synchronisation.

@@ -1,0 +1,184 @@
+"""The memory plan: it is what training takes, and where it does not suffice, what is said is true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from beeline.cli.train import train
+from beeline.core.errors import RunError, UserError
+from beeline.core.memory import available_memory, held_bytes
+from beeline.core.random import Key
+from beeline.objectives.flow import Flow
+from beeline.train import memory
+from beeline.train.memory import is_out_of_memory, plan_memory, refuse_shortage
+from tests.conftest import FAST
+from tests.train.helpers import make_trainer
+
+MOST = 1 << 50  # bytes that no machine has
+
+
+def with_memory(monkeypatch: pytest.MonkeyPatch, count: int | None) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda device: count)
+
+
+@pytest.mark.parametrize("recipe", ["digits", "waves", "panels", "fields"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_activations_are_what_a_batch_of_any_size_keeps(recipe: str, precision: str) -> None:
+    trainer = make_trainer(recipe, train__precision=precision)
+    plan = plan_memory(trainer)
+    assert plan.every["activations"] == pytest.approx(memory._activations(trainer, 16), rel=0.02)
+    assert plan.each > 0
+
+
+def test_every_byte_of_weights_gradients_moments_and_averages_is_counted() -> None:
+    trainer = make_trainer(train__batch_size=2)
+    parts = plan_memory(trainer).parts
+    trainer.train_step()
+    groups = trainer.tensors()
+    assert parts["weights"] == sum(tensor.nbytes for tensor in groups["weights"].values())
+    assert parts["optimiser"] == sum(tensor.nbytes for tensor in groups["optimiser"].values())
+    assert parts["averages"] >= sum(tensor.nbytes for tensor in groups["ema"].values())
+    batch, key = trainer.feed.batch(0, 2), Key.range(0, 0, 2)
+    trainer.loss(batch, key).sum().backward()
+    gradients = [parameter.grad for parameter in trainer.network.parameters() if parameter.grad is not None]
+    assert parts["gradients"] == sum(tensor.nbytes for tensor in gradients)
+    assert parts["data"] >= 1437 * 64 * 4
+
+
+def test_planning_leaves_the_trainer_as_it_was() -> None:
+    planned, untouched = make_trainer(), make_trainer()
+    plan_memory(planned)
+    for trainer in (planned, untouched):
+        trainer.train_step()
+    for name, tensor in planned.network.state_dict().items():
+        assert torch.equal(tensor, untouched.network.state_dict()[name]), name
+
+
+def test_recomputed_activations_are_planned_smaller() -> None:
+    kept, recomputed = (
+        plan_memory(make_trainer(model__depth=8, train__activation_checkpointing=str(on).lower()))
+        for on in (False, True)
+    )
+    assert recomputed.every["activations"] < 0.6 * kept.every["activations"]
+
+
+def test_what_is_advised_fits_and_twice_as_much_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(train__batch_size=1024)
+    with_memory(monkeypatch, 60_000_000)
+    with pytest.raises(UserError, match=r"the largest part is activations of 1024 samples, \d+ MB") as caught:
+        refuse_shortage(plan_memory(trainer))
+    with pytest.raises(UserError, match=re.escape(str(caught.value))):
+        make_trainer(train__batch_size=1024)
+    found = re.search(r"--train.batch_size (\d+) fits; so does --train.accumulation (\d+)", str(caught.value))
+    assert found is not None
+    batch, parts = int(found[1]), int(found[2])
+    make_trainer(train__batch_size=batch)
+    make_trainer(train__batch_size=1024, train__accumulation=parts)
+    with pytest.raises(UserError, match="training needs"):
+        make_trainer(train__batch_size=2 * batch)
+    with_memory(monkeypatch, 1000)
+    with pytest.raises(UserError, match="not even one sample at a time fits"):
+        make_trainer(train__batch_size=1)
+    with_memory(monkeypatch, None)
+    refuse_shortage(plan_memory(trainer))
+
+
+def test_a_process_that_may_have_little_memory_is_told_before_and_during_training(tmp_path: Path) -> None:
+    code = f"""
+import resource, sys
+import torch, sklearn.datasets
+from beeline.cli.main import run
+from beeline.core.memory import available_memory
+from beeline.train import memory
+torch.set_num_threads(1)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+words = "train digits --train.threads 1 --train.precision fp32 --train.batch_size 8192 --train.steps 2".split()
+small = "--train.batch_size 2 --train.score_samples 0 --verbosity silent --out {tmp_path}/small".split()
+run([*words, *small])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000, resource.RLIM_INFINITY))
+assert available_memory() <= 500_000_000
+print(run([*words, "--out", "{tmp_path}/before"]), flush=True)
+memory.available_memory = lambda device: None
+print(run([*words, "--out", "{tmp_path}/during"]), flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["2", "1"], done.stderr
+    before, *_, during = [line for line in done.stderr.splitlines() if line.startswith("beeline: ")]
+    assert re.search(r"training needs .* GB of memory, \d+ MB are there; the largest part is activations", before)
+    assert re.search(r"step 1: out of memory; .* --train.batch_size 4096 fits", during)
+    assert not (tmp_path / "before").exists()
+    assert "Traceback" not in done.stderr
+
+
+def test_what_was_saved_stays_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole, calls = Flow.__call__, [0]
+
+    def greedy(self: Flow, *arguments: Any) -> torch.Tensor:
+        calls[0] += 1
+        if calls[0] == 9:  # two of them make the memory plan
+            torch.empty(MOST, dtype=torch.uint8)
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Flow, "__call__", greedy)
+    options = {**FAST, "train.steps": 8, "train.held_out_every": 0, "train.checkpoint_every": 2}
+    with pytest.raises(RunError, match=r"step 7: out of memory; .* what was saved stays; --train.batch_size 8 fits"):
+        train("digits", tmp_path / "run", options=options)
+    assert (tmp_path / "run" / "checkpoints" / "step-000006").is_dir()
+    monkeypatch.undo()
+    train("digits", tmp_path / "run", resume=True, options=options)
+    assert (tmp_path / "run" / "checkpoints" / "step-000008").is_dir()
+
+
+def test_other_failures_keep_their_own_words() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(MOST, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("sizes do not match"))
+    assert not is_out_of_memory(OSError("not enough memory"))
+    with (
+        pytest.raises(RuntimeError, match="sizes"),
+        memory.shortage_explained(plan_memory(make_trainer()), make_trainer()),
+    ):
+        raise RuntimeError("sizes do not match")
+
+
+def test_shared_memory_is_counted_once() -> None:
+    one = torch.zeros(1000)
+    assert held_bytes({"a": one, "b": [one[10:], (one.view(10, 100), None)]}) == 4000
+    assert held_bytes([one, torch.zeros(10, dtype=torch.float64)]) == 4080
+    free = available_memory()
+    assert free is None or 0 < free < MOST
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("recipe", "batch", "precision"), [("digits", 512, "bf16"), ("digits", 512, "fp32")])
+def test_the_plan_is_near_what_a_fresh_process_takes(recipe: str, batch: int, precision: str) -> None:
+    code = f"""
+import re, torch
+torch.set_num_threads(1)
+from beeline.train.memory import plan_memory
+from tests.train.helpers import make_trainer
+def status(key):
+    return int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+make_trainer("waves").train_step()
+options = dict(model__preset="DiT-Micro", train__batch_size={batch}, train__precision="{precision}")
+trainer = make_trainer("{recipe}", **options)
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+for _ in range(3):
+    trainer.train_step()
+parts = plan_memory(trainer).every
+print((status("VmHWM") - before) / sum(parts[name] for name in ("gradients", "activations", "working space")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0.8 < float(done.stdout) < 1.2
