@@ -120,7 +120,7 @@ def test_a_longer_duration_continues_where_the_run_ended(tmp_path: Path, undistu
         (["--train.threads", "null"], "resume: train.threads is 1 in this run and cannot become None"),
         (["--train.keep_checkpoints", "9"], "resume: train.keep_checkpoints is 2 in this run and cannot become 9"),
         (["--model.depth", "5"], "resume: model.depth is None in this run and cannot become 5"),
-        (["--data.held_out", "0.3"], "resume: data.held_out is None in this run and cannot become 0.3"),
+        (["--data.held_out", "0.3"], "resume: data.held_out is 0.2 in this run and cannot become 0.3"),
         (["--sample.steps", "9"], "resume: sample.steps is 2 in this run and cannot become 9"),
     ],
 )
