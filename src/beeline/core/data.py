@@ -77,6 +77,12 @@ def name_of(examples: Examples, index: int) -> str:
     return examples.name(index) if isinstance(examples, Deferred) else f"example {index}"
 
 
+def located(split: str, examples: Examples, index: int, problem: object) -> str:
+    """What is wrong with an example, with its name before it, unless the message has the name already."""
+    name, text = name_of(examples, index), str(problem)
+    return f"{split}: {text}" if name in text else f"{split} {name}: {text}"
+
+
 def evenly(examples: Examples, most: int) -> Iterator[int]:
     """Indices of at most ``most`` examples, spread evenly."""
     step = max(1, -(-len(examples) // most))

@@ -14,7 +14,7 @@ from itertools import count
 
 from torch.utils.data import DataLoader, Dataset
 
-from beeline.core.data import Batch, Examples, name_of
+from beeline.core.data import Batch, Examples, located
 from beeline.core.errors import UserError
 from beeline.data.order import Order, ways_of
 from beeline.model.codec import Codec
@@ -72,7 +72,7 @@ class Reader(Dataset[Batch | UserError]):
                 )
             except (UserError, OSError) as error:
                 reason = getattr(error, "strerror", None) or error
-                return UserError(f"train {name_of(self.examples, index)}: {reason}")
+                return UserError(located("train", self.examples, index, reason))
         return self.codec.batch(encoded, self.packing, self.row_length)
 
 

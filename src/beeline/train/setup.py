@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from beeline.core.config import plain
-from beeline.core.data import Deferred, Examples, evenly, group_of, name_of
+from beeline.core.data import Deferred, Examples, evenly, group_of, located
 from beeline.core.errors import UserError
 from beeline.core.offers import Augmented
 from beeline.core.parts import describe_part
@@ -70,7 +70,7 @@ def read_split(source: ModalitySource, modality: Modality, split: str) -> Exampl
         try:
             check_example(examples[index])
         except UserError as error:
-            raise UserError(f"{source.name}: {split} {name_of(examples, index)}: {error}") from None
+            raise UserError(f"{source.name}: {located(split, examples, index, error)}") from None
     return examples
 
 

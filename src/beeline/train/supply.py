@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from beeline.core.data import Deferred, Examples, evenly, name_of
+from beeline.core.data import Deferred, Examples, evenly, located
 from beeline.core.errors import UserError
 from beeline.core.memory import available_memory
 from beeline.core.offers import Augmentation
@@ -100,7 +100,7 @@ def encode_some(codec: Codec, examples: Examples, split: str, most: int) -> list
         try:
             return codec.encode(examples[index])
         except UserError as error:
-            raise UserError(f"{split} {name_of(examples, index)}: {error}") from None
+            raise UserError(located(split, examples, index, error)) from None
 
     indices: Sequence[int] = list(evenly(examples, most))
     if not isinstance(examples, Deferred):
