@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import torch
@@ -70,8 +70,7 @@ def _tensors(held: object) -> Iterator[Tensor]:
     if isinstance(held, Tensor):
         yield held
     elif is_dataclass(held):
-        for field in fields(held):
-            yield from _tensors(getattr(held, field.name))
+        yield from _tensors(vars(held))
     elif isinstance(held, Mapping):
         for value in held.values():
             yield from _tensors(value)
