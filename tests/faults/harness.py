@@ -38,7 +38,7 @@ class Job:
 
     def words(self, out: Path) -> list[str]:
         """The command that begins it, or goes on with it."""
-        options = {**FAST, "train.steps": STEPS, "train.ema_snapshots": 4, **self.options}
+        options = {**FAST, "train.steps": STEPS, **self.options}
         return ["train", self.target, "--out", str(out), "--resume", *flags(options)]
 
 

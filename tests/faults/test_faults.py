@@ -28,11 +28,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def test_a_run_that_loses_power_in_a_checkpoint_goes_on_as_if_it_had_not(bench: Bench) -> None:
-    assert kills.kills_in_a_checkpoint(bench, stride=30, strike="power cut").restarts >= 3
+    assert kills.kills_in_a_checkpoint(bench, stride=60, strike="power cut").restarts >= 2
 
 
 def test_a_full_disk_is_told_in_one_line_and_costs_nothing(bench: Bench) -> None:
-    assert disks.no_room_in_a_checkpoint(bench, stride=16).restarts >= 2
+    assert disks.no_room_in_a_checkpoint(bench, stride=30).restarts >= 1
 
 
 def test_a_flipped_bit_is_named(bench: Bench) -> None:
@@ -87,7 +87,7 @@ def test_the_page_tells_what_happened(bench: Bench) -> None:
     rows = [bench.row("a fault", "exit 2: `RUN: no`", (bench.strikes - 3, bench.restarts - 2))]
     page = document(rows, 60.0)
     assert "| a fault | 3 | 2 | exit 2: `RUN: no` | `--resume`: bit-identical |" in page
-    assert "3 faults, 2 restarts" in page
+    assert "3 faults, 2 restarts" in page.replace("\n", " ")
 
 
 def test_a_true_process_killed_at_a_random_moment_ends_as_if_nothing_had_been(tmp_path: Path, bench: Bench) -> None:
