@@ -11,7 +11,7 @@ from beeline.cli.recipes import find_recipe
 from beeline.core.errors import UserError
 from beeline.train import choose
 from tests.conftest import FAST
-from tests.train.helpers import command, finish, flags
+from tests.train.helpers import command, finish, flags, train_command
 from tests.train.test_choose import OPEN, PATCHES
 
 LITTLE = {"train.threads": 1, "train.score_samples": 0, "sample.steps": 2, "sample.sampler": "euler"}
@@ -147,3 +147,12 @@ def test_options_that_may_be_open_still_refuse_what_is_wrong() -> None:
         done = finish(command("train", "digits", "--dry-run", *flags(FAST | {"train.batch_size": None}), option))
         assert done.returncode == 2
         assert message in done.stderr
+
+
+def test_a_dry_run_is_no_matter_of_what_lies_there(small_run: Path) -> None:
+    """Beside a finished run too, with other options; nothing of it is touched."""
+    before = {path: path.stat().st_mtime_ns for path in small_run.rglob("*")}
+    done = finish(train_command(small_run, "--dry-run", **{"train.steps": 3, "train.batch_size": 8}))
+    assert done.returncode == 0, done.stderr
+    assert "3 steps of 8" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in small_run.rglob("*")} == before

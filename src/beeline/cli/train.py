@@ -54,7 +54,7 @@ def train(
 
     display = display or Display("summary" if dry_run else "silent")
     flags = _flags(options)
-    folder, resolved = _asked_for(target, out, resume, flags, display)
+    folder, resolved = _asked_for(target, out, resume, flags, display, anew=dry_run and not resume)
     begun = folder.is_run()
     if not dry_run:
         folder.check_place()
@@ -62,8 +62,9 @@ def train(
     with cpu_threads(settings.threads):
         prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
         check_ahead(prepared)
-        folder.check_duration(prepared.trainer.steps)
-        folder.check_data(prepared.description)
+        if resume:
+            folder.check_duration(prepared.trainer.steps)
+            folder.check_data(prepared.description)
         if dry_run:
             for line in rehearsal(resolved, prepared, machine):
                 display.result(line)
@@ -81,16 +82,16 @@ def train(
 
 
 def _asked_for(
-    target: str | None, out: str | Path | None, resume: bool, flags: list[str], display: Display
+    target: str | None, out: str | Path | None, resume: bool, flags: list[str], display: Display, anew: bool
 ) -> tuple[RunFolder, Resolved]:
-    """The run folder, and the options of the run that is there or is to begin there."""
+    """The run folder, and the options of the run that is there or is to begin there; ``anew`` whatever is there."""
     from beeline.train.folder import RunFolder
 
     recipe = find_recipe(target) if target is not None else None
     if recipe is None and (out is None or not resume):
         raise UserError("name what to train: a recipe, a .yaml or .py file, a folder of images (or --out RUN --resume)")
     folder = RunFolder(Path(out) if out is not None else Path("runs") / (recipe.name if recipe else ""))
-    begun = folder.is_run()
+    begun = folder.is_run() and not anew
     if begun and not resume:
         raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
     if begun:
