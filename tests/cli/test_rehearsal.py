@@ -152,7 +152,7 @@ def test_options_that_may_be_open_still_refuse_what_is_wrong() -> None:
 def test_a_dry_run_is_no_matter_of_what_lies_there(small_run: Path) -> None:
     """Beside a finished run too, with other options; nothing of it is touched."""
     before = {path: path.stat().st_mtime_ns for path in small_run.rglob("*")}
-    done = finish(train_command(small_run, "--dry-run", **{"train.steps": 3, "train.batch_size": 8}))
+    done = finish(train_command(small_run, "--dry-run", train__steps=3, train__batch_size=8))
     assert done.returncode == 0, done.stderr
     assert "3 steps of 8" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in small_run.rglob("*")} == before
