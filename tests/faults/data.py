@@ -111,16 +111,14 @@ def stored_curves(bench: Bench) -> Stored:
 
 def stored_pictures(bench: Bench) -> Stored:
     """A folder of PNG files, in a folder for each class."""
-    folder, recipe = bench.place / "data" / "pictures", bench.place / "data" / "pictures.yaml"
+    folder = bench.place / "data" / "pictures"
     if not folder.exists():
-        recipe.parent.mkdir(parents=True, exist_ok=True)
-        recipe.write_text(f"modality: images\ndata:\n  path: {folder}\n")
         chance = np.random.default_rng(0)
         for index in range(48):
             path = folder / f"kind {index % 2}" / f"{index:03}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(chance.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
-    return Stored(Job(str(recipe), {"train.in_memory": "false", "train.workers": 0}), folder, ".png")
+    return Stored(Job(str(folder), {"train.in_memory": "false", "train.workers": 0}), folder, ".png")
 
 
 def vanished_data(bench: Bench, stored: Callable[[Bench], Stored] = stored_curves) -> Row:

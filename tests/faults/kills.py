@@ -37,6 +37,7 @@ def kills_in_a_checkpoint(bench: Bench, stride: int = 1, strike: str = "SIGKILL"
     for number in range(1, count + 1, stride):
         out = bench.half_way()
         bench.strike(out, Plan(strike, number, "log.jsonl"))
+        assert number < count or (out / "checkpoints" / "step-000012").is_dir(), "what was saved is lost"
         bench.resume(out)
     where = f"of the {count} file operations of log, checkpoint, rotation and model"
     return bench.row(f"{_NAMES[strike]} {_each(stride)} {where}", "killed", before)
@@ -55,7 +56,7 @@ def kills_in_creation(bench: Bench, stride: int = 1, strike: str = "SIGKILL") ->
     )
 
 
-def kills_in_finishing(bench: Bench, stride: int = 16) -> Row:
+def kills_in_finishing(bench: Bench, stride: int = 24) -> Row:
     """Before file operations that write samples and report."""
     before = bench.counts()
     count = len(bench.operations(bench.half_way(), "samples"))
