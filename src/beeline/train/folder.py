@@ -244,10 +244,9 @@ class RunFolder:
         write_bytes(self.weights, tensors_bytes(tensors, {"step": str(step)}))
 
     def save_best(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Replace the model of lowest held-out loss."""
-        with folder_in_the_making(self.best) as folder:
-            write_bytes(folder / WEIGHTS, tensors_bytes(tensors, {"step": str(step)}))
-            write_bytes(folder / DESCRIPTION, self.description.read_bytes())
+        """Replace the model of lowest held-out loss; the earlier one stays until this is whole."""
+        write_bytes(self.best / DESCRIPTION, self.description.read_bytes())
+        write_bytes(self.best / WEIGHTS, tensors_bytes(tensors, {"step": str(step)}))
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write the model's description, where it is not there already."""

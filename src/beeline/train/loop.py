@@ -144,7 +144,8 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
 
 def lowest_held_out_loss(folder: RunFolder) -> float:
     """The lowest in the log, infinity where there is none."""
-    return min((line["held_out_loss"] for line in folder.read_log() if "held_out_loss" in line), default=math.inf)
+    losses = (line.get("held_out_loss", math.inf) for line in folder.read_log())
+    return min((loss for loss in losses if loss < math.inf), default=math.inf)  # NaN is no loss
 
 
 @contextmanager
