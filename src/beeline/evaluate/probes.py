@@ -13,10 +13,11 @@ from beeline.core.data import Batch
 from beeline.core.files import write_bytes
 from beeline.core.protocols import Objective, Predictor, Probe
 from beeline.core.random import Key
+from beeline.data.order import Order
 from beeline.evaluate.gallery import gallery
 from beeline.generate.engine import Engine, Request
 from beeline.generate.write import picture_bytes
-from beeline.model.codec import Encoded
+from beeline.model.codec import Codec, Encoded
 from beeline.process.build import build_source
 from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
@@ -32,23 +33,28 @@ class HeldOutLoss:
 
     Args:
         objective: what training minimises.
-        batch: held-out examples.
+        batches: held-out examples, as many at a time as training takes.
         every: steps between measurements, at least.
         precision: of training.
     """
 
     objective: Objective
-    batch: Batch
+    batches: Sequence[Batch]
     every: int
     precision: str
 
     def __call__(self, step: int, predictor: Predictor) -> dict[str, Any]:
         """The mean loss, and that of each bin of time."""
-        device = self.batch.tokens.values.device
-        key = Key.range(0, 0, self.batch.tokens.samples, device).fold("held out")
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            losses = self.objective(predictor, self.batch, key)
-        bins = (self.objective.times(key) * TIME_BINS).long().clamp(0, TIME_BINS - 1)
+        parts, times, first = [], [], 0
+        for batch in self.batches:
+            device = batch.tokens.values.device
+            key = Key.range(0, first, batch.tokens.samples, device).fold("held out")
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                parts.append(self.objective(predictor, batch, key))
+            times.append(self.objective.times(key))
+            first += batch.tokens.samples
+        losses = torch.cat(parts)
+        bins = (torch.cat(times) * TIME_BINS).long().clamp(0, TIME_BINS - 1)
         by_time = [losses[bins == each].mean().item() if (bins == each).any() else None for each in range(TIME_BINS)]
         return {"held_out_loss": losses.mean().item(), "held_out_loss_by_time": by_time}
 
@@ -111,8 +117,23 @@ def held_out_loss(trainer: Trainer, held_out: Sequence[Encoded], every: int) -> 
 
     Args:
         trainer: of the run.
-        held_out: encoded examples, of which the first few hundred are used.
+        held_out: encoded examples, of which a few hundred are used.
         every: steps between measurements, at least.
     """
-    batch = trainer.feed.codec.batch(held_out[:MOST_EXAMPLES])
-    return HeldOutLoss(trainer.objective, batch.to(trainer.config.device), every, trainer.config.precision)
+    config, at_a_time = trainer.config, trainer.batch_size // trainer.config.accumulation
+    batches = held_out_batches(trainer.feed.codec, held_out, at_a_time, config.device)
+    return HeldOutLoss(trainer.objective, batches, every, config.precision)
+
+
+def held_out_batches(codec: Codec, held_out: Sequence[Encoded], at_a_time: int, device: str) -> list[Batch]:
+    """The examples that held-out losses are measured on: drawn from all, whose order may be that of their classes.
+
+    Args:
+        codec: of the model.
+        held_out: encoded examples.
+        at_a_time: samples a batch, at most.
+        device: where they are measured.
+    """
+    count = min(len(held_out), MOST_EXAMPLES)
+    drawn = [held_out[index] for index in Order(len(held_out), seed=0).indices(0, count)]
+    return [codec.batch(drawn[first : first + at_a_time]).to(device) for first in range(0, count, at_a_time)]

@@ -12,7 +12,7 @@ from torch import Tensor
 from beeline.core import config
 from beeline.core.data import Examples
 from beeline.core.errors import RunError, UserError
-from beeline.evaluate.probes import MOST_EXAMPLES, HeldOutLoss
+from beeline.evaluate.probes import HeldOutLoss, held_out_batches
 from beeline.generate.engine import Engine
 from beeline.model.build import build_objective
 from beeline.objectives.config import ObjectiveConfig
@@ -64,10 +64,12 @@ def held_out_probe(engine: Engine, settings: Mapping[str, Any], held_out: Exampl
         UserError: an example does not fit the model.
     """
     unseen = encode_unseen(engine.codec, held_out)
-    batch = engine.codec.batch(unseen[:MOST_EXAMPLES]).to(str(engine.device))
+    training = settings["train"]
+    at_a_time = training["batch_size"] // training["accumulation"]
+    batches = held_out_batches(engine.codec, unseen, at_a_time, str(engine.device))
     chosen = config.build(ObjectiveConfig, settings["objective"], "objective")
     objective = build_objective(chosen, engine.process, engine.source)
-    return HeldOutLoss(objective, batch, every=1, precision=settings["train"]["precision"])
+    return HeldOutLoss(objective, batches, every=1, precision=training["precision"])
 
 
 def try_widths(
