@@ -71,17 +71,25 @@ class Trainer:
         # Sums since the last line of the log: steps, those skipped, gradient norm, loss and count of each time bin.
         self._meter = torch.zeros(_SUMS + 2 * TIME_BINS, dtype=torch.float64, device=config.device)
         self._bad_step = torch.full((), -1, device=config.device)
+        self._skipped = 0  # steps one after another that were skipped for their gradients
 
     def train_step(self) -> None:
         """One update: gradients of every micro-batch, clip, optimise, average.
 
         Raises:
-            RunError: the gradient was not finite; the weights are untouched by it.
+            RunError: the gradient was not finite, and the weights are untouched by it; or those of many steps were not,
+                one after another, that were to be skipped.
         """
         self._meter[0] += 1
-        if self.step + 1 in self.config.skip_steps or not self._learn():
+        told = self.step + 1 in self.config.skip_steps
+        if told or not self._learn():
             self._meter[1] += 1
+            self._skipped += not told
+        else:
+            self._skipped = 0
         self.step += 1
+        if self._skipped >= _HOPELESS:
+            raise RunError(f"step {self.step}: the last {_HOPELESS} steps were all skipped; nothing is being learned")
         if self.config.device == "cpu":  # where looking costs no synchronisation
             self.check_finite()
 
@@ -163,15 +171,9 @@ class Trainer:
             self.network.train()
 
     def take_measurements(self) -> dict[str, Any]:
-        """Averages since the last call: loss, loss by time, gradient norm; and how many steps were skipped.
-
-        Raises:
-            RunError: every one of many steps was skipped.
-        """
+        """Averages since the last call: loss, loss by time, gradient norm; and how many steps were skipped."""
         steps, skipped, norm, *bins = self._meter.tolist()
         self._meter.zero_()
-        if skipped == steps >= _HOPELESS:
-            raise RunError(f"step {self.step}: the last {steps:.0f} steps were all skipped; nothing is being learned")
         sums, counts = bins[:TIME_BINS], bins[TIME_BINS:]
         learned = steps > skipped
         return {
