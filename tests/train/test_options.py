@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,11 @@ from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
 from beeline.core.protocols import Objective, Predictor
 from beeline.core.random import Key
+from beeline.model.format import read_tensors
 from beeline.train.board import board
 from beeline.train.config import PRESETS, TrainConfig
 from beeline.train.folder import RunFolder
+from beeline.train.loop import lowest_held_out_loss
 from beeline.train.schedule import learning_rate
 from beeline.train.trainer import Trainer
 from tests.conftest import FAST
@@ -83,12 +88,20 @@ def test_without_being_asked_a_nan_step_stops_the_run() -> None:
 
 
 def test_a_run_of_nothing_but_nan_ends() -> None:
-    trainer = make_trainer(train__on_nan="skip")
-    for _ in range(10):
-        trainer.objective = Poisoned(make_trainer().objective, 16 * trainer.step)
+    """However often the log is written; a step that was to be left out is no such step."""
+    trainer = make_trainer(train__on_nan="skip", train__skip_steps="[2,3]", train__accumulation=2)
+    objective = trainer.objective
+    for _ in range(11):
+        trainer.objective = Poisoned(objective, 16 * trainer.step)
         trainer.train_step()
-    with pytest.raises(RunError, match="the last 10 steps were all skipped"):
         trainer.take_measurements()
+    trainer.objective = Poisoned(objective, 16 * trainer.step)
+    with pytest.raises(RunError, match="step 12: the last 10 steps were all skipped"):
+        trainer.train_step()
+    told = make_trainer(train__on_nan="skip", train__skip_steps=str(list(range(1, 13))))
+    for _ in range(12):
+        told.train_step()
+    assert told.take_measurements()["skipped"] == 12
 
 
 def test_a_run_with_skipped_steps_is_resumed_to_the_same_end(tmp_path: Path) -> None:
@@ -219,6 +232,54 @@ def test_tensorboard_gets_the_numbers_of_the_log_once(tmp_path: Path) -> None:
     shown = [(event.step, event.value) for event in events.Scalars("loss")]
     assert shown == [(line["step"], pytest.approx(line["loss"])) for line in log]
     assert "held_out_loss" in events.Tags()["scalars"]
+
+
+def test_tensorboard_hides_what_a_killed_run_had_beyond_though_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = RunFolder(tmp_path)
+    with board(folder, True, 0) as draw:
+        for step in (2, 4, 6):
+            draw({"step": step, "loss": 77.0})
+    monkeypatch.setattr("beeline.train.board.time.time", lambda: 1.6e9)
+    for _ in range(2):
+        with board(folder, True, 2) as draw:
+            draw({"step": 4, "loss": 4.0})
+    events = EventAccumulator(str(folder.board)).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(2, 77.0), (4, 4.0)]
+
+
+def test_a_failure_never_loses_the_best_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At no moment is there no best model once there is one; the folder opens whatever fails."""
+    folder = RunFolder(tmp_path)
+    folder.description.write_text("{}")
+    folder.save_best({"w": torch.zeros(1)}, 2)
+    real, real_rename = os.replace, os.rename
+    for number in range(4):
+        left = [number]
+
+        def failing(function: Any, left: list[int], *paths: Any) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(5, "Input/output error", str(paths[0]))
+            function(*paths)
+
+        monkeypatch.setattr("beeline.core.files.os.replace", partial(failing, real, left))
+        monkeypatch.setattr("beeline.core.files.os.rename", partial(failing, real_rename, left))
+        with contextlib.suppress(OSError):
+            folder.save_best({"w": torch.ones(1)}, 4)
+        assert read_tensors(folder.best / "model.safetensors")["w"].item() in (0.0, 1.0)
+        assert (folder.best / "model.json").read_text() == "{}"
+    assert read_tensors(folder.best / "model.safetensors")["w"].item() == 1.0
+
+
+def test_a_loss_that_is_no_number_does_not_hide_later_ones(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for step, loss in ((2, math.nan), (4, 0.5), (6, 0.7)):
+        folder.append_log({"step": step, "samples": 1, "samples_per_second": 1.0, "held_out_loss": loss})
+    assert lowest_held_out_loss(folder) == 0.5
 
 
 def test_tensorboard_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

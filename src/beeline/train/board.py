@@ -46,7 +46,10 @@ def board(folder: RunFolder, wanted: bool | None, step: int) -> Iterator[Draw]:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     make_folder(folder.board)
-    path = folder.board / f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}"
+    # TensorBoard reads files in the order of their names, whatever the clock of this machine says.
+    earlier = [int(path.name.split(".")[3]) for path in folder.board.glob("events.out.tfevents.[0-9]*")]
+    number = max([int(time.time()), *(each + 1 for each in earlier)])
+    path = folder.board / f"events.out.tfevents.{number}.{platform.node()}.{os.getpid()}"
 
     # The package's own writer has a thread that fails unheard.
     def add(**contents: Any) -> None:
