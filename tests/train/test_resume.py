@@ -239,6 +239,11 @@ def test_the_same_command_can_be_given_again(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "is finished" in done.stderr
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+    longer = [word.replace("budget=1s", "budget=2s") for word in words]
+    assert finish(longer).returncode == 0
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
+    assert "is finished" in finish(longer).stderr
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
 
 
 def test_a_signal_after_training_leaves_a_model_and_resuming_writes_the_rest(

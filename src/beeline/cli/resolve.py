@@ -123,7 +123,14 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
     if recipe is not None:
         again = resolve(recipe, origin["flags"])
         _refuse_changes(kept, again, again.explicit, settled=("auto", None))
-    return dataclasses.replace(asked, origin=origin)
+    return dataclasses.replace(asked, origin={**origin, "flags": _with_duration(origin["flags"], flags)})
+
+
+def _with_duration(before: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """A run's flags with a duration that is given now, so that a time is not measured again when it is given again."""
+    names = {f"train.{name}" for name in _DURATIONS}
+    now = [flag for flag in flags if _key(flag) in names]
+    return [*(flag for flag in before if not now or _key(flag) not in names), *now]
 
 
 def _is_settled(flag: str, before: Collection[str]) -> bool:
