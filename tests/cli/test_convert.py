@@ -180,6 +180,8 @@ def test_a_checkpoint_gives_its_own_weights_and_widths(run: Path, tmp_path: Path
         (["--ema-width", "wide"], "needs a number from 0.05 to 0.2, or auto"),
         (["--ema-width", "0.1", "--weights", "raw"], "raw weights have no width"),
         (["--weights", "row"], "unknown weights 'row'; did you mean 'raw'?"),
+        (["--modality", "waves.py"], "modality is read for ema_width auto alone"),
+        (["--device", "gpu"], "gpu"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(run: Path, tmp_path: Path, words: list[str], message: str) -> None:

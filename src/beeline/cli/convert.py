@@ -42,6 +42,7 @@ def convert(
     Raises:
         UserError: something is missing or damaged, the width cannot be rebuilt, or something lies there already.
     """
+    from beeline.core.device import find_device
     from beeline.model.format import check_slim, tensors_bytes, write_slim
 
     display = display or Display("silent")
@@ -50,6 +51,9 @@ def convert(
         raise unknown("weights", weights, ("ema", "raw"))
     if width is not None and weights == "raw":
         raise UserError("raw weights have no width; leave one of ema_width and weights out")
+    if width != "auto" and modality is not None:
+        raise UserError("modality is read for ema_width auto alone; leave it out")
+    find_device(device)
     trained = _Trained.find(Path(source))
     description = trained.description
     target = Path(to) if to is not None else trained.default_target(width, weights)
