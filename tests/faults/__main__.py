@@ -47,6 +47,7 @@ FAULTS: list[Callable[[Bench], Row]] = [
     data.kills_beside_readers,
     data.not_a_number,
     data.skipped_not_a_number,
+    partial(data.skipped_not_a_number, reading=True),
     data.two_processes,
     data.clock_set_back,
 ]
@@ -60,10 +61,10 @@ files are the matter, on small curves and pictures) with a checkpoint every four
 restarts.
 
 After each fault the run folder and all its checkpoints open (`beeline inspect`), or say in one line that nothing is
-saved yet. Where the process could still speak, it said one line on standard error and ended with code 1 or 2, without a
-traceback. After the next start nothing temporary was left beside or in the run folder. *Bit-identical* means: final
-weights, averages, optimiser, log (but for times and rates), sample pictures and the list of files are those of a run
-that nothing disturbed.
+saved yet; where there was a best model, there is one. Where the process could still speak, it said one line on standard
+error and ended with code 1 or 2, without a traceback. After the next start nothing temporary was left beside or in the
+run folder. *Bit-identical* means: final weights, averages, optimiser, log (but for times and rates), sample pictures
+and the list of files are those of a run that nothing disturbed.
 
 {{table}}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.faults.harness import Bench, Job, Row, assert_one_line, shown
+from tests.faults.harness import DIGITS, Bench, Job, Row, assert_one_line, shown
 from tests.faults.injection import Plan
 from tests.train.helpers import fingerprint
 
@@ -181,11 +181,13 @@ def not_a_number(bench: Bench) -> Row:
     return bench.row("a NaN in a gradient (`train.on_nan stop`)", f"exit 1: `{line}`", before)
 
 
-def skipped_not_a_number(bench: Bench) -> Row:
+def skipped_not_a_number(bench: Bench, reading: bool = False) -> Row:
     """A gradient that is not a number is passed over: the same as if that step had been skipped from the first."""
     before, out = bench.counts(), bench.fresh()
-    asked = bench.undisturbed(Job("digits", {"train.skip_steps": "[7]"}))
-    job = Job("digits", {"train.on_nan": "skip"})
+    of = stored_pictures(bench).job if reading else DIGITS
+    options = {**of.options, **({"train.accumulation": 4, "train.workers": 1} if reading else {})}
+    asked = bench.undisturbed(Job(of.target, {**options, "train.skip_steps": "[7]"}))
+    job = Job(of.target, {**options, "train.on_nan": "skip"})
     bench.strike(out, Plan("SIGKILL", 20, "step-000008", nan=7), job)
     ended = bench.start(out, Plan(nan=7), job).wait()
     bench.restarts += 1
@@ -195,7 +197,8 @@ def skipped_not_a_number(bench: Bench) -> Row:
     assert one == other
     assert [line["skipped"] for line in one["log"] if "skipped" in line] == [1]
     how = "`--resume`: bit-identical to `train.skip_steps 7`"
-    return bench.row("a NaN in a gradient (`train.on_nan skip`), and a SIGKILL", "counted in the log", before, how)
+    where = "`train.on_nan skip`" + (", micro-batches read ahead from .png files" if reading else "")
+    return bench.row(f"a NaN in a gradient ({where}), and a SIGKILL", "counted in the log", before, how)
 
 
 def two_processes(bench: Bench) -> Row:

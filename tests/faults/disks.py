@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from beeline.train.folder import RunFolder
 from tests.faults.harness import Bench, Job, Row, assert_one_line, shown
 from tests.faults.injection import Plan
 
@@ -88,13 +89,17 @@ def no_room_elsewhere(bench: Bench) -> Row:
 
 def no_room_beside(bench: Bench) -> Row:
     """ENOSPC in what is written beside training: TensorBoard's events, pictures of samples, the best model."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     before, lines = bench.counts(), list[str]()
     job = Job("digits", {"train.tensorboard": "true", "train.sample_every": 4})
-    for begin, number in [("/tensorboard/", 2), ("/tensorboard/", 8), ("/steps/", 3), ("/.tmp-best", 3)]:
+    for begin, number in [("/tensorboard/", 2), ("/tensorboard/", 8), ("/steps/", 3), ("/best/", 3)]:
         out = bench.fresh()
         ended = bench.strike(out, Plan("ENOSPC", number, begin, onwards=True), job)
         lines.append(shown(re.sub(r"(tfevents)[^:]+", r"\1", ended.errors), out))
         bench.resume(out, job)
+        events = EventAccumulator(str(out / "tensorboard")).Reload().Scalars("loss")
+        assert [event.step for event in events] == [line["step"] for line in RunFolder(out).read_log()]
     return bench.row("ENOSPC in TensorBoard's events, pictures of samples, the best model", _seen(lines), before)
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from beeline.core.files import read_json
+from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors
 from tests.conftest import FAST
 from tests.faults.injection import Plan
 from tests.faults.server import Child, Ended, Server
@@ -111,7 +113,10 @@ class Bench:
     def strike(self, out: Path, plan: Plan, job: Job = DIGITS) -> Ended:
         """Start a run that a fault hits: it is killed, or says in one line what happened; its folder opens."""
         self.strikes += 1
+        best = out / "best" / WEIGHTS
+        had_best = best.exists()
         ended = self.start(out, plan, job).wait()
+        assert best.exists() or not had_best, (plan, ended)
         if plan.strike in ("SIGKILL", "SIGHUP", "power cut"):
             assert ended.code in (-9, -1), (plan, ended)
             assert ended.errors == "", ended
@@ -160,10 +165,13 @@ class Bench:
         return lines[: last + 1]
 
     def check_readable(self, out: Path) -> None:
-        """The run folder opens, and each of its checkpoints; or it says that nothing is saved yet."""
+        """The run folder opens, its best model and each of its checkpoints; or it says that nothing is saved yet."""
         done = self.inspect(out)
         empty = out.is_dir() and not any(out.iterdir())
         assert done.code == 0 or (done.code == 2 and (empty or _NOTHING.fullmatch(done.errors))), done
+        if (out / "best" / WEIGHTS).exists():
+            read_tensors(out / "best" / WEIGHTS)
+            read_json(out / "best" / DESCRIPTION)
         for checkpoint in (out / "checkpoints").glob("step-*"):
             done = self.inspect(checkpoint)
             assert done.code == 0, done

@@ -43,6 +43,10 @@ def test_processes_that_read_ahead_lock_nobody_out_when_training_is_killed(bench
     assert data.kills_beside_readers(bench).restarts == 2
 
 
+def test_nan_among_micro_batches_that_are_read_ahead_is_passed_over(bench: Bench) -> None:
+    assert data.skipped_not_a_number(bench, reading=True).restarts == 1
+
+
 _POWER_CUT = """
 import os, sys
 from pathlib import Path

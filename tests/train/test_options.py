@@ -244,11 +244,11 @@ def test_tensorboard_hides_what_a_killed_run_had_beyond_though_the_clock_was_set
         for step in (2, 4, 6):
             draw({"step": step, "loss": 77.0})
     monkeypatch.setattr("beeline.train.board.time.time", lambda: 1.6e9)
-    for _ in range(2):
-        with board(folder, True, 2) as draw:
-            draw({"step": 4, "loss": 4.0})
-    events = EventAccumulator(str(folder.board)).Reload()
-    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(2, 77.0), (4, 4.0)]
+    for begin, left in ((2, [(2, 77.0), (4, 2.0)]), (2, [(2, 77.0), (4, 2.0)]), (0, [(4, 0.0)])):
+        with board(folder, True, begin) as draw:
+            draw({"step": 4, "loss": float(begin)})
+        events = EventAccumulator(str(folder.board)).Reload()
+        assert [(event.step, event.value) for event in events.Scalars("loss")] == left
 
 
 def test_a_failure_never_loses_the_best_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,7 @@ def board(folder: RunFolder, wanted: bool | None, step: int) -> Iterator[Draw]:
         append_bytes(path, record.getvalue())
 
     add(file_version="brain.Event:2")
-    if step:
-        add(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+    add(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def draw(record: Mapping[str, Any]) -> None:
         values = [
