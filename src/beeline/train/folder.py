@@ -128,9 +128,7 @@ class RunFolder:
         what = "names other examples, or other classes of them, than when the run began"
         if now["examples"] != before["examples"]:
             what = f"has {now['examples']:,} examples, and had {before['examples']:,} when the run began"
-        raise UserError(
-            f"{self.path}: the training split {what}; bring the data back as they were, or begin anew"
-        )
+        raise UserError(f"{self.path}: the training split {what}; bring the data back as they were, or begin anew")
 
     def check_config(self) -> None:
         """Refuse a config.yaml that was edited after training began.
