@@ -8,12 +8,14 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from beeline.cli import console
 from beeline.cli.console import Display
 from beeline.cli.main import run
 from beeline.core.errors import RunError
@@ -492,3 +494,19 @@ def test_every_sampling_option_has_a_flag(small_run: Path) -> None:
     for field in fields(SampleConfig):
         assert f"--{field.name.replace('_', '-')} " in text
     assert set(get_type_hints(SampleOptions)) == {field.name for field in fields(SampleConfig)}
+
+
+def test_a_long_silence_is_explained_and_a_short_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_SECONDS_OF_SILENCE", 0.0)
+    said = threading.Event()
+    display = Display(bars=False)
+    monkeypatch.setattr(display, "message", lambda text: said.set() if text == "reading" else None)
+    with display.patience("reading"):
+        assert said.wait(30.0)
+    said.clear()
+    monkeypatch.setattr(console, "_SECONDS_OF_SILENCE", 30.0)
+    with display.patience("reading"):
+        pass
+    assert not said.is_set()
+    timers = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+    assert all(each.finished.is_set() for each in timers)

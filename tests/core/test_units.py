@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from beeline.core.errors import UserError
-from beeline.core.units import Duration, amount, clock
+from beeline.core.units import Duration, amount, clock, operations
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,7 @@ def test_decimals_are_whole_steps_where_they_should_be(text: str) -> None:
 def test_numbers_for_people() -> None:
     assert [amount(n) for n in (7, 1234, 1_272_324, 2.5e9)] == ["7", "1,234", "1.27 M", "2.5 G"]
     assert [clock(s) for s in (7, 750, 3723)] == ["0:07", "12:30", "1:02:03"]
+
+
+def test_operations_stand_apart_from_their_number() -> None:
+    assert [operations(n) for n in (1234, 2.5e9)] == ["1,234 FLOP", "2.5 GFLOP"]

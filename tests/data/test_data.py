@@ -59,7 +59,7 @@ def test_the_split_of_a_group_does_not_depend_on_the_order_of_examples() -> None
 
 def test_a_split_that_leaves_a_side_empty_is_refused() -> None:
     for groups, share in (([1, 1, 1], 0.5), ([1, 2], 0.0)):
-        with pytest.raises(UserError, match="both sides need at least one group"):
+        with pytest.raises(UserError, match="need a group each; bring more data"):
             split_by_group(groups, share)
 
 

@@ -217,6 +217,14 @@ def test_data_that_do_not_fit_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         supply(replace(CONFIG, packing=True), codec(), Stored(), None)
 
 
+def test_varied_examples_are_packed_where_that_is_asked_for() -> None:
+    feed, _, reason = supply(replace(CONFIG, in_memory=True, packing=True), codec(), Stored(), Mirrored(None))
+    assert "are kept" not in reason
+    segments = feed.batch(0, 4).tokens.segment
+    assert segments is not None
+    assert sorted(set(segments.flatten().tolist()) - {-1}) == [0, 1, 2, 3]
+
+
 def test_a_run_that_reads_ends_like_one_that_holds(tmp_path: Path) -> None:
     held, read = tmp_path / "held", tmp_path / "read"
     train("digits", held, options={**FAST, "train.steps": 8})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 Verbosity = Literal["silent", "summary", "debug"]
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_OF_SILENCE = 3.0
 _WAIT_WORTH_SAYING = 0.2
 
 
@@ -63,6 +65,17 @@ class Display:
                     self._progress = self._task = None
         else:
             yield lambda done, total: self._line(title, done, total, begin)
+
+    @contextmanager
+    def patience(self, text: str) -> Iterator[None]:
+        """Say what is going on where it lasts longer than a person would wait in silence."""
+        timer = threading.Timer(_SECONDS_OF_SILENCE, self.message, [text])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _line(self, title: str, done: int, total: int, begin: float) -> None:
         now = time.monotonic()

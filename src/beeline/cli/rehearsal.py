@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from beeline.cli.resolve import Resolved
 from beeline.core.choices import Choice, table
 from beeline.core.config import flatten, plain
-from beeline.core.units import amount, clock, size
+from beeline.core.units import amount, clock, operations, size
 
 if TYPE_CHECKING:
     from beeline.train.setup import Prepared
@@ -29,7 +29,7 @@ def describe(prepared: Prepared) -> list[str]:
     samples = trainer.steps * trainer.batch_size
     lines = [
         f"model: {amount(cost.parameters)} parameters, {cost.tokens} tokens of {cost.width} numbers, "
-        f"{amount(cost.flops)}FLOP a pass",
+        f"{operations(cost.flops)} a pass",
         f"training: {trainer.steps:,} steps of {trainer.batch_size} = {samples / trainer.feed.size:.1f} epochs of "
         f"{trainer.feed.size:,} examples, {train_config.device} {train_config.precision}",
     ]
@@ -107,7 +107,7 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
     snapshots = min(prepared.config.train.ema_snapshots, trainer.steps) * _snapshot_bytes(prepared)
     return [
         *lines,
-        f"a step: {amount(flops)}FLOP, {step_text(seconds)} measured, {amount(flops / seconds)}FLOP/s, "
+        f"a step: {operations(flops)}, {step_text(seconds)} measured, {operations(flops / seconds)}/s, "
         f"{trainer.batch_size / seconds:,.0f} samples/s",
         f"time: {clock(trainer.steps * seconds)} of training; samples, scores and report come after",
         "memory:",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,12 +118,13 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
             f"resume: {modality} has changed since this run began; the text that it began with is kept as modality.py "
             "in the run folder: bring it back, or begin anew"
         )
-    flags = [flag for flag in flags if not _is_settled(flag, origin["flags"]) and not _is_its_preset(flag, kept)]
+    flags = [flag for flag in flags if not _is_what_it_has(flag, kept, origin["flags"])]
     asked = resolve(Recipe(str(origin["target"]), "", kept), flags)
     _refuse_changes(kept, asked, set(map(_key, flags)), settled=())
     if recipe is not None:
         again = resolve(recipe, origin["flags"])
-        _refuse_changes(kept, again, again.explicit, settled=("auto", None))
+        in_file = again.explicit - set(map(_key, origin["flags"]))
+        _refuse_changes(kept, again, in_file, settled=("auto", None))
     return dataclasses.replace(asked, origin={**origin, "flags": _with_duration(origin["flags"], flags)})
 
 
@@ -130,7 +132,14 @@ def _with_duration(before: Sequence[str], flags: Sequence[str]) -> list[str]:
     """A run's flags with a duration that is given now, so that a time is not measured again when it is given again."""
     names = {f"train.{name}" for name in _DURATIONS}
     now = [flag for flag in flags if _key(flag) in names]
-    return [*(flag for flag in before if not now or _key(flag) not in names), *now]
+    if set(now) <= set(before):
+        return list(before)
+    return [*(flag for flag in before if _key(flag) not in names), *now]
+
+
+def _is_what_it_has(flag: str, kept: Plain, before: Collection[str]) -> bool:
+    """Whether a flag, though worded otherwise than the stored options, asks for nothing else."""
+    return _is_settled(flag, before) or _is_its_preset(flag, kept) or _is_its_path(flag, kept)
 
 
 def _is_settled(flag: str, before: Collection[str]) -> bool:
@@ -147,6 +156,17 @@ def _is_its_preset(flag: str, kept: Plain) -> bool:
     return key == "train.preset" and isinstance(kept.get("train"), dict) and kept["train"].get("preset") == value
 
 
+def _is_its_path(flag: str, kept: Plain) -> bool:
+    """Whether a flag names, from here, the file or folder that the run has by its absolute path."""
+    return _names(flag.partition("=")[2], flatten(kept).get(_key(flag)))
+
+
+def _names(value: object, path: object) -> bool:
+    if not (isinstance(value, str) and value and isinstance(path, str) and os.path.isabs(path)):
+        return False
+    return os.path.realpath(os.path.expanduser(value)) == os.path.realpath(path)
+
+
 def _refuse_changes(kept: Plain, asked: Resolved, names: Collection[str], settled: Collection[Any]) -> None:
     """Refuse the first of some options that is not what the run has.
 
@@ -158,11 +178,12 @@ def _refuse_changes(kept: Plain, asked: Resolved, names: Collection[str], settle
     """
     before, after = flatten(kept), flatten(plain(asked.config))
     for name in sorted(set(names) - set(CHANGEABLE)):
-        if name in before and after[name] != before[name] and after[name] not in settled:
-            raise UserError(
-                f"resume: {name} is {before[name]} in this run and cannot become {after[name]}; "
-                f"only {', '.join(CHANGEABLE)} can change"
-            )
+        if name not in before or after[name] in (before[name], *settled) or _names(after[name], before[name]):
+            continue
+        raise UserError(
+            f"resume: {name} is {before[name]} in this run and cannot become {after[name]}; "
+            f"only {', '.join(CHANGEABLE)} can change"
+        )
 
 
 def _with_preset(given: Mapping[str, Any], flags: Sequence[str]) -> Plain:

@@ -60,7 +60,8 @@ def train(
         folder.check_place()
     settings, machine = settle(resolved.config.train)
     with cpu_threads(settings.threads):
-        prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
+        with display.patience("looking at the data and at what this machine can do; this takes a while"):
+            prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
         check_ahead(prepared)
         if resume:
             folder.check_duration(prepared.trainer.steps)

@@ -64,6 +64,12 @@ def amount(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def operations(count: float) -> str:
+    """A number of floating-point operations for people: 12.9 MFLOP, or 359,168 FLOP."""
+    text = amount(count)
+    return f"{text}FLOP" if text[-1].isalpha() else f"{text} FLOP"
+
+
 def size(count: float) -> str:
     """An amount of memory for people: 512 bytes, 12.3 MB or 1.27 GB."""
     for factor, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

@@ -75,7 +75,7 @@ def find_manifest(folder: Path, labels: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    for path in (Path(labels), folder / labels):
+    for path in (Path(labels).expanduser(), folder / labels):
         if path.is_file():
             return path.resolve()
     if Path(labels).suffix:

@@ -48,7 +48,7 @@ def split_by_group(
     if not 0 < count < len(groups):
         raise UserError(
             f"cannot hold out a share of {held_out:g} of {len(groups)} examples in {len(sizes)} groups: "
-            "both sides need at least one group"
+            "training and held-out side need a group each; bring more data, or smaller groups"
         )
     training = [index for index, group in enumerate(groups) if group not in chosen]
     return training, [index for index, group in enumerate(groups) if group in chosen]

@@ -14,7 +14,7 @@ import torch
 from beeline.core.config import flatten
 from beeline.core.errors import UserError
 from beeline.core.files import read_json
-from beeline.core.units import amount, clock
+from beeline.core.units import amount, clock, operations
 from beeline.evaluate.blocks import Block, Card, Cards, Code, Fold, Grid, Pictures, Section, Table, Text
 from beeline.evaluate.report import build_report
 from beeline.evaluate.run_charts import passes_charts, points, time_chart, training_charts, width_chart
@@ -79,7 +79,7 @@ _BUSY = "not known: the machine was busier while this page was made than in trai
 
 
 def _numbers(cost: Cost, engine: Engine, log: Sequence[Mapping[str, Any]]) -> list[Card]:
-    cards = [Card("parameters", amount(cost.parameters), f"{amount(cost.flops)}FLOP a pass of {cost.tokens:,} tokens")]
+    cards = [Card("parameters", amount(cost.parameters), f"{operations(cost.flops)} a pass of {cost.tokens:,} tokens")]
     if log:
         seconds = _training_seconds(log)
         cards.append(
@@ -128,9 +128,9 @@ def _speed(train: Mapping[str, Any], cost: Cost, log: Sequence[Mapping[str, Any]
         ("training", f"{rate:,.0f} samples a second, {rate * cost.tokens:,.0f} tokens a second (median of the log)"),
         (
             "work",
-            f"{amount(needed)}FLOP a sample: {_PASSES_OF_A_STEP} x the {amount(cost.flops)}FLOP of a pass forward",
+            f"{operations(needed)} a sample: {_PASSES_OF_A_STEP} x the {operations(cost.flops)} of a pass forward",
         ),
-        ("achieved", f"{amount(needed * rate)}FLOP a second"),
+        ("achieved", f"{operations(needed * rate)} a second"),
     ]
     if train["device"] == "cpu" or torch.cuda.is_available():
         peak = gemm_peak(train["device"], train["precision"], threads)
@@ -138,7 +138,7 @@ def _speed(train: Mapping[str, Any], cost: Cost, log: Sequence[Mapping[str, Any]
             f", {threads} threads" if train["device"] == "cpu" else ""
         )
         rows += [
-            ("peak", f"{amount(peak)}FLOP a second: the fastest matrix product as this page was made ({where})"),
+            ("peak", f"{operations(peak)} a second: the fastest matrix product as this page was made ({where})"),
             ("MFU", f"{needed * rate / peak:.1%} (achieved / peak)" if needed * rate < peak else _BUSY),
         ]
     waits = [value for _, value in points(log, "data_wait")]

@@ -109,7 +109,7 @@ class Images:
         square = reading.height == reading.width
         settled = dataclasses.replace(
             self,
-            path=None if self.path is None else str(Path(self.path).absolute()),
+            path=None if self.path is None else str(Path(self.path).expanduser().absolute()),
             labels=_absolute(self.labels),
             size=reading.height if square else f"{reading.height}x{reading.width}",
             channels=names[reading.channels],
@@ -248,7 +248,7 @@ class Images:
 
 
 def _absolute(labels: str) -> str:
-    path = Path(labels)
+    path = Path(labels).expanduser()
     return str(path.absolute()) if labels not in ("folders", "none") and path.is_file() else labels
 
 

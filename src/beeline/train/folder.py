@@ -111,23 +111,24 @@ class RunFolder:
             raise UserError(f"{self.path}: has trained for {done[0]} steps already and cannot end at {steps}")
 
     def check_data(self, description: Mapping[str, Any]) -> None:
-        """Refuse data of which there are more or fewer than when training began: the order would be another.
+        """Refuse other examples than those that training began with: the order would be another, or the classes.
 
         Args:
             description: of the model, as it would be written now.
 
         Raises:
-            UserError: naming both numbers.
+            UserError: naming both numbers, where there are more or fewer.
         """
         if not self.steps() or not self.description.is_file():
             return
-        now = description["training"]["examples"]
-        before = read_json(self.description).get("training", {}).get("examples", now)
-        if now != before:
-            raise UserError(
-                f"{self.path}: the training split has {now:,} examples, and had {before:,} when the run began; "
-                "bring the data back as they were, or begin anew"
-            )
+        now = description["training"]
+        before = {**now, **read_json(self.description).get("training", {})}
+        if now == before:
+            return
+        what = "names other examples, or other classes of them, than when the run began"
+        if now["examples"] != before["examples"]:
+            what = f"has {now['examples']:,} examples, and had {before['examples']:,} when the run began"
+        raise UserError(f"{self.path}: the training split {what}; bring the data back as they were, or begin anew")
 
     def check_config(self) -> None:
         """Refuse a config.yaml that was edited after training began.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +103,17 @@ def encode_unseen(codec: Codec, held_out: Examples) -> list[Encoded]:
     return encode_some(codec, held_out, "held_out", most)
 
 
+def fingerprint(examples: Examples) -> str | None:
+    """A hash of the names of examples and of their classes, in order; None for examples that have no names."""
+    if not isinstance(examples, Deferred):
+        return None
+    digest = hashlib.sha256()
+    for index in range(len(examples)):
+        known = sorted((name, each) for name, each in examples.condition(index).items() if isinstance(each, (int, str)))
+        digest.update(f"{examples.name(index)!r} {known}\n".encode())
+    return digest.hexdigest()
+
+
 def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     """Build everything that a run needs.
 
@@ -151,7 +163,7 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         "conditions": [describe_part(part) for part in codec.conditions],
         "forms": [[list(form), count] for form, count in codec.forms],
         "extents": list(codec.extents),
-        "training": {"examples": feed.size},
+        "training": {"examples": feed.size, "sha256": fingerprint(training)},
     }
     trainer, reasons = fresh(config, choice.steps), (*reasons, kept)
     return Prepared(config, source, codec, training, held_out, unseen, trainer, description, choice, reasons)

@@ -52,10 +52,12 @@ def supply(
                 codec,
                 reason,
             )
-        reason = f"data are read as they are needed: varied examples of this kind are not held; {reason}"
+        reason = "data are read as they are needed: varied examples are held in rows of one form only"
+        longest = max(example.tokens.values.shape[1] for example in encoded) if config.packing else None
     else:
-        codec = codec.with_forms(encode_some(codec, training, "train", _LOOKED_AT))
-    return ReadingFeed(Reader(codec, training, config.seed, variation=variation), config.workers), codec, reason
+        codec, longest = codec.with_forms(encode_some(codec, training, "train", _LOOKED_AT)), None
+    reader = Reader(codec, training, config.seed, config.packing, longest, variation)
+    return ReadingFeed(reader, config.workers), codec, reason
 
 
 def held_bytes(codec: Codec, examples: Examples) -> int:
