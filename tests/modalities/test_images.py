@@ -134,14 +134,14 @@ def test_shifts_are_told_and_flips_are_not(tmp_path: Path) -> None:
     both = settled(tmp_path, flip=True, shift=1)
     varied = both.augmentation()
     assert varied is not None
-    assert varied.ways == 18
+    assert varied.ways == 32
     (told,) = both.conditions()
     assert told.name == varied.condition == "shift"
     assert told.has_null
     assert told.dropout == 0
     example = both.dataset("train")[0]
     codec = Codec.fit(both, both.dataset("train"))
-    moved = Example(varied.rearrange(example.array, 5), {"shift": varied.label(5)})
+    moved = Example(varied.rearrange(example.array, 31), {"shift": varied.label(31)})
     assert codec.encode(example).null == {"shift": True}
     assert codec.encode(moved).null == {"shift": False}
     assert codec.encode(moved).values["shift"].tolist() != [0.0, 0.0]  # type: ignore[union-attr]

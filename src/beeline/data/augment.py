@@ -19,7 +19,7 @@ class FlipAndShift:
     A flip is wanted in samples too. A shift is told to the network (Karras et al. 2022, "Elucidating the Design Space
     of Diffusion-Based Generative Models", appendix F.2), so that samples, which are asked for without one, are not
     shifted. Ways: {as it is, mirrored} x a grid of shifts: {-s, 0, s} each way for s = 1, with the halves between for
-    larger s.
+    larger s. No shift stands as often as all others together, because that is what samples are asked for.
 
     Args:
         flip: whether to mirror.
@@ -40,7 +40,8 @@ class FlipAndShift:
     @property
     def ways(self) -> int:
         """How many."""
-        return (1 + self.flip) * len(self.offsets) ** 2
+        shifts = len(self.offsets) ** 2 - 1
+        return (1 + self.flip) * max(1, 2 * shifts)
 
     @property
     def condition(self) -> str | None:
@@ -68,8 +69,9 @@ class FlipAndShift:
         return down / max(self.shift, 1), right / max(self.shift, 1)
 
     def _offset(self, way: int) -> tuple[int, int]:
-        place = way // (1 + self.flip)
-        return self.offsets[place // len(self.offsets)], self.offsets[place % len(self.offsets)]
+        side = len(self.offsets)
+        place = max(0, way // (1 + self.flip) - max(0, side**2 - 2))
+        return self.offsets[place // side], self.offsets[place % side]
 
 
 def _reflected(places: Array, extent: int) -> Array:
