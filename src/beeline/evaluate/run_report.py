@@ -100,7 +100,10 @@ def _scores(records: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -
     n = max((record.get("n") or 0 for record in records), default=0)
     note = f"On {n:,} samples{f': {drawn}' if drawn else ''}."
     if any(record.get("ceiling") is not None for record in records):
-        note += " The floor is what a cheap baseline reaches, the ceiling what real training examples do."
+        note += (
+            " The floor is what a cheap baseline reaches, the ceiling what real training examples do. "
+            "Where a baseline beats real examples there is no bar."
+        )
     return Section("Scores", [score_table(records)], note)
 
 

@@ -1,7 +1,8 @@
 """Scores as a table: value, interval, floor and ceiling, and where between the two the value lies.
 
 A record is one of ``scores.json`` or ``evaluations/*.json``: metric, meaning, space, value, low, high, floor,
-floor_name, ceiling, good_low, good_high, good, failure. Any of them but the metric's name may be missing or null.
+floor_name, ceiling, good_low, good_high, good, better, failure. Any of them but the metric's name may be missing or
+null.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beeline.evaluate.blocks import Card, Cell, Markup, Table
+from beeline.evaluate.records import OWN
 from beeline.evaluate.scales import short
 
 Record = Mapping[str, Any]
@@ -38,7 +40,7 @@ def score_table(records: Sequence[Record]) -> Table:
     """A row for each record; columns that no record fills are left out."""
     columns: dict[str, list[Cell]] = {
         "metric": [_metric(record) for record in records],
-        "space": [_word(record.get("space")) for record in records],
+        "space": ["" if record.get("space") == OWN else _word(record.get("space")) for record in records],
         "value": [Markup(f"<b>{short(_number(record, 'value'), full=True)}</b>") for record in records],
         "95 % interval": [_range(record, "low", "high") for record in records],
         "floor": [_floor(record) for record in records],
@@ -73,13 +75,15 @@ def bounds(record: Record) -> str:
 
 
 def gauge(record: Record) -> Markup:
-    """A bar from the floor (left) to the ceiling (right) with the value and its interval; empty without them.
+    """A bar from the floor (left) to the ceiling (right) with the value and its interval.
+
+    Empty without them, and where the floor is not known to be worse than the ceiling: it would point the wrong way.
 
     A value worse than the floor or better than the ceiling is an open circle at that end. Beside it stands the share of
     the way that is done.
     """
     floor, ceiling, value = (_number(record, name) for name in ("floor", "ceiling", "value"))
-    if floor is None or ceiling is None or value is None or floor == ceiling:
+    if floor is None or ceiling is None or value is None or not _is_worse(floor, ceiling, record.get("better")):
         return Markup("")
 
     def place(number: float) -> float:
@@ -98,6 +102,10 @@ def gauge(record: Record) -> Markup:
         f"{_stroke('track', _LEFT, _RIGHT)}{interval}{_stroke('way', _LEFT, across(value))}"
         f'<circle{beyond} cx="{across(value):.1f}" cy="10" r="5"/></svg><small>{way}</small></span>'
     )
+
+
+def _is_worse(floor: float, ceiling: float, better: Any) -> bool:
+    return floor > ceiling if better == "lower" else better == "higher" and floor < ceiling
 
 
 def _stroke(style: str, left: float, right: float) -> str:
