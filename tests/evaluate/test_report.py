@@ -188,13 +188,20 @@ def test_measurements_of_these_weights_are_shown_and_of_others_are_not(small_run
         scores = {"protocol": {"sha256": about, "sampler": "heun"}, "records": [RECORD],
                   "curves": {"held_out_loss_by_time": bins}}  # fmt: skip
         (run / "scores.json").write_text(json.dumps(scores))
-        evaluation = {"protocol": {"sha256": about}, "records": [], "curves": {"passes": passes}}
+        evaluation = {
+            "protocol": {"sha256": about, "sampler": "euler"},
+            "records": [{**RECORD, "meaning": "told later"}],
+            "curves": {"passes": passes},
+        }
         (run / "evaluations" / "evaluation-002.json").write_text(json.dumps(evaluation))
         (run / "evaluations" / "evaluation-003.json").write_text('{"protocol": {}, "records": [], "curves": {}}')
         page = report_of(run)
         check(page)
         for phrase in (
             "between Gaussians",
+            "told later",
+            "sampler euler",
+            "1 more",
             "class means",
             "Recall, pca-32",
             "Time to draw a sample",

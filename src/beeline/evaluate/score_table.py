@@ -40,7 +40,6 @@ def score_table(records: Sequence[Record]) -> Table:
     """A row for each record; columns that no record fills are left out."""
     columns: dict[str, list[Cell]] = {
         "metric": [_metric(record) for record in records],
-        "space": ["" if record.get("space") == OWN else _word(record.get("space")) for record in records],
         "value": [Markup(f"<b>{short(_number(record, 'value'), full=True)}</b>") for record in records],
         "95 % interval": [_range(record, "low", "high") for record in records],
         "floor": [_floor(record) for record in records],
@@ -122,7 +121,8 @@ def _between(record: Record) -> str:
 
 def _metric(record: Record) -> Markup:
     meaning = html.escape(str(record.get("meaning") or record.get("formula") or ""))
-    return Markup(f"{html.escape(str(record['metric']))}<small>{meaning}</small>")
+    space = "" if record.get("space") in (None, "", OWN) else f", {record['space']}"
+    return Markup(f"{html.escape(str(record['metric']) + space)}<small>{meaning}</small>")
 
 
 def _floor(record: Record) -> Cell:

@@ -70,7 +70,8 @@ def group_of(count: int) -> Array:
 def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf, high: float = math.inf) -> Estimate:
     """Normal interval: value -+ 1.96 s, s^2 = sum over samples of (G - 1)/G sum_g (v_g - mean v)^2.
 
-    The interval covers redrawing every sample of which groups were left out. At equal distributions, where the first
+    The interval covers redrawing every sample of which groups were left out. There is none where no group makes a
+    difference, as with no hit at all: that is no certainty. At equal distributions, where the first
     order of the statistic vanishes, it is too wide rather than too narrow.
 
     Args:
@@ -80,5 +81,7 @@ def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf, h
         high: largest value that it can take.
     """
     variance = sum((len(each) - 1) / len(each) * np.square(each - each.mean()).sum() for each in left_out)
+    if variance == 0:
+        return Estimate(value)
     margin = _NORMAL_QUANTILE * math.sqrt(variance)
     return Estimate(value, max(low, value - margin), min(high, value + margin))
