@@ -39,6 +39,15 @@ def test_bounds_are_kept_missed_or_absent() -> None:
     assert record(value=math.nan, failure="why").verdict() == "failed: why"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.000"), (0.98, "0.980"), (0.00039071, "0.0003907"), (1234.5, "1,234"), (4653812.0, "4,654,000"),
+     (-94101.0, "-94,100"), (3e13, "3e+13")],
+)  # fmt: skip
+def test_numbers_of_a_line_are_short_and_large_ones_are_written_out(value: float, text: str) -> None:
+    assert record(value=value).line() == f"m {text}"
+
+
 def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
     found = Evaluation(
         {"seconds": math.inf}, [record(value=math.nan)], {"passes": {"series": [{"values": [math.nan]}]}}
@@ -51,7 +60,8 @@ def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
     assert read["protocol"] == {"seconds": None}
     assert read["curves"]["passes"]["series"][0]["values"] == [None]
     assert {"metric", "formula", "meaning", "space", "n", "seed", "value", "low", "high", "floor", "floor_name",
-            "floors", "ceiling", "good_low", "good_high", "good", "failure"} == set(read["records"][0])  # fmt: skip
+            "floors", "ceiling", "good_low", "good_high", "good", "better",
+            "failure"} == set(read["records"][0])  # fmt: skip
     assert read["records"][0]["value"] is read["records"][0]["good_low"] is None
 
 

@@ -188,13 +188,20 @@ def test_measurements_of_these_weights_are_shown_and_of_others_are_not(small_run
         scores = {"protocol": {"sha256": about, "sampler": "heun"}, "records": [RECORD],
                   "curves": {"held_out_loss_by_time": bins}}  # fmt: skip
         (run / "scores.json").write_text(json.dumps(scores))
-        evaluation = {"protocol": {"sha256": about}, "records": [], "curves": {"passes": passes}}
+        evaluation = {
+            "protocol": {"sha256": about, "sampler": "euler"},
+            "records": [{**RECORD, "meaning": "told later"}],
+            "curves": {"passes": passes},
+        }
         (run / "evaluations" / "evaluation-002.json").write_text(json.dumps(evaluation))
         (run / "evaluations" / "evaluation-003.json").write_text('{"protocol": {}, "records": [], "curves": {}}')
         page = report_of(run)
         check(page)
         for phrase in (
             "between Gaussians",
+            "told later",
+            "sampler euler",
+            "1 more",
             "class means",
             "Recall, pca-32",
             "Time to draw a sample",
@@ -254,7 +261,8 @@ def test_scores_show_their_bounds_and_verdict() -> None:
 def test_the_bar_runs_from_floor_to_ceiling_whichever_is_larger(
     value: float, floor: float, ceiling: float, where: float, words: str
 ) -> None:
-    drawn = gauge({**RECORD, "value": value, "floor": floor, "ceiling": ceiling})
+    better = "lower" if floor > ceiling else "higher"
+    drawn = gauge({**RECORD, "value": value, "floor": floor, "ceiling": ceiling, "better": better})
     assert f'cx="{where:.1f}"' in drawn
     assert words in drawn
     assert ('class="beyond"' in drawn) == (words[-1] != "%")
@@ -263,6 +271,14 @@ def test_the_bar_runs_from_floor_to_ceiling_whichever_is_larger(
 @pytest.mark.parametrize("missing", [{"floor": None}, {"ceiling": None}, {"value": None}, {"floor": 1.0}])
 def test_there_is_no_bar_without_two_ends(missing: dict[str, Any]) -> None:
     assert gauge({**RECORD, **missing}) == ""
+
+
+@pytest.mark.parametrize(("floor", "ceiling", "better"), [(1.0, 0.8, "higher"), (0.2, 0.3, "lower"), (9.0, 1.0, None)])
+def test_there_is_no_bar_where_a_baseline_beats_real_examples_or_nobody_knows(
+    floor: float, ceiling: float, better: str | None
+) -> None:
+    """Class means have a precision of 1: from there to the ceiling, nothing is the way of a model."""
+    assert gauge({**RECORD, "value": 0.5, "floor": floor, "ceiling": ceiling, "better": better}) == ""
 
 
 def luminance(colour: str) -> float:

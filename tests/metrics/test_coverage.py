@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from beeline.metrics import distances
 from beeline.metrics.coverage import Neighbourhoods, squared_radii
+from beeline.metrics.intervals import jackknife
 
 
 def values(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
@@ -16,11 +19,11 @@ def values(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
 def test_e38_radii_are_measured_from_nearest_neighbours_without_the_point_itself() -> None:
     """On the line 0, 1, 3, 7 the nearest other points are 1, 1, 2 and 4 away: no threshold, and never 0."""
     line = np.array([[0.0], [1.0], [3.0], [7.0]])
-    nearest, second = squared_radii(line, 1, 2)
+    nearest, second = squared_radii(line, 1, 2)[:, 0]
     assert np.sqrt(nearest).tolist() == [1.0, 1.0, 2.0, 4.0]
     assert np.sqrt(second).tolist() == [3.0, 2.0, 3.0, 6.0]
     copies = np.array([[0.0], [0.0], [5.0]])
-    assert np.sqrt(squared_radii(copies, 1)[0]).tolist() == [0.0, 0.0, 5.0], "a copy is another point"
+    assert np.sqrt(squared_radii(copies, 1)[0, 0]).tolist() == [0.0, 0.0, 5.0], "a copy is another point"
     with pytest.raises(ValueError, match="need at least 5 samples"):
         squared_radii(line, 4)
 
@@ -68,10 +71,44 @@ def test_one_far_real_point_spoils_precision_but_not_density() -> None:
 
 def test_equal_distributions_have_density_and_coverage_near_one() -> None:
     random = np.random.default_rng(0)
-    found = Neighbourhoods(random.normal(size=(1000, 4)))(random.normal(size=(1000, 4)), seed=0)
+    found = Neighbourhoods(random.normal(size=(1000, 4)))(random.normal(size=(1000, 4)), interval=True)
     assert found["density"].value == pytest.approx(1.0, abs=0.1)
     assert found["coverage"].value == pytest.approx(1 - 0.5**5, abs=0.03)
     assert found["coverage"].low < found["coverage"].value < found["coverage"].high
+
+
+def test_an_interval_is_what_leaving_out_each_group_and_measuring_again_gives() -> None:
+    random = np.random.default_rng(1)
+    real, generated = random.normal(size=(93, 4)), 1.2 * random.normal(size=(67, 4))
+    found = Neighbourhoods(real)(generated, interval=True)
+    without = [
+        [values(real[np.arange(93) % 20 != group], generated) for group in range(20)],
+        [values(real, generated[np.arange(67) % 20 != group]) for group in range(20)],
+    ]
+    for name, value in values(real, generated).items():
+        parts = [np.array([one[name] for one in each]) for each in without]
+        wanted = jackknife(value, parts, 0.0, math.inf if name == "density" else 1.0)
+        assert (found[name].value, found[name].low, found[name].high) == pytest.approx(
+            (wanted.value, wanted.low, wanted.high)
+        )
+
+
+def test_intervals_hold_the_mean_of_many_draws_at_least_19_times_of_20() -> None:
+    random = np.random.default_rng(5)
+    drawn = [
+        Neighbourhoods(random.normal(size=(150, 4)))(1.3 * random.normal(size=(150, 4)) + 0.3, interval=True)
+        for _ in range(100)
+    ]
+    for name in drawn[0]:
+        mean = np.mean([each[name].value for each in drawn])
+        held = sum(each[name].low <= mean <= each[name].high for each in drawn)
+        assert held >= 90, (name, held)  # 95 are expected, give or take 2
+
+
+def test_too_few_points_have_values_but_no_interval() -> None:
+    random = np.random.default_rng(0)
+    found = Neighbourhoods(random.normal(size=(6, 2)))(random.normal(size=(4, 2)), interval=True)
+    assert all(np.isfinite(each.value) and np.isnan(each.low) for each in found.values())
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

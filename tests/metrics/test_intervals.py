@@ -34,6 +34,10 @@ def test_a_bootstrap_redraws_every_sample_and_depends_on_its_seed_alone() -> Non
     assert math.isnan(bootstrap([one], np.mean, None).low)
 
 
+def test_where_leaving_out_changes_nothing_there_is_no_interval() -> None:
+    assert math.isnan(jackknife(0.0, [np.zeros(20), np.zeros(20)], 0.0, 1.0).high)
+
+
 def test_the_jackknife_of_a_mean_is_its_standard_error_and_samples_add() -> None:
     values = np.random.default_rng(0).normal(size=40)
     left_out = (values.sum() - values) / 39

@@ -117,6 +117,7 @@ class Evaluator:
                     ceiling=high[place].estimate.value,
                     good_low=-math.inf if metric is None else metric.low,
                     good_high=math.inf if metric is None else metric.high,
+                    better=formula.better,
                     failure=outcome.failure,
                 )
             )

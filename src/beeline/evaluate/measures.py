@@ -33,32 +33,40 @@ class Formula:
         metric: its name.
         formula: its id.
         meaning: how it is computed, in one line.
+        better: ``lower`` or ``higher`` values; None where it is neither, or not known.
     """
 
     metric: str
     formula: str
     meaning: str
+    better: str | None = None
 
 
 FRECHET = Formula(
     "Frechet distance",
     "frechet-gaussian-1",
     "squared Frechet distance of Gaussians with the moments of samples and held out",
+    "lower",
 )
 MMD = Formula(
     "MMD^2",
     "mmd2-gaussian-median-1",
     "unbiased squared maximum mean discrepancy to held out, Gaussian kernel, real median",
+    "lower",
 )
 NEIGHBOURS = {
     "precision": Formula(
-        "precision", "precision-knn3-1", "share of samples within a 3-neighbour ball of a held-out one"
+        "precision", "precision-knn3-1", "share of samples within a 3-neighbour ball of a held-out one", "higher"
     ),
-    "recall": Formula("recall", "recall-knn3-1", "share of held-out examples within a 3-neighbour ball of a sample"),
+    "recall": Formula(
+        "recall", "recall-knn3-1", "share of held-out examples within a 3-neighbour ball of a sample", "higher"
+    ),
     "density": Formula(
-        "density", "density-knn5-1", "mean number of held-out 5-neighbour balls that a sample lies in, over 5"
+        "density", "density-knn5-1", "mean number of held-out 5-neighbour balls that a sample lies in, over 5", "higher"
     ),
-    "coverage": Formula("coverage", "coverage-knn5-1", "share of held-out 5-neighbour balls that hold a sample"),
+    "coverage": Formula(
+        "coverage", "coverage-knn5-1", "share of held-out 5-neighbour balls that hold a sample", "higher"
+    ),
 }
 NEAREST = Formula(
     "nearest distance ratio",
@@ -192,7 +200,7 @@ class _Reference:
 
         attempt([FRECHET], lambda: [frechet_distance(self.real, features, seed is not None)])
         attempt([MMD], lambda: [self.kernel(features, seed is not None)])
-        attempt(list(NEIGHBOURS.values()), lambda: self.neighbourhoods(features, seed).values())
+        attempt(list(NEIGHBOURS.values()), lambda: self.neighbourhoods(features, seed is not None).values())
         attempt([NEAREST], lambda: [self._nearest(features, seed, rest)])
         return {formula: found[formula] for formula in self.formulas}
 

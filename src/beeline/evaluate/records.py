@@ -24,6 +24,7 @@ one layout. What is not a finite number is null.
          "floors": {"class means": 45.6, "resampled pixels": 78.9},
          "ceiling": 0.5,                  real training against real held-out examples, same n, same function
          "good_low": null, "good_high": null, "good": null,     bounds of a good model and whether they are kept
+         "better": "lower",               "lower" or "higher" values; null where it is neither, or not known
          "failure": null}],                                     why there is no value
      "curves": {
         "held_out_loss_by_time": {"edges": [11 numbers], "values": [10], "low": [10], "high": [10], "draws": 256},
@@ -68,6 +69,7 @@ class Record:
         ceiling: value of real training examples in the place of samples; NaN without one.
         good_low: smallest value of a good model.
         good_high: largest value of a good model.
+        better: ``lower`` or ``higher`` values; None where it is neither, or not known.
         failure: why there is no value.
     """
 
@@ -84,6 +86,7 @@ class Record:
     ceiling: float = math.nan
     good_low: float = -math.inf
     good_high: float = math.inf
+    better: str | None = None
     failure: str | None = None
 
     @property
@@ -188,4 +191,7 @@ def finite(value: Any) -> Any:
 
 def short(value: float) -> str:
     """A number for people: three decimals, four digits where that says too little or too much."""
-    return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1000 or not math.isfinite(value) else f"{value:.4g}"
+    if value == 0 or 0.01 <= abs(value) < 1000 or not math.isfinite(value):
+        return f"{value:.3f}"
+    four = f"{value:.4g}"
+    return f"{float(four):,.0f}" if 1000 <= abs(value) < 1e12 else four

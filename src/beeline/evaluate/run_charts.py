@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beeline.evaluate.blocks import Block
+from beeline.evaluate.blocks import Block, Fold, Grid
 from beeline.evaluate.charts import Bars, Chart, Point
+from beeline.evaluate.measures import FRECHET
+from beeline.evaluate.records import OWN
 
 Line = Mapping[str, Any]
 _LAST_SHARE = 10
@@ -68,26 +70,29 @@ def width_chart(widths: Mapping[str, Any]) -> Chart:
 
 
 def passes_charts(passes: Mapping[str, Any]) -> list[Block]:
-    """Quality, and seconds a sample, by network passes.
+    """Quality, and seconds a sample, by network passes; what is neither a Frechet distance nor the data's own, folded.
 
     Args:
         passes: ``curves.passes`` of an evaluation.
     """
     counts = passes.get("passes") or []
     charts: list[Block] = []
+    folded: list[Block] = []
     for series in passes.get("series") or []:
         levels = {
             name: float(series[key])
             for name, key in (("floor", "floor"), ("ceiling", "ceiling"))
             if isinstance(series.get(key), (int, float))
         }
-        space = f", {series['space']}" if series.get("space") not in (None, "", "modality") else ""
+        space = f", {series['space']}" if series.get("space") not in (None, "", OWN) else ""
         values = {"samples": _pairs(counts, series.get("values"))}
         title, unit = f"{series['metric']}{space}", str(series["metric"])
-        charts.append(Chart(title, values, "network passes a sample", unit, True, log_x=True, levels=levels))
+        chart = Chart(title, values, "network passes a sample", unit, True, log_x=True, levels=levels)
+        main = series.get("formula") == FRECHET.formula or series.get("space") == OWN
+        (charts if main else folded).append(chart)
     seconds = {"time": _pairs(counts, passes.get("seconds_per_sample"))}
     cost = Chart("Time to draw a sample", seconds, "network passes a sample", "seconds", True, True, True)
-    return [*charts, cost]
+    return [Grid([*charts, cost]), Fold(f"{len(folded)} more", [Grid(folded)])]
 
 
 def points(log: Sequence[Line], key: str) -> list[Point]:

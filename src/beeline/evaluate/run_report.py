@@ -52,15 +52,20 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
     cost = network_cost(engine.network, engine.codec)
     scores = _of_these_weights(_contents(folder.scores), engine)
     records, curves = records_of(scores), scores.get("curves") or {}
-    passes = _newest_passes(folder.path / "evaluations", engine)
+    evaluations = [_of_these_weights(_contents(path), engine) for path in _newest_first(folder.path / "evaluations")]
+    passes: Mapping[str, Any] = next(
+        (found for each in evaluations if (found := (each.get("curves") or {}).get("passes"))), {}
+    )
+    later = next((each for each in evaluations if each.get("records")), {})
     blocks: list[Block] = [
         Cards([*_numbers(cost, engine, log), *score_cards(records)]),
         *figures,
-        _scores(records, scores.get("protocol") or {}),
+        _scores("Scores", records, scores.get("protocol") or {}),
+        _scores("Scores of beeline evaluate", records_of(later), later.get("protocol") or {}),
         Section(
             "Training", [Grid([*training_charts(log), time_chart(log, curves), *_widths(folder)]), _progress(folder)]
         ),
-        Section("Quality by network passes", [Grid(passes_charts(passes))], _PASSES_NOTE) if passes else Text(""),
+        Section("Quality by network passes", passes_charts(passes), _PASSES_NOTE) if passes else Text(""),
         _speed(config["train"], cost, log),
         _what_was_run(config, engine, cost, folder),
         _again(folder, config["origin"]),
@@ -93,15 +98,18 @@ def _numbers(cost: Cost, engine: Engine, log: Sequence[Mapping[str, Any]]) -> li
     return cards
 
 
-def _scores(records: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -> Section:
+def _scores(title: str, records: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -> Section:
     names = ("sampler", "steps", "passes", "cfg_scale", "seed", "precision")
     known = [(name.replace("_", " "), protocol[name]) for name in names if protocol.get(name) is not None]
     drawn = ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in known)
     n = max((record.get("n") or 0 for record in records), default=0)
     note = f"On {n:,} samples{f': {drawn}' if drawn else ''}."
     if any(record.get("ceiling") is not None for record in records):
-        note += " The floor is what a cheap baseline reaches, the ceiling what real training examples do."
-    return Section("Scores", [score_table(records)], note)
+        note += (
+            " The floor is what a cheap baseline reaches, the ceiling what real training examples do. "
+            "A bar is drawn where the baseline is known to be the worse."
+        )
+    return Section(title, [score_table(records)], note)
 
 
 def _progress(folder: RunFolder) -> Block:
@@ -194,12 +202,8 @@ def _of_these_weights(contents: Mapping[str, Any], engine: Engine) -> Mapping[st
     return contents if about in (None, engine.origin["sha256"]) else {}
 
 
-def _newest_passes(evaluations: Path, engine: Engine) -> Mapping[str, Any]:
-    for path in sorted(evaluations.glob("*.json"), reverse=True):
-        curves = _of_these_weights(_contents(path), engine).get("curves") or {}
-        if curves.get("passes"):
-            return curves["passes"]
-    return {}
+def _newest_first(evaluations: Path) -> list[Path]:
+    return sorted(evaluations.glob("evaluation-*.json"), reverse=True)
 
 
 def _contents(path: Path) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """Scores as a table: value, interval, floor and ceiling, and where between the two the value lies.
 
 A record is one of ``scores.json`` or ``evaluations/*.json``: metric, meaning, space, value, low, high, floor,
-floor_name, ceiling, good_low, good_high, good, failure. Any of them but the metric's name may be missing or null.
+floor_name, ceiling, good_low, good_high, good, better, failure. Any of them but the metric's name may be missing or
+null.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beeline.evaluate.blocks import Card, Cell, Markup, Table
+from beeline.evaluate.records import OWN
 from beeline.evaluate.scales import short
 
 Record = Mapping[str, Any]
@@ -38,7 +40,6 @@ def score_table(records: Sequence[Record]) -> Table:
     """A row for each record; columns that no record fills are left out."""
     columns: dict[str, list[Cell]] = {
         "metric": [_metric(record) for record in records],
-        "space": [_word(record.get("space")) for record in records],
         "value": [Markup(f"<b>{short(_number(record, 'value'), full=True)}</b>") for record in records],
         "95 % interval": [_range(record, "low", "high") for record in records],
         "floor": [_floor(record) for record in records],
@@ -73,13 +74,15 @@ def bounds(record: Record) -> str:
 
 
 def gauge(record: Record) -> Markup:
-    """A bar from the floor (left) to the ceiling (right) with the value and its interval; empty without them.
+    """A bar from the floor (left) to the ceiling (right) with the value and its interval.
+
+    Empty without them, and where the floor is not known to be worse than the ceiling: it would point the wrong way.
 
     A value worse than the floor or better than the ceiling is an open circle at that end. Beside it stands the share of
     the way that is done.
     """
     floor, ceiling, value = (_number(record, name) for name in ("floor", "ceiling", "value"))
-    if floor is None or ceiling is None or value is None or floor == ceiling:
+    if floor is None or ceiling is None or value is None or not _is_worse(floor, ceiling, record.get("better")):
         return Markup("")
 
     def place(number: float) -> float:
@@ -100,6 +103,10 @@ def gauge(record: Record) -> Markup:
     )
 
 
+def _is_worse(floor: float, ceiling: float, better: Any) -> bool:
+    return floor > ceiling if better == "lower" else better == "higher" and floor < ceiling
+
+
 def _stroke(style: str, left: float, right: float) -> str:
     return f'<line class="{style}" x1="{left:.1f}" x2="{right:.1f}" y1="10" y2="10"/>'
 
@@ -114,7 +121,8 @@ def _between(record: Record) -> str:
 
 def _metric(record: Record) -> Markup:
     meaning = html.escape(str(record.get("meaning") or record.get("formula") or ""))
-    return Markup(f"{html.escape(str(record['metric']))}<small>{meaning}</small>")
+    space = "" if record.get("space") in (None, "", OWN) else f", {record['space']}"
+    return Markup(f"{html.escape(str(record['metric']) + space)}<small>{meaning}</small>")
 
 
 def _floor(record: Record) -> Cell:

@@ -8,43 +8,61 @@ recall-knn3-1      share of real points that lie in B_3(y, samples) of any sampl
 density-knn5-1     mean over samples of the number of B_5(x, real) it lies in, over 5     (Naeem et al. 2020, section 3)
 coverage-knn5-1    share of real points whose B_5(x, real) holds a sample
 
-Values depend on both sizes: compare at equal sizes only.
+Values depend on both sizes: compare at equal sizes only. Intervals leave out a twentieth of either set in turn and
+measure every ball again; a bootstrap with balls held fixed would be too narrow by up to a half.
 
-Shapes: M real samples, N generated samples, D numbers a sample.
+Shapes: M real samples, N generated samples, D numbers a sample, G groups that are left out, K neighbours asked for.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from beeline.metrics.distances import squared_distances
-from beeline.metrics.intervals import Estimate, bootstrap
+from beeline.metrics.intervals import Estimate, group_of, jackknife
 
 Array = np.ndarray[Any, Any]
 PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS = 3, 5
+_NOTHING = -1.0  # no squared distance is as small: the ball of a point that is left out
 
 
-def squared_radii(points_MD: Array, *neighbours: int) -> tuple[Array, ...]:
-    """Squared distance of every point to its k-th nearest other point, for each k.
+def squared_radii(points_MD: Array, *neighbours: int) -> Array:
+    """Squared distance of every point to its k-th nearest other point: of all points, then without each group.
 
     Args:
         points_MD: the set.
         neighbours: each k, at least 1.
 
+    Returns:
+        (K, 1 + G, M); -1 for a point whose own group is left out, infinity where too few points are left.
+
     Raises:
         ValueError: a point has fewer than k others.
     """
-    if len(points_MD) <= max(neighbours):
+    count = len(points_MD)
+    if count <= max(neighbours):
         raise ValueError(f"{max(neighbours)} nearest neighbours need at least {max(neighbours) + 1} samples")
-    radii = tuple(np.empty(len(points_MD)) for _ in neighbours)
+    group_M = group_of(count)
+    groups, depth = int(group_M.max()) + 1, max(neighbours)
+    radii = np.empty((len(neighbours), 1 + groups, count))
     places = [k - 1 for k in neighbours]
     for rows, squared in squared_distances(points_MD, points_MD):
         squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf
-        squared.partition(places, axis=1)
-        for radius, place in zip(radii, places, strict=True):
-            radius[rows] = squared[:, place]
+        members = max(depth, math.ceil(count / groups))
+        of_groups = np.full((len(squared), groups, members), np.inf)
+        for group in range(groups):
+            columns = squared[:, group::groups]
+            of_groups[:, group, : columns.shape[1]] = columns
+        of_groups.partition(depth - 1, axis=2)
+        nearest = of_groups[:, :, :depth]  # those of all groups together are among them
+        for left_out in range(-1, groups):
+            kept = nearest if left_out < 0 else np.delete(nearest, left_out, axis=1)
+            ordered = np.partition(kept.reshape(len(squared), -1), places, axis=1)
+            radii[:, 1 + left_out, rows] = ordered[:, places].T
+    radii[:, 1 + group_M, np.arange(count)] = _NOTHING
     return radii
 
 
@@ -60,30 +78,59 @@ class Neighbourhoods:
 
     def __init__(self, real_MD: Array) -> None:
         self.real_MD = real_MD
-        self._precision_M, self._coverage_M = squared_radii(real_MD, PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS)
+        self._precision_GM, self._coverage_GM = squared_radii(real_MD, PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS)
 
-    def __call__(self, generated_ND: Array, seed: int | None = None) -> dict[str, Estimate]:
+    def __call__(self, generated_ND: Array, interval: bool = False) -> dict[str, Estimate]:
         """The four numbers by name.
-
-        Intervals are bootstraps of the points that are averaged over (samples for precision and density, real points
-        for recall and coverage), against neighbourhoods held fixed: a redrawn copy would be its original's nearest
-        neighbour and shrink its ball. They leave out how the balls themselves vary.
 
         Args:
             generated_ND: at least 4 samples.
-            seed: of the intervals; None leaves them out.
+            interval: whether to leave out a twentieth of either set in turn, for an interval of both; there is none
+                where fewer than 7 real or 5 generated samples leave too few neighbours.
 
         Raises:
             ValueError: there are fewer samples.
         """
-        (own_N,) = squared_radii(generated_ND, PRECISION_NEIGHBOURS)
-        precise_N, dense_N = np.empty(len(generated_ND)), np.empty(len(generated_ND))
-        recalled_M, covered_M = np.zeros(len(self.real_MD), dtype=bool), np.zeros(len(self.real_MD), dtype=bool)
+        (own_GN,) = squared_radii(generated_ND, PRECISION_NEIGHBOURS)
+        m, n = len(self.real_MD), len(generated_ND)
+        interval = interval and m > COVERAGE_NEIGHBOURS + 1 and n > PRECISION_NEIGHBOURS + 1
+        real, own = (len(each) if interval else 1 for each in (self._precision_GM, own_GN))
+        precise_GN, dense_GN = np.empty((real, n)), np.empty((real, n))
+        recalled_GM, covered_GM = np.zeros((own, m), dtype=bool), np.zeros((real, m), dtype=bool)
+        group_N = group_of(n)
+        touched_GM = np.zeros((int(group_N.max()) + 1, m), dtype=bool)  # balls that hold a sample of each group
         for rows, squared in squared_distances(generated_ND, self.real_MD):
-            precise_N[rows] = (squared <= self._precision_M).any(axis=1)
-            inside = squared <= self._coverage_M
-            dense_N[rows] = inside.sum(axis=1) / COVERAGE_NEIGHBOURS
-            covered_M |= inside.any(axis=0)
-            recalled_M |= (squared <= own_N[rows, None]).any(axis=0)
-        points = {"precision": precise_N, "recall": recalled_M, "density": dense_N, "coverage": covered_M}
-        return {name: bootstrap([each.astype(np.float64)], np.mean, seed) for name, each in points.items()}
+            for each in range(real):
+                precise_GN[each, rows] = (squared <= self._precision_GM[each]).any(axis=1)
+                inside = squared <= self._coverage_GM[each]
+                dense_GN[each, rows] = inside.sum(axis=1) / COVERAGE_NEIGHBOURS
+                covered_GM[each] |= inside.any(axis=0)
+                if each == 0 and interval:
+                    for group in range(len(touched_GM)):
+                        touched_GM[group] |= inside[group_N[rows] == group].any(axis=0)
+            for each in range(own):
+                recalled_GM[each] |= (squared <= own_GN[each, rows, None]).any(axis=0)
+        uncovered_GM = touched_GM.sum(axis=0) <= touched_GM
+        values = [each[0].mean() for each in (precise_GN, recalled_GM, dense_GN, covered_GM)]
+        if not interval:
+            return {name: Estimate(float(value)) for name, value in zip(_NAMES, values, strict=True)}
+        kept_G = m - np.bincount(group_of(m))
+        left_out = [
+            (precise_GN[1:].mean(axis=1), _means_without_each_group(precise_GN[0])),
+            (_means_without_each_group(recalled_GM[0]), recalled_GM[1:].mean(axis=1)),
+            (dense_GN[1:].mean(axis=1), _means_without_each_group(dense_GN[0])),
+            (covered_GM[1:].sum(axis=1) / kept_G, 1.0 - uncovered_GM.mean(axis=1)),
+        ]
+        return {
+            name: jackknife(float(value), without, 0.0, math.inf if name == "density" else 1.0)
+            for name, value, without in zip(_NAMES, values, left_out, strict=True)
+        }
+
+
+_NAMES = ("precision", "recall", "density", "coverage")
+
+
+def _means_without_each_group(values_N: Array) -> Array:
+    group_N = group_of(len(values_N))
+    sums, counts = np.bincount(group_N, weights=values_N), np.bincount(group_N)
+    return (sums.sum() - sums) / (len(values_N) - counts)

@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from beeline.metrics.intervals import Estimate, jackknife
+from beeline.metrics.intervals import Estimate, group_of, jackknife
 
 Array = np.ndarray[Any, Any]
-_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -85,5 +84,5 @@ def frechet_distance(real_MD: Array, generated_ND: Array, interval: bool = False
 
 
 def _without_each_group(samples_ND: Array) -> list[Gaussian]:
-    group_N = np.arange(len(samples_ND)) % min(_GROUPS, len(samples_ND))
+    group_N = group_of(len(samples_ND))
     return [moments(samples_ND[group_N != group]) for group in range(int(group_N.max()) + 1)]

@@ -21,6 +21,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 _NORMAL_QUANTILE = 1.959964  # of 0.975
+_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,26 @@ def bootstrap(
     return Estimate(value, *(float(end) for end in np.quantile(redrawn, (0.025, 0.975))))
 
 
-def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf) -> Estimate:
+def group_of(count: int) -> Array:
+    """(count,) which of at most 20 groups, equally large up to one item, each item is left out with: every 20th."""
+    return np.arange(count) % min(_GROUPS, max(1, count))
+
+
+def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf, high: float = math.inf) -> Estimate:
     """Normal interval: value -+ 1.96 s, s^2 = sum over samples of (G - 1)/G sum_g (v_g - mean v)^2.
 
-    The interval covers redrawing every sample of which groups were left out. At equal distributions, where the first
+    The interval covers redrawing every sample of which groups were left out. There is none where no group makes a
+    difference, as with no hit at all: that is no certainty. At equal distributions, where the first
     order of the statistic vanishes, it is too wide rather than too narrow.
 
     Args:
         value: of the whole.
         left_out: for each independent sample its (G,) values with one group of items left out each.
         low: smallest value that the statistic can take.
+        high: largest value that it can take.
     """
     variance = sum((len(each) - 1) / len(each) * np.square(each - each.mean()).sum() for each in left_out)
+    if variance == 0:
+        return Estimate(value)
     margin = _NORMAL_QUANTILE * math.sqrt(variance)
-    return Estimate(value, max(low, value - margin), value + margin)
+    return Estimate(value, max(low, value - margin), min(high, value + margin))
