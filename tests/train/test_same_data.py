@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def test_a_folder_that_has_changed_is_refused(tmp_path: Path, change: Callable[[
     done = finish(train_command(out, recipe=str(data), **LITTLE))
     assert done.returncode == 0, done.stderr
     change(data)
-    done = finish(command("train", "--out", str(out), "--resume"))
+    done = finish(command("train", "--out", str(out), "--resume", "--train.steps=9"))
     assert done.returncode == 2
     assert message in done.stderr
 
@@ -63,6 +64,22 @@ def test_other_labels_of_the_same_files_are_other_data(tmp_path: Path) -> None:
     done = finish(train_command(out, f"--data.labels={table}", recipe=str(data), **LITTLE))
     assert done.returncode == 0, done.stderr
     table.write_text("file,label\n" + "".join(f"000{n}.png,{1 - n % 2}\n" for n in range(6)))
-    done = finish(command("train", "--out", str(out), "--resume"))
+    done = finish(command("train", "--out", str(out), "--resume", "--train.steps=9"))
     assert done.returncode == 2
     assert "or other classes of them" in done.stderr
+
+
+def test_a_finished_run_needs_its_data_no_more(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    folder_of(data, {"a": 4, "b": 4})
+    words = train_command(out, "--resume", f"--data.path={data}", recipe="folder", **LITTLE)
+    first = finish(words)
+    assert first.returncode == 0, first.stderr
+    shutil.rmtree(data)
+    done = finish(command("train", "--out", str(out), "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert "this run is finished" in done.stderr
+    assert "report.html" in done.stdout
+    longer = finish(command("train", "--out", str(out), "--resume", "--train.steps=9"))
+    assert longer.returncode == 2
+    assert "no such folder or file" in longer.stderr

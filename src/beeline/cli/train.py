@@ -58,6 +58,10 @@ def train(
     begun = folder.is_run()
     if not dry_run:
         folder.check_place()
+        if begun and _is_over(folder, resolved):
+            with folder.lock():
+                _say_finished(folder, display)
+            return folder.path
     settings, machine = settle(resolved.config.train)
     with cpu_threads(settings.threads):
         with display.patience("looking at the data and at what this machine can do; this takes a while"):
@@ -117,8 +121,7 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
         write_text(folder.path / "modality.py", resolved.source.text)
     restore_latest(trainer, folder)
     if trainer.step >= trainer.steps and folder.is_finished():
-        display.message(f"{folder.path}: this run is finished ({trainer.step} steps)")
-        _print_paths(folder, display)
+        _say_finished(folder, display)
         return
     if trainer.step:
         display.message(f"resuming after step {trainer.step}")
@@ -135,6 +138,17 @@ def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, d
     except KeyboardInterrupt:
         display.result(f"stopped after training; {folder.weights} is saved; --resume writes samples and report")
         return
+    _print_paths(folder, display)
+
+
+def _is_over(folder: RunFolder, resolved: Resolved) -> bool:
+    """Whether nothing is left to do, which can be seen without the data."""
+    asked = resolved.config.train.duration
+    return [asked] == [f"{step} steps" for step in folder.steps()[-1:]] and folder.is_finished()
+
+
+def _say_finished(folder: RunFolder, display: Display) -> None:
+    display.message(f"{folder.path}: this run is finished ({folder.steps()[-1]} steps)")
     _print_paths(folder, display)
 
 

@@ -17,6 +17,7 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Array, Condition
 from beeline.data.augment import FlipAndShift
 from beeline.data.image_choice import CHANNELS, Wishes, choose, sizes_line
+from beeline.data.image_labels import find_manifest
 from beeline.data.image_reading import Reading
 from beeline.data.image_sets import Found, ImageSet
 from beeline.data.image_sources import class_counts, digits, find_images
@@ -110,7 +111,7 @@ class Images:
         settled = dataclasses.replace(
             self,
             path=None if self.path is None else str(Path(self.path).expanduser().absolute()),
-            labels=_absolute(self.labels),
+            labels=_absolute(self.labels, self.path),
             size=reading.height if square else f"{reading.height}x{reading.width}",
             channels=names[reading.channels],
             bits=reading.bits,
@@ -247,9 +248,13 @@ class Images:
         return int(match[1]), int(match[2] or match[1])
 
 
-def _absolute(labels: str) -> str:
-    path = Path(labels).expanduser()
-    return str(path.absolute()) if labels not in ("folders", "none") and path.is_file() else labels
+def _absolute(labels: str, folder: str | None) -> str:
+    """A manifest by its own path, lest another be found from another folder."""
+    return (
+        labels
+        if labels in ("folders", "none") or folder is None
+        else str(find_manifest(Path(folder).expanduser(), labels))
+    )
 
 
 MODALITY = Images
