@@ -18,7 +18,8 @@ from beeline.cli.inspect import inspect
 from beeline.cli.sample import sample
 from beeline.cli.train import train
 from beeline.core.errors import UserError
-from beeline.evaluate.widths import held_out_examples, held_out_probe
+from beeline.evaluate.requests import real_examples
+from beeline.evaluate.widths import held_out_probe
 from beeline.model.format import read_tensors
 from beeline.train.ema import Tracks
 from tests.conftest import FAST
@@ -130,7 +131,7 @@ def test_auto_takes_the_width_of_the_smallest_held_out_loss(run: Path, tmp_path:
     assert re.search(rf"^of the run itself +{last['held_out_loss']:.6f}$", done.stdout, flags=re.MULTILINE)
     last_tried = convert(run, tmp_path / "last", ema_width=0.2)
     engine = beeline.load(last_tried)
-    probe = held_out_probe(engine, description["config"], held_out_examples(engine))
+    probe = held_out_probe(engine, description["config"], real_examples(engine, "held_out"))
     assert tried[-1]["loss"] == probe(0, engine.network)["held_out_loss"] != last["held_out_loss"]
     named = convert(run, tmp_path / "named", ema_width=best["width"])
     assert read_tensors(named / "model.safetensors").keys() == read_tensors(run / "model.safetensors").keys()

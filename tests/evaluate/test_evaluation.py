@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from beeline.cli.evaluate import evaluate
 from beeline.cli.train import train
@@ -116,17 +118,23 @@ def test_steps_are_the_most_that_the_passes_allow(small_run: Path, tmp_path: Pat
 def test_every_bin_of_time_has_the_same_examples_and_times_of_its_own(small_run: Path) -> None:
     engine = load(small_run)
     held_out = engine.modality.dataset("held_out")
-    network, times, seen = engine.network, [], []
+    network, times, walked = engine.network, [], []
 
     def watched(x_t: Any, t: Any, conditions: Any) -> Any:
         times.extend(t.tolist())
-        seen.append(len(t))
-        return network(x_t, t, conditions)
+        prediction = network(x_t, t, conditions)
+        walked.append((x_t.values, t, prediction.velocity))
+        return prediction
 
     engine.network = watched  # type: ignore[assignment]
     found = held_out_loss_by_time(engine, small_run, held_out, seed=0)
     assert found["edges"] == pytest.approx(np.linspace(0, 1, 11))
     assert found["draws"] == 256
+    x0 = torch.cat([engine.codec.encode(held_out[int(i)]).tokens.values for i in np.arange(256) * len(held_out) // 256])
+    x_t, t, velocity = (torch.cat(each).double().unflatten(0, (10, 256)) for each in zip(*walked, strict=True))
+    wanted = (x_t - x0) / t[:, :, None, None]  # e - x0, of a straight path
+    direct = (velocity - wanted).square().mean((1, 2, 3))
+    assert found["values"][1:] == pytest.approx(direct[1:].tolist(), rel=1e-4), "near t = 0 the division loses digits"
     for place, of_bin in enumerate(np.reshape(times, (10, 256))):
         assert of_bin.min() >= found["edges"][place]
         assert of_bin.max() <= found["edges"][place + 1]
@@ -147,3 +155,19 @@ def test_e42_only_throughput_that_was_measured_is_quoted(evaluator: Evaluator) -
     records = evaluator.compare(drawn)
     curve = quality_by_passes(evaluator, evaluator.engine.defaults, [4], records)
     assert curve["seconds_per_sample"][0] > 0
+
+
+def test_data_that_are_gone_are_named_without_advice_that_does_not_help_here(tmp_path: Path) -> None:
+    data = tmp_path / "images"
+    data.mkdir()
+    for number in range(12):
+        Image.fromarray(np.full((8, 8), number, dtype=np.uint8)).save(data / f"{number}.png")
+    run = tmp_path / "run"
+    train(str(data), run, options={**FAST, "train.steps": 1, "model.preset": "DiT-Nano"})
+    data.rename(tmp_path / "elsewhere")
+    with pytest.raises(
+        UserError, match=r"needs the data that the model was trained on.*images: no such folder"
+    ) as told:
+        evaluate(run, n=4)
+    assert "--data.path" not in str(told.value)
+    assert "UserError" not in str(told.value)

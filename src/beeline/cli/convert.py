@@ -182,7 +182,8 @@ def _choose(
     trained: _Trained, history: History, modality: str | None, device: str, display: Display
 ) -> tuple[float, dict[str, Any]]:
     """The width whose average has the smallest loss on held-out examples, and the losses of all."""
-    from beeline.evaluate.widths import WIDTHS, held_out_examples, held_out_probe, try_widths
+    from beeline.evaluate.requests import real_examples
+    from beeline.evaluate.widths import WIDTHS, held_out_probe, try_widths
     from beeline.generate.load import load
     from beeline.train.profiles import LARGEST_ERROR
 
@@ -190,7 +191,7 @@ def _choose(
     if not possible:
         raise UserError(f"{trained.path}: no width can be rebuilt at step {history.step}: its last snapshots are gone")
     engine = load(trained.path, modality, device)
-    probe = held_out_probe(engine, trained.description["config"], held_out_examples(engine))
+    probe = held_out_probe(engine, trained.description["config"], real_examples(engine, "held_out"))
     own = probe(history.step, engine.network)["held_out_loss"]
     with display.work("trying widths") as progress:
         trials = try_widths(engine, probe, history, trained.tensors(), possible, progress)

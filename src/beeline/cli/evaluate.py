@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
-from beeline.core.errors import UserError, unknown, whole_number
+from beeline.core.errors import unknown, whole_number
 from beeline.core.files import check_writable, claim, write_json
 
 if TYPE_CHECKING:
-    from beeline.core.data import Examples
     from beeline.evaluate.records import Record
-    from beeline.generate.engine import Engine
 
 SPACE_NAMES = ("pixels", "pca-32", "classifier-a", "classifier-b")
 
@@ -53,6 +51,7 @@ def evaluate(
     from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes, steps_for_passes
     from beeline.evaluate.evaluation import Evaluator, evaluation
     from beeline.evaluate.finish import renew_report
+    from beeline.evaluate.requests import real_examples
     from beeline.generate.load import load, output_folder
     from beeline.train.folder import RunFolder
 
@@ -65,7 +64,7 @@ def evaluate(
     home = output_folder(Path(run)) / "evaluations"
     check_writable(home)
     settings = engine.settings(**options)
-    training, held_out = (_examples(engine, split) for split in ("train", "held_out"))
+    training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
     if passes:
         steps_for_passes(engine, settings, passes, held_out[0])
     with display.work("feature spaces"):
@@ -150,17 +149,6 @@ def _show(records: Sequence[Record], display: Display) -> None:
         interval = f"{low} to {high}" if low else ""
         table.add_row(each.metric, each.space, value, interval, floor + name, ceiling, each.verdict())
     Console(highlight=False).print(table)
-
-
-def _examples(engine: Engine, split: str) -> Examples:
-    """The examples of a split, which may not be at hand any more."""
-    try:
-        examples = engine.modality.dataset(split)
-        if len(examples):
-            return examples
-    except Exception as error:
-        raise UserError(f"dataset({split!r}) failed ({type(error).__name__}: {error})") from error
-    raise UserError(f"dataset({split!r}) holds no example to score against")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

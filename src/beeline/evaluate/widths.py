@@ -11,7 +11,7 @@ from torch import Tensor
 
 from beeline.core import config
 from beeline.core.data import Examples
-from beeline.core.errors import RunError, UserError
+from beeline.core.errors import RunError
 from beeline.evaluate.probes import HeldOutLoss, held_out_batches
 from beeline.generate.engine import Engine
 from beeline.model.build import build_objective
@@ -35,21 +35,6 @@ class Trial:
     width: float
     error: float
     loss: float
-
-
-def held_out_examples(engine: Engine) -> Examples:
-    """The examples to choose by, which may not be at hand any more.
-
-    Raises:
-        UserError: they are not.
-    """
-    try:
-        examples = engine.modality.dataset("held_out")
-        if len(examples):
-            return examples
-    except Exception as error:
-        raise UserError(f"dataset('held_out') failed ({type(error).__name__}: {error})") from error
-    raise UserError("dataset('held_out') holds no example to choose a width by")
 
 
 def held_out_probe(engine: Engine, settings: Mapping[str, Any], held_out: Examples) -> HeldOutLoss:
