@@ -174,6 +174,8 @@ def _child(request: dict[str, Any]) -> NoReturn:
     from beeline.cli.main import main
 
     code = 70
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup and a shell's background jobs ignore these two
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         for number, name in ((0, os.devnull), (1, request["output"]), (2, request["errors"])):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
