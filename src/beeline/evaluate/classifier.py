@@ -163,7 +163,7 @@ def kept_or_trained(
             classifier = Classifier(config, training[0].shape[1:], classes).eval()
             classifier.load_state_dict(load(data))
             return Trained(classifier, record)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         pass
     classifier = train_classifier(config, *training, classes)
     data = tensors_bytes(classifier.state_dict())
