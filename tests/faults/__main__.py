@@ -21,8 +21,8 @@ FAULTS: list[Callable[[Bench], Row]] = [
     kills.kills_at_random_moments,
     partial(kills.kills_in_creation, stride=3),
     partial(kills.kills_in_a_checkpoint, stride=8),
-    partial(kills.kills_in_creation, strike="power cut"),
-    partial(kills.kills_in_a_checkpoint, strike="power cut"),
+    partial(kills.kills_in_creation, stride=2, strike="power cut"),
+    partial(kills.kills_in_a_checkpoint, stride=3, strike="power cut"),
     kills.kills_in_finishing,
     kills.kills_of_restarts,
     kills.hang_up,
@@ -72,7 +72,7 @@ A power cut is simulated: before the kill, every byte and every name that was no
 folder, PLACE the folder above it, DATA that of the data.
 
 What is not noticed: a changed digit in `log.jsonl`, or in a `model.json` that nobody resumes from (resuming writes it
-again); data files that were exchanged for as many others. All files of tensors carry the sha256 of their contents and
+again); a data file exchanged for another under the same name. All files of tensors carry the sha256 of their contents and
 are checked when they are read.
 """
 
