@@ -72,8 +72,8 @@ A power cut is simulated: before the kill, every byte and every name that was no
 folder, PLACE the folder above it, DATA that of the data.
 
 What is not noticed: a changed digit in `log.jsonl`, or in a `model.json` that nobody resumes from (resuming writes it
-again); a data file exchanged for another under the same name. All files of tensors carry the sha256 of their contents and
-are checked when they are read.
+again); a data file exchanged for another under the same name. All files of tensors carry the sha256 of their contents
+and are checked when they are read.
 """
 
 
