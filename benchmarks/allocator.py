@@ -6,11 +6,12 @@ python -m benchmarks.allocator [--rounds 5] [--steps 40] [--threads 2] [--json F
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from benchmarks.result import show
 
 WORKER = """
 import dataclasses, sys, time, resource
@@ -68,10 +69,7 @@ def main() -> None:
         "ratio plain / kept": statistics.median(ratios),
         "spread of the ratio": [min(ratios), max(ratios)],
     }
-    for name, value in result.items():
-        print(f"{name}: {value}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    show(result, arguments.json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import tempfile
 import time
@@ -23,6 +22,7 @@ from PIL import Image
 
 from beeline.data.image_index import index_folder, list_images
 from beeline.modalities.images import Images
+from benchmarks.result import show
 
 _ORIGINALS = 100
 
@@ -67,10 +67,7 @@ def main() -> None:
             "index again, headers remembered, s": seconds(lambda: index_folder(folder)),
             "settled and split, headers remembered, s": seconds(lambda: Images(path=str(folder)).settle(64)),
         }
-    for name, value in result.items():
-        print(f"{name}: {value}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    show(result, arguments.json)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from beeline.core.errors import UserError
+from beeline.conditioning.numbers import finite_numbers, parse_numbers
 from beeline.core.protocols import Route, Tokenizer
 
 
@@ -49,13 +49,7 @@ class AugmentationLabel:
         """
         if value is None:
             return torch.zeros(self.size)
-        try:
-            numbers = torch.as_tensor(value, dtype=torch.float32).flatten()
-        except (TypeError, ValueError, RuntimeError):
-            numbers = torch.empty(0)
-        if numbers.numel() != self.size or not torch.isfinite(numbers).all():
-            raise UserError(f"condition {self.name}={value}: need {self.size} finite numbers")
-        return numbers
+        return finite_numbers(self.name, value, self.size).to(torch.float32)
 
     def parse(self, text: str) -> list[float]:
         """Numbers separated by commas.
@@ -63,10 +57,7 @@ class AugmentationLabel:
         Raises:
             UserError: something between the commas is not a number.
         """
-        try:
-            return [float(part) for part in text.split(",")]
-        except ValueError:
-            raise UserError(f"condition {self.name}={text}: need {self.size} numbers separated by commas") from None
+        return parse_numbers(self.name, text, self.size)
 
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """A matrix without offset."""

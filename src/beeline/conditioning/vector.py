@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from beeline.conditioning.numbers import finite_numbers, parse_numbers
 from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
 from beeline.data.moments import channel_moments, never_varies
@@ -56,7 +57,7 @@ class Vector:
         Raises:
             UserError: a component never varies, so that nothing can be learned from it.
         """
-        present = (self._numbers(value).numpy() for value in values if value is not None)
+        present = (finite_numbers(self.name, value, self.size).numpy() for value in values if value is not None)
         count, mean, deviation = channel_moments(present, self.size)
         for index in np.flatnonzero(never_varies(mean, deviation)):
             what = "is the same in every example" if count[index] else "is never given"
@@ -72,7 +73,7 @@ class Vector:
         if value is None:
             return torch.zeros(self.size)
         mean, deviation = (torch.tensor(part, dtype=torch.float64) for part in (self.mean, self.deviation))
-        return ((self._numbers(value) - mean) / deviation).to(torch.float32)
+        return ((finite_numbers(self.name, value, self.size) - mean) / deviation).to(torch.float32)
 
     def parse(self, text: str) -> list[float]:
         """Numbers separated by commas.
@@ -80,19 +81,7 @@ class Vector:
         Raises:
             UserError: something between the commas is not a number.
         """
-        try:
-            return [float(part) for part in text.split(",")]
-        except ValueError:
-            raise UserError(f"condition {self.name}={text}: need {self.size} numbers separated by commas") from None
-
-    def _numbers(self, value: Any) -> Tensor:
-        try:
-            numbers = torch.as_tensor(value, dtype=torch.float64).flatten()
-        except (TypeError, ValueError, RuntimeError):
-            numbers = torch.empty(0)
-        if numbers.numel() != self.size or not torch.isfinite(numbers).all():
-            raise UserError(f"condition {self.name}={value}: need {self.size} finite numbers")
-        return numbers
+        return parse_numbers(self.name, text, self.size)
 
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """A two-layer network, and a trained vector for the null where the condition is dropped."""
