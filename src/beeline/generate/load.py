@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from beeline.backbone.config import ModelConfig
@@ -16,9 +18,9 @@ from beeline.core.device import find_device
 from beeline.core.errors import UserError
 from beeline.core.files import read_json, sha256
 from beeline.core.parts import rebuild_part
+from beeline.core.protocols import Modality
 from beeline.generate.engine import Engine
 from beeline.modalities.loading import ModalitySource, find_modality
-from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec
 from beeline.model.format import (
     DESCRIPTION,
@@ -31,8 +33,8 @@ from beeline.model.format import (
     read_tensors,
 )
 from beeline.model.network import Network
+from beeline.model.starting import Starting
 from beeline.objectives.config import ObjectiveConfig
-from beeline.process.build import build_process, build_source
 from beeline.process.config import ProcessConfig
 from beeline.samplers.config import SampleConfig
 
@@ -67,26 +69,48 @@ def open_engine(path: Path, source: ModalitySource, device: str = "auto") -> Eng
     Raises:
         UserError: something is missing, damaged or not of this format.
     """
+    starting, kind = read_starting(path, source)
+    process, noise, objective = starting.parts()
+    network = starting.blank_network(process, objective)
+    network.load_state_dict(starting.tensors)
+    network = network.to(find_device(device))
+    return Engine(network, starting.codec, kind, process, noise, starting.sample, starting.origin)
+
+
+def read_starting(path: Path, source: ModalitySource) -> tuple[Starting, Modality]:
+    """A trained model's description and tensors, and its modality.
+
+    Args:
+        path: a run folder, one of its checkpoints, or a ``NAME.safetensors`` beside its ``NAME.json`` or model.json.
+        source: its modality.
+
+    Raises:
+        UserError: something is missing, damaged or not of this format.
+    """
     weights, description_path = locate(path)
     description = read_description(description_path)
     with naming(description_path):
         kind = source.make(description["modality"]["options"])
         codec = build_codec(description, source.module)
         settings = description["config"]
-        process_config = config.build(ProcessConfig, settings["process"], "process")
-        objective_config = config.build(ObjectiveConfig, settings["objective"], "objective")
-        process, noise = build_process(process_config), build_source(process_config)
-        now = conventions(process, objective_config.prediction, process_config.path)
+        starting = Starting(
+            codec,
+            config.build(ModelConfig, settings["model"], "model"),
+            config.build(ProcessConfig, settings["process"], "process"),
+            config.build(ObjectiveConfig, settings["objective"], "objective"),
+            config.build(SampleConfig, settings["sample"], "sample"),
+            {},
+        )
+        process, _, objective = starting.parts()
+        now = conventions(process, objective.prediction, starting.process.path)
         for name, value in description["conventions"].items():
             if not _agree(now.get(name), value):
                 raise UserError(f"trained with {name} = {value}; this version means {now.get(name)}")
-        objective = build_objective(objective_config, process, noise)
-        network = build_network(config.build(ModelConfig, settings["model"], "model"), process, objective, codec)
-        sampling = config.build(SampleConfig, settings["sample"], "sample")
+        with torch.device("meta"):
+            network = starting.blank_network(process, objective)
         average = average_of(description)
-    network.load_state_dict(_tensors_of(network, weights))
     origin = {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights), "ema": average}
-    return Engine(network.to(find_device(device)), codec, kind, process, noise, sampling, origin)
+    return replace(starting, tensors=_tensors_of(network, weights), origin=origin), kind
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+"""A trained network with everything that reading its outputs takes, wherever it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from beeline.backbone.config import ModelConfig
+from beeline.core.protocols import Objective, Process, Source
+from beeline.model.build import build_network, build_objective
+from beeline.model.codec import Codec
+from beeline.model.network import Network
+from beeline.objectives.config import ObjectiveConfig
+from beeline.process.build import build_process, build_source
+from beeline.process.config import ProcessConfig
+from beeline.samplers.config import SampleConfig
+
+
+@dataclass(frozen=True)
+class Starting:
+    """What sampling or fine-tuning starts from: a run of ours, or a peer's checkpoint in our terms.
+
+    Args:
+        codec: between native arrays and tokens.
+        model: options of the network.
+        process: its path.
+        objective: what it was trained for.
+        sample: how it is sampled unless asked otherwise.
+        tensors: weights, by the names of ``Network``.
+        origin: where it comes from, for provenance.
+    """
+
+    codec: Codec
+    model: ModelConfig
+    process: ProcessConfig
+    objective: ObjectiveConfig
+    sample: SampleConfig
+    tensors: Mapping[str, Tensor]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def parts(self) -> tuple[Process, Source, Objective]:
+        """Path, source of noise and objective.
+
+        Raises:
+            UserError: a name is unknown or a number out of range.
+        """
+        process, source = build_process(self.process), build_source(self.process)
+        return process, source, build_objective(self.objective, process, source)
+
+    def blank_network(self, process: Process, objective: Objective) -> Network:
+        """The network without its weights.
+
+        Raises:
+            UserError: the options do not fit together.
+        """
+        return build_network(self.model, process, objective, self.codec)
