@@ -17,6 +17,7 @@ from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Condition, Process, Tokenizer
 from beeline.core.tokens import Tokens
+from beeline.nn.embeddings import PerBlock
 from beeline.nn.precision import full_precision
 
 
@@ -51,8 +52,14 @@ class Network(nn.Module):
         self.prediction = prediction
         self.outputs = outputs
         self.routes = {condition.name: condition.route for condition in conditions}
-        width = resolve_sizes(config).hidden_size
-        embedders = {condition.name: condition.embedder(width, tokenizer) for condition in conditions}
+        sizes = resolve_sizes(config)
+
+        def embedder(condition: Condition) -> nn.Module:
+            if condition.route == "global" and config.embedders == "per_block":
+                return PerBlock(condition.embedder(sizes.hidden_size, tokenizer) for _ in range(sizes.depth))
+            return condition.embedder(sizes.hidden_size, tokenizer)
+
+        embedders = {condition.name: embedder(condition) for condition in conditions}
         features = sum(
             tokenizer.lift_width(condition.channels) for condition in conditions if condition.route == "concat"
         )
@@ -90,7 +97,7 @@ class Network(nn.Module):
         Raises:
             UserError: an axis is longer than in training and positions are learned.
         """
-        if self.backbone.positions == "learned" and any(
+        if self.backbone.learned is not None and any(
             wanted > trained for wanted, trained in zip(extents, self.space.extents, strict=True)
         ):
             raise UserError(
