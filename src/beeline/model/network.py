@@ -75,8 +75,20 @@ class Network(nn.Module):
             t: (N,) times.
             conditions: of the samples.
         """
+        output = self.output(x_t, self.process.time_input(t), conditions)
+        mean, *variance = (x_t.only_data(part) for part in output.split(self.space.width, dim=-1))
+        return Prediction(self.process, x_t, t, mean, self.prediction, variance[0] if variance else None)
+
+    def output(self, x_t: Tokens, time: Tensor, conditions: Conditions) -> Tensor:
+        """(B, L, outputs x C) what the backbone says, mean before variance.
+
+        Args:
+            x_t: the noisy samples.
+            time: (N,) what the time embedding sees.
+            conditions: of the samples.
+        """
         values, vector = x_t.values, None
-        with full_precision(t):
+        with full_precision(time):
             for name, route in self.routes.items():
                 null = conditions.null[name]
                 if route == "concat":
@@ -85,11 +97,8 @@ class Network(nn.Module):
                 else:
                     embedded = self.embedders[name](conditions.values[name], null)
                     vector = embedded if vector is None else vector + embedded
-        time = self.process.time_input(t)
         output = self.backbone(values, time, vector, x_t.coords, x_t.ids, x_t.keep, x_t.segment, x_t.periods())
-        output = output.to(torch.promote_types(output.dtype, torch.float32))
-        mean, *variance = (x_t.only_data(part) for part in output.split(self.space.width, dim=-1))
-        return Prediction(self.process, x_t, t, mean, self.prediction, variance[0] if variance else None)
+        return output.to(torch.promote_types(output.dtype, torch.float32))
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Refuse samples that learned positions cannot place.
