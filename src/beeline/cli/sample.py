@@ -101,13 +101,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that every command which samples shares; left out, the run's own options hold."""
-    parser.add_argument("--sampler", help="heun (two network passes a step) or euler (one)")
+    parser.add_argument("--sampler", help="heun (two network passes a step), euler, ddpm or ddim (one)")
     parser.add_argument("--steps", type=int, help="steps from noise to data")
-    parser.add_argument("--grid", help="where the steps lie: uniform, quadratic or cosine")
+    parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, respaced or strided")
     parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
     parser.add_argument("--cfg-scale", type=float, help="guidance u + s (c - u); 1 is off")
     parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide (all)")
     parser.add_argument("--precision", help="fp32 or bf16")
+    parser.add_argument("--eta", type=float, help="noise in the steps of sampler ddim, 0 (none) to 1")
+    parser.add_argument("--variance", help="of the steps of sampler ddpm where none is learned: large or small")
+    parser.add_argument("--clip", type=float, help="samplers ddpm and ddim keep the expected data within this size")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
 

@@ -188,7 +188,7 @@ class Engine:
         seed = whole_number("seed", seed, 0)
         if batch_size is not None:
             batch_size = whole_number("batch_size", batch_size, 1)
-        plan = Plan.make(settings, self.codec, self.process, self.network.prediction)
+        plan = Plan.make(settings, self.codec, self.network, self.source)
         numbers = Key.range(seed, first, len(requests)).numbers
         encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]
         batches = list(_batches(encoded, batch_size))
@@ -213,7 +213,9 @@ class Engine:
             passes = end.passes
             arrays.extend(self.codec.decode(end.x))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
-        return Samples(examples, {**self.origin, "seed": seed, "first": first, **asdict(settings), "passes": passes})
+        return Samples(
+            examples, {**self.origin, "seed": seed, "first": first, **asdict(plan.settings), "passes": passes}
+        )
 
     def _encode(self, request: Request, key: Key) -> Encoded:
         form = self.codec.form_of_maps(request.condition) if request.form is None else request.form
