@@ -99,11 +99,13 @@ def changes(start: Starting, anatomy: Anatomy) -> list[str]:
         found.append(f"prediction {start.objective.prediction} becomes {peer.prediction}")
     if model.frequency_divisor != peer.divisor:
         found.append(f"the time embedding's frequency divisor {model.frequency_divisor} becomes {peer.divisor}")
-    if model.second_norm_epsilon != peer.epsilon and (
-        anatomy.layout != "diffusers" or model.frequency_divisor != peer.divisor
-    ):
-        kept = f"{model.second_norm_epsilon:g}, kept as norm_eps" if anatomy.layout == "diffusers" else f"{peer.epsilon:g}"
-        found.append(f"the epsilon of the second norm is {model.second_norm_epsilon:g} here and {peer.epsilon:g} there ({kept})")
+    if model.second_norm_epsilon != peer.epsilon:
+        if anatomy.layout != "diffusers":
+            found.append(f"the second norm's epsilon {model.second_norm_epsilon:g} becomes {peer.epsilon:g}")
+        elif model.frequency_divisor != peer.divisor:  # what is written says so; diffusers' own models have another
+            found.append(
+                f"the second norm's epsilon is {model.second_norm_epsilon:g}, kept as norm_eps, not {peer.epsilon:g}"
+            )
     if start.objective.variance == "learned" and not peer.variance:
         found.append("the learned variance is ignored")
     return found
@@ -172,7 +174,10 @@ def _options(model: ModelConfig, sizes: Sizes, layout: LayoutName) -> dict[str, 
     allowed: dict[str, tuple[Any, ...]] = {name: (value,) for name, value in usual.items()}
     allowed["positions"] = ("sincos",) if layout == "diffusers" else ("sincos", "learned")
     if layout == "lightningdit":
-        allowed = {"positions": ("sincos", "learned", "sincos_rotary", "learned_rotary"), "activation": ("gelu", "swiglu")}
+        allowed = {
+            "positions": ("sincos", "learned", "sincos_rotary", "learned_rotary"),
+            "activation": ("gelu", "swiglu"),
+        }
         if model.qk_norm:
             allowed["qk_norm_kind"] = (model.norm,)
     for name, values in allowed.items():

@@ -23,6 +23,7 @@ from beeline.model.interop.tables import ROTARY_PERIOD, extents_of
 from beeline.process.config import ProcessConfig
 
 _ONLY_LIGHTNING = ("feat_rope.", ".mlp.w12.", ".norm1.weight", ".attn.q_norm.", "norm_final.weight")
+_PUBLISHED = ("DiT-S", "DiT-B", "DiT-L", "DiT-XL")
 _BLOCK = re.compile(r"^(?:transformer_)?blocks\.(\d+)\.")
 _DIFFUSION = ProcessConfig(path="ddpm")
 _FLOW = ProcessConfig(path="linear", time_input="1 - t")
@@ -91,20 +92,15 @@ class Evidence:
         return any(part in name for name in self.tensors for part in parts)
 
 
-def find_layout(evidence: Evidence, said: LayoutName | None) -> LayoutName:
-    """The peer whose file this is.
+def find_layout(evidence: Evidence, said: LayoutName | None) -> LayoutName | None:
+    """The peer whose file this is, None where DiT, SiT and a plain LightningDiT look alike.
 
     Raises:
-        UserError: nothing tells it, it is none that is known, or it is not what the user says.
+        UserError: it is none that is known, or it is not what the user says.
     """
     if said is not None and said not in LAYOUTS:
         raise unknown("layout", said, LAYOUTS)
     found = _traced_layout(evidence)
-    if found is None and said is None:
-        raise UserError(
-            f"{evidence.path}: files of DiT, SiT and a plain LightningDiT look alike; say layout='dit', 'sit' or "
-            "'lightningdit'"
-        )
     if found == "diffusers" or said == "diffusers":
         if found != said and None not in (found, said):
             raise UserError(f"{evidence.path}: is {found}'s, not {said}'s")
@@ -113,9 +109,7 @@ def find_layout(evidence: Evidence, said: LayoutName | None) -> LayoutName:
         return "diffusers"
     if found == "lightningdit" and said in ("dit", "sit"):
         raise UserError(f"{evidence.path}: holds tensors that only LightningDiT has; layout='{said}' cannot be")
-    layout = said or found
-    assert layout is not None
-    return layout
+    return said or found
 
 
 def _traced_layout(evidence: Evidence) -> LayoutName | None:
@@ -123,7 +117,9 @@ def _traced_layout(evidence: Evidence) -> LayoutName | None:
         return "diffusers"
     if not evidence.has("x_embedder.proj.weight"):
         raise UserError(f"{evidence.path}: holds no x_embedder.proj.weight; it is no DiT, SiT or LightningDiT")
-    first = next((each for name, each in evidence.tensors.items() if name.endswith("blocks.0.adaLN_modulation.1.bias")), None)
+    first = next(
+        (each for name, each in evidence.tensors.items() if name.endswith("blocks.0.adaLN_modulation.1.bias")), None
+    )
     without_shift = first is not None and first.shape[0] == 4 * evidence.tensors["x_embedder.proj.weight"].shape[0]
     if evidence.has(*_ONLY_LIGHTNING) or without_shift:
         return "lightningdit"
@@ -142,10 +138,14 @@ def anatomy_of(evidence: Evidence, said: Said) -> Anatomy:
         UserError: a tensor is missing or cannot be, or something must be said that is not.
     """
     layout = find_layout(evidence, said.layout)
+    rows = evidence.tensor("y_embedder.embedding_table.weight", 2).shape[0]
     kernel = evidence.tensor("x_embedder.proj.weight", 4)
     width, channels, patch = kernel.shape[:3]
     if kernel.shape[3] != patch:
         raise UserError(f"{evidence.path}: patches of {patch}x{kernel.shape[3]}; only square ones are known")
+    null_row, heads = _null_row(evidence, said, rows), _heads(evidence, said, width)
+    if layout is None or null_row is None or heads is None:
+        raise _question(evidence, layout, heads, null_row, rows, width)
     swiglu = evidence.has(".mlp.w12.")
     inner = evidence.tensor("blocks.0.mlp.w3.weight" if swiglu else "blocks.0.mlp.fc1.weight", 2).shape
     options = _options(evidence, said, layout, swiglu)
@@ -160,15 +160,13 @@ def anatomy_of(evidence: Evidence, said: Said) -> Anatomy:
         raise UserError(f"{evidence.path}: has {table.shape[1]} positions; input_size {said.input_size} needs {needed}")
     positions = ("sincos" if fixed else "learned") + ("_rotary" if options.pop("rotary") else "")
     rotary = {"rotary_period": ROTARY_PERIOD, "rotary_pairs": "adjacent"} if "rotary" in positions else {}
-    rows = evidence.tensor("y_embedder.embedding_table.weight", 2).shape[0]
-    null_row = _null_row(evidence, said, rows)
     if layout == "sit":
         _check_transport(evidence)
     return Anatomy(
         layout,
         width,
         depth_of(evidence.path, evidence.tensors),
-        _heads(evidence, said, width),
+        heads,
         inner[1] if swiglu else inner[0],
         patch,
         channels,
@@ -238,7 +236,8 @@ def head_channels(path: Path, rows: int, patch: int, channels: int) -> int:
     return found
 
 
-def _null_row(evidence: Evidence, said: Said, rows: int) -> bool:
+def _null_row(evidence: Evidence, said: Said, rows: int) -> bool | None:
+    """Whether the label table ends with the null: what a training file's number of classes tells, or the user."""
     classes = evidence.arguments.get("num_classes")
     if isinstance(classes, int) and rows in (classes, classes + 1):
         told = rows == classes + 1
@@ -248,17 +247,12 @@ def _null_row(evidence: Evidence, said: Said, rows: int) -> bool:
                 f"{said.null_row} cannot be"
             )
         return told
-    if said.null_row is None:
-        raise UserError(
-            f"{evidence.path}: has {rows} label rows; say null_row=True if the last stands for 'unknown' ({rows - 1} "
-            f"classes), False if it is a class ({rows} classes)"
-        )
     if said.null_row and rows < 2:
         raise UserError(f"{evidence.path}: has one label row; null_row=True leaves no class")
     return said.null_row
 
 
-def _heads(evidence: Evidence, said: Said, width: int) -> int:
+def _heads(evidence: Evidence, said: Said, width: int) -> int | None:
     """Attention heads: what a norm of heads or rotary buffers tell, or a name in the file, or the user."""
     size = next((each.shape[-1] for name, each in evidence.tensors.items() if ".attn.q_norm." in name), None)
     if size is None and "feat_rope.freqs_cos" in evidence.tensors:
@@ -267,13 +261,28 @@ def _heads(evidence: Evidence, said: Said, width: int) -> int:
     if told is not None and said.num_heads is not None and told != said.num_heads:
         raise UserError(f"{evidence.path}: has {told} heads, as the file says, not num_heads={said.num_heads}")
     heads = told or said.num_heads
-    if heads is None:
-        usual = {sizes.hidden_size: sizes.num_heads for name, sizes in PRESETS.items() if name[4:] in "S B L XL".split()}
-        hint = f" (DiT's own of this width have {usual[width]})" if width in usual else ""
-        raise UserError(f"{evidence.path}: nothing in it tells the number of attention heads; say num_heads=...{hint}")
-    if heads < 1 or width % heads:
+    if heads is not None and (heads < 1 or width % heads):
         raise UserError(f"{evidence.path}: num_heads={heads} does not divide the width {width}")
     return heads
+
+
+def _question(
+    evidence: Evidence, layout: str | None, heads: int | None, null_row: bool | None, rows: int, width: int
+) -> UserError:
+    """All that must be said, in one line."""
+    wanted = []
+    if layout is None:
+        wanted.append("layout='dit', 'sit' or 'lightningdit' (their files look alike)")
+    if heads is None:
+        of_width = {PRESETS[name].hidden_size: PRESETS[name].num_heads for name in _PUBLISHED}
+        hint = f" (published models of width {width} have {of_width[width]})" if width in of_width else ""
+        wanted.append(f"num_heads=N, the number of attention heads{hint}")
+    if null_row is None:
+        wanted.append(
+            f"null_row=True if the last of {rows} label rows stands for 'unknown' ({rows - 1} classes), False if it "
+            f"is a class"
+        )
+    return UserError(f"{evidence.path}: the file cannot say everything; say {'; '.join(wanted)}")
 
 
 def _named_heads(evidence: Evidence, width: int) -> int | None:

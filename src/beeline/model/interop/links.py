@@ -29,14 +29,12 @@ class Link:
         theirs: names in the file; several are parts of ours, or copies of it.
         read: their tensors to ours.
         write: ours to their tensors.
-        copies: whether their tensors are copies, which must be equal.
     """
 
     ours: str
     theirs: tuple[str, ...]
     read: Callable[[Sequence[Tensor]], Tensor] = lambda theirs: theirs[0]
     write: Callable[[Tensor], Sequence[Tensor]] = lambda ours: (ours,)
-    copies: bool = False
 
 
 def links_of(anatomy: Anatomy) -> list[Link]:
@@ -87,6 +85,10 @@ def _official(anatomy: Anatomy) -> list[Link]:
 def _diffusers(anatomy: Anatomy) -> list[Link]:
     """diffusers' DiTTransformer2DModel, whose blocks have embedders of their own, as copies or apart."""
     blocks = range(anatomy.depth)
+
+    def copies(own: Tensor) -> Sequence[Tensor]:
+        return (own,) * anatomy.depth
+
     links = [*_patches("pos_embed.proj", anatomy), *_plain("proj_out_1", "backbone.modulation.linear")]
     for theirs, ours, leaf, kinds in (
         ("timestep_embedder.linear_1", "backbone.time", "first", _KINDS),
@@ -98,15 +100,16 @@ def _diffusers(anatomy: Anatomy) -> list[Link]:
             if anatomy.options.get("embedders") == "per_block":
                 links += [Link(f"{ours}.copies.{index}.{leaf}.{kind}", (names[index],)) for index in blocks]
             else:
-                count = len(names)
-                links.append(
-                    Link(f"{ours}.{leaf}.{kind}", tuple(names), write=lambda own, n=count: (own,) * n, copies=True)
-                )
+                links.append(Link(f"{ours}.{leaf}.{kind}", tuple(names), write=copies))
     for index in blocks:
         theirs, ours = f"transformer_blocks.{index}", f"backbone.blocks.{index}"
         for kind in _KINDS:
             parts = tuple(f"{theirs}.attn1.{part}.{kind}" for part in ("to_q", "to_k", "to_v"))
-            links.append(Link(f"{ours}.attention.qkv.{kind}", parts, torch.cat, lambda own: own.chunk(3)))
+            links.append(
+                Link(
+                    f"{ours}.attention.qkv.{kind}", parts, lambda each: torch.cat(list(each)), lambda own: own.chunk(3)
+                )
+            )
         links += _plain(f"{theirs}.attn1.to_out.0", f"{ours}.attention.projection")
         links += _plain(f"{theirs}.ff.net.0.proj", f"{ours}.feedforward.first")
         links += _plain(f"{theirs}.ff.net.2", f"{ours}.feedforward.second")

@@ -41,7 +41,7 @@ def load(
     """Open a checkpoint of DiT, SiT, LightningDiT or diffusers.
 
     Args:
-        path: a .pt or .safetensors file, or a folder of diffusers: of a DiTTransformer2DModel or of a whole DiTPipeline.
+        path: a .pt or .safetensors file, or diffusers' folder of a DiTTransformer2DModel or of a whole DiTPipeline.
         layout: dit, sit, lightningdit or diffusers; needed where the file cannot say.
         num_heads: attention heads; where the file cannot say.
         null_row: whether the last row of the label table stands for "unknown"; where the file cannot say.

@@ -67,7 +67,11 @@ def remembered(file: ForeignFile, said: Said) -> Said:
         return said
     if not isinstance(record, dict) or record.get("sha256") != file.sha256:
         return said
-    kept = {name: getattr(said, name) for name in ("layout", "num_heads", "null_row", "input_size")}
-    found = {name: record.get(name) if given is None else given for name, given in kept.items()}
-    size = found["input_size"]
-    return replace(said, **{**found, "input_size": None if size is None else tuple(size)})
+    size = record.get("input_size")
+    return replace(
+        said,
+        layout=said.layout or record.get("layout"),
+        num_heads=said.num_heads or record.get("num_heads"),
+        null_row=record.get("null_row") if said.null_row is None else said.null_row,
+        input_size=said.input_size or (tuple(size) if isinstance(size, list) and len(size) == 2 else None),
+    )

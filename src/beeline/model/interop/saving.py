@@ -16,13 +16,14 @@ from beeline.core.errors import UserError, unknown
 from beeline.core.files import check_writable, folder_in_the_making, sha256, write_json
 from beeline.core.random import Key
 from beeline.model.interop.anatomy import LAYOUTS, Anatomy, LayoutName
-from beeline.model.interop.fitting import PEERS, anatomy_for, changes, reinterpreted
+from beeline.model.interop.fitting import anatomy_for, changes, reinterpreted
 from beeline.model.interop.folders import MODEL_INDEX, Pipeline, first_difference
 from beeline.model.interop.imported import Imported
 from beeline.model.interop.links import halves, interleaved, links_of
 from beeline.model.interop.opening import fixed_tables
-from beeline.model.interop.reading import read_foreign, write_safetensors, write_torch
-from beeline.model.interop.record import record_path, write_record
+from beeline.model.interop.reading import read_foreign
+from beeline.model.interop.record import write_record
+from beeline.model.interop.writing import write_safetensors, write_torch
 from beeline.model.starting import Starting
 
 _FILES = (".pt", ".pth", ".bin", ".safetensors")
@@ -125,8 +126,8 @@ def _check_embedders(start: Starting, anatomy: Anatomy) -> None:
     }
     name = first_difference(tensors, anatomy.depth) or "transformer_blocks.0.norm1.emb"
     raise UserError(
-        f"{anatomy.layout} has one time and one class embedder for all blocks; here every block has its own, and {name} "
-        "is the first that differs from block 0's"
+        f"{anatomy.layout} has one time and one class embedder for all blocks; here every block has its own, and "
+        f"{name} is the first that differs from block 0's"
     )
 
 
@@ -266,6 +267,3 @@ def _copy_pipeline(pipeline: Pipeline, folder: Path) -> None:
     for name in ("scheduler", "vae"):
         shutil.copytree(pipeline.folder / name, folder / name)
     shutil.copy(pipeline.folder / MODEL_INDEX, folder / MODEL_INDEX)
-
-
-__all__ = ["PEERS", "Exported", "record_path", "save", "their_tensors"]
