@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from beeline.cli.convert import convert
+    from beeline.cli.encode import encode
     from beeline.cli.evaluate import evaluate
     from beeline.cli.inspect import inspect
     from beeline.cli.sample import sample
@@ -44,6 +45,7 @@ _HOMES = {
     "Vector": "conditioning.vector",
     "convert": "cli.convert",
     "curves": "data.pictures",
+    "encode": "cli.encode",
     "evaluate": "cli.evaluate",
     "image_grid": "data.pictures",
     "inspect": "cli.inspect",
@@ -68,6 +70,7 @@ __all__ = [
     "Vector",
     "convert",
     "curves",
+    "encode",
     "evaluate",
     "image_grid",
     "inspect",

@@ -19,6 +19,7 @@ from torch import Tensor
 from beeline.core.config import build, plain
 from beeline.core.data import Example
 from beeline.core.errors import UserError, whole_number
+from beeline.core.offers import Decoding
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
@@ -100,9 +101,10 @@ class Engine:
         seed: int = 0,
         shape: Sequence[int] | None = None,
         batch_size: int | None = None,
+        decode: bool = True,
         **options: Unpack[SampleOptions],
     ) -> Array | list[Array]:
-        """Draw native samples.
+        """Draw samples: native ones, or the images that they decode to where the modality decodes.
 
         Args:
             n: how many.
@@ -111,6 +113,7 @@ class Engine:
             seed: item i depends on (seed, i) alone.
             shape: extents of a grid, or identities of a set; drawn from the training samples' when None.
             batch_size: items at a time; chosen by their number of tokens when None.
+            decode: whether latents become images, where there is a decoder; they stay latents, raw, without.
             options: fields of ``SampleConfig`` that differ from the run's: sampler, steps, cfg_scale, ...
 
         Returns:
@@ -121,8 +124,24 @@ class Engine:
         """
         requests = self.requests(n, by_name(condition), shape)
         samples = self.generate(requests, seed, self.settings(**options), batch_size)
-        arrays = [example.array for example in samples.examples]
+        shown = self.decode(samples) if decode else None
+        arrays = [example.array for example in (shown or samples).examples]
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
+
+    def decode(self, samples: Samples, batch_size: int | None = None) -> Samples | None:
+        """What native samples are to people, decoded on this engine's device; None where nothing decodes them.
+
+        Args:
+            samples: of this engine.
+            batch_size: samples at a time; as many as memory can be trusted with when None.
+
+        Raises:
+            UserError: what decodes them is gone.
+        """
+        if not isinstance(self.modality, Decoding):
+            return None
+        shown = self.modality.decoded(samples.examples, self.device.type, batch_size)
+        return None if shown is None else Samples(list(shown), {**samples.provenance, **self.modality.decoder()})
 
     def settings(self, **options: Unpack[SampleOptions]) -> SampleConfig:
         """The run's sampling options with some of them replaced.
