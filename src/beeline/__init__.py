@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from beeline.data.pictures import curves, image_grid, scalar_image
     from beeline.data.splits import split_by_group
     from beeline.generate.load import load
+    from beeline.model import interop
     from beeline.tokenizers.grid import GridTokenizer
     from beeline.tokenizers.sets import SetTokenizer
 
@@ -74,6 +75,7 @@ __all__ = [
     "evaluate",
     "image_grid",
     "inspect",
+    "interop",
     "load",
     "sample",
     "scalar_image",
@@ -83,6 +85,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "interop":
+        return import_module("beeline.model.interop")
     if name not in _HOMES:
         raise AttributeError(f"module 'beeline' has no attribute '{name}'")
     value = getattr(import_module(f"beeline.{_HOMES[name]}"), name)

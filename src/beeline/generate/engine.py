@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -24,8 +24,10 @@ from beeline.core.prediction import Prediction
 from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
 from beeline.generate.plan import Plan
-from beeline.model.codec import Codec, Encoded, Form
+from beeline.model.codec import Encoded, Form
+from beeline.model.interop.imported import Imported
 from beeline.model.network import Network
+from beeline.model.starting import Starting
 from beeline.samplers.config import SampleConfig, SampleOptions
 from beeline.samplers.guidance import Guided
 from beeline.samplers.solve import Watched, sample
@@ -67,32 +69,36 @@ class Engine:
 
     Args:
         network: with averaged weights, on its device.
-        codec: between native samples and tokens.
+        start: what it is: codec, options, and how samples are drawn unless asked otherwise.
         modality: the kind of data.
         process: the path that was trained.
         source: where noise comes from.
-        defaults: how samples are drawn unless asked otherwise.
-        origin: what provenance says of the model.
+        imported: the peer's network that this is, None for a model of ours.
     """
 
     def __init__(
         self,
         network: Network,
-        codec: Codec,
+        start: Starting,
         modality: Modality,
         process: Process,
         source: Source,
-        defaults: SampleConfig,
-        origin: Mapping[str, Any],
+        imported: Imported | None = None,
     ) -> None:
         self.network = network.eval()
-        self.codec = codec
+        self.codec = start.codec
         self.modality = modality
         self.process = process
         self.source = source
-        self.defaults = defaults
-        self.origin = dict(origin)
+        self.defaults = start.sample
+        self.origin = dict(start.origin)
+        self.imported = imported
         self.device = next(network.parameters()).device
+        self._start = start
+
+    def starting(self) -> Starting:
+        """What exporting starts from, with the weights as they are now."""
+        return replace(self._start, tensors=self.network.state_dict())
 
     def sample(
         self,
