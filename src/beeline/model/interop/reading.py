@@ -71,9 +71,7 @@ def read_foreign(path: Path, weights: Literal["ema", "raw"] = "ema") -> ForeignF
 
 def _read_file(path: Path, weights: str) -> ForeignFile:
     tree = _load(path)
-    state, groups = tree, ()
-    if path.suffix != ".safetensors":
-        state, groups = _chosen(path, tree, weights)
+    state, groups = _chosen(path, tree, weights)
     tensors = _named_plainly(own_tensors(path, _state(path, state)))
     return ForeignFile(path, tensors, _sha256([path]), _options(path, tree, groups), groups, {})
 

@@ -41,7 +41,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors on the CPU, each alone in its storage: a view would bring all of it, and safetensors refuses tied ones."""
+    """Tensors on the CPU, each alone in its storage: a view brings all of it, and safetensors refuses tied ones."""
     apart: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
