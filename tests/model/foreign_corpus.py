@@ -324,7 +324,7 @@ ARCHIVES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a name that goes round in circles": (_circle, "o such file"),
     "a page of the web": (lambda path: _bytes(path, b"<!DOCTYPE html>" * 40), "is no torch file"),
     "torch's old format": (_old, "torch's old format"),
-    "torch's oldest format": (_tar, "torch's old format"),
+    "torch's oldest format": (_tar, "torch's oldest format"),
     "another format's file": (
         lambda path: safetensors_file(path, {"a": _ONE}, bytes(8)),
         "looks like a safetensors file",
@@ -359,9 +359,9 @@ STATES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no dictionary": (_state([torch.ones(2)]), "holds no dictionary of tensors but list"),
     "no tensors": (_state({}), "holds no tensors"),
     "no tensors among the weights": (_state({"model": {}, "epoch": 3}), "holds no tensors"),
-    "something that is no tensor": (_state({**STATE, "epoch": 3}), "'epoch' is int, not a tensor"),
+    "something that is no tensor": (_state({**STATE, "epoch": 3}), "its entry epoch is int, not a tensor"),
     "a number for a name": (_state({0: torch.ones(2)}), "a tensor is named 0"),
-    "a name of two lines": (_state({"a\nb": 1}), "'a\\nb'' is int"),
+    "a name of two lines": (_state({"a\nb": 1}), "its entry 'a\\nb' is int"),
     "NaN": (_state({**STATE, "two.weight": _NAN}), "tensor two.weight holds NaN"),
     "infinity": (_state({**STATE, "two.weight": _INFINITE}), "tensor two.weight holds infinity"),
     "NaN in safetensors": (

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -257,6 +258,25 @@ def test_any_changed_bytes_of_a_torch_file_are_named_or_change_nothing(
     good, whole = read_foreign(path), path.read_bytes()
     read = _read_changed(path, _changed(whole, changes, len(whole)))
     assert read is None or (same(read.tensors, good.tensors) and read.options == good.options)
+
+
+@settings(max_examples=400)
+@given(changes=Changes)
+def test_any_changed_pickle_with_a_right_checksum_is_named_or_holds_plain_tensors(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, int]]
+) -> None:
+    path = training_file(tmp_path_factory.getbasetemp() / "pickle.pt")
+    with zipfile.ZipFile(path) as archive:
+        held = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    whole = held["data.pkl"]
+    storages = {name.removeprefix("data/"): data for name, data in held.items() if name.startswith("data/")}
+    torch_zip(path, _changed(whole, changes, len(whole)), storages)
+    read = _read_changed(path, path.read_bytes())
+    if read is not None:
+        assert sum(each.numel() * each.element_size() for each in read.tensors.values()) <= sum(
+            map(len, storages.values())
+        )
+        json.dumps(read.options, allow_nan=False)
 
 
 @settings(max_examples=400)

@@ -215,7 +215,7 @@ def _named(name: str) -> _Global:
     if not (name in _FUNCTIONS or storage or dtype):
         asked = shown(f"{module}.{attribute}".replace("__builtin__", "builtins"))
         raise _RefusedError(
-            f"asks for {asked}, which is refused: only tensors and plain values are read; save those alone"
+            f"asks for {asked}, which is refused: only tensors and plain values are read; save the state_dict() alone"
         )
     return _Global(name)
 
