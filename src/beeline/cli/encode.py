@@ -42,6 +42,7 @@ def encode(
     """
     from beeline.core.device import find_device
     from beeline.core.files import check_writable
+    from beeline.core.units import size
     from beeline.data.autoencoder import Autoencoder, find_autoencoder
     from beeline.data.image_sources import find_images
     from beeline.data.latent_encoding import Encoding, encode_images, plan_latents
@@ -70,7 +71,7 @@ def encode(
     mirrored = " and their mirror images" if index.flips else ""
     display.result(
         f"{target}: latents {rows}x{wide}x{channels} of {index.count:,} images{mirrored}, float32, "
-        f"{index.count * index.bytes_an_image / 1e6:,.1f} MB; scale {index.scale:g} is left to the model"
+        f"{size(index.count * index.bytes_an_image)}; scale {index.scale:g} is left to the model"
     )
     return target
 

@@ -32,6 +32,7 @@ from beeline.core.files import (
     write_json,
     write_text,
 )
+from beeline.core.units import size
 
 Array = np.ndarray[Any, Any]
 Split = Literal["train", "held_out", "none"]
@@ -269,4 +270,4 @@ def _check_room(folder: Path, index: LatentIndex) -> None:
     above = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     needed, free = index.count * index.bytes_an_image, shutil.disk_usage(above).free
     if needed > free:
-        raise UserError(f"{folder}: the latents need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there")
+        raise UserError(f"{folder}: the latents need {size(needed)}, and {size(free)} are free there")
