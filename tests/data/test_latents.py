@@ -135,6 +135,10 @@ def test_a_finished_folder_is_left_as_it_is_and_another_request_is_refused_by_na
     with pytest.raises(UserError, match="begun with another autoencoder"):
         encode(images, latents, save_autoencoder(tmp_path / "vae", seed=1), size=16)
     assert digest(latents) == before
+    with latent_store.claimed(latents), pytest.raises(UserError, match="another process is filling it"):
+        encode(images, latents, vae, size=16)
+    with pytest.raises(UserError, match=r"latents\.npy: is a file"):
+        encode(images, latents / "latents.npy", vae, size=16)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
     with pytest.raises(UserError, match=r"holds something else \(thesis\.tex\)"):
