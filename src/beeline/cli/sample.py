@@ -68,7 +68,8 @@ def sample(
     requests = engine.requests(n, values, shape)
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
-    decoded = engine.decode(samples)
+    with display.patience("decoding the samples; this takes a while"):
+        decoded = engine.decode(samples)
     where = claim(home, "drawn") if out is None else Path(out)
     latents = samples.examples if decoded is not None else None
     written = write_samples(engine.modality, decoded or samples, where, latents)
