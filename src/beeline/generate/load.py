@@ -30,7 +30,7 @@ from beeline.model.format import (
     average_of,
     conventions,
     read_metadata,
-    read_tensors,
+    read_network,
 )
 from beeline.model.network import Network
 from beeline.model.starting import Starting
@@ -127,7 +127,7 @@ def naming(description_path: Path) -> Iterator[None]:
 def _tensors_of(network: Network, weights: Path) -> dict[str, Tensor]:
     """Tensors of a weights file, which must be those of a network by name and shape."""
     try:
-        tensors = read_tensors(weights)
+        tensors = read_network(weights)
     except UserError as error:
         run = weights.parent
         mend = f"; beeline train --out {run} --resume writes it again" if (run / "checkpoints").is_dir() else ""
