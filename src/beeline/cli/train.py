@@ -83,7 +83,8 @@ def train(
         stored = stored_form(prepared.config, resolved.origin)
         with folder.lock():
             if not begun:
-                folder.create(stored, prepared.initial(), prepared.description)
+                folder.initial.write(prepared.initial(), prepared.description)
+                folder.create(stored)
             elif folder.read_config() != stored:
                 folder.write_config(stored)
             for line in [] if begun else beginning_lines(prepared, resolved.taken):
@@ -119,7 +120,7 @@ def _asked_for(
         resolved = resolve_stored(folder.read_config(), recipe, flags)
         if init is not None:
             check_same(init, resolved.origin.get("init"))
-        return folder, resolved, Beginning(kept=folder.kept_initial("init" in resolved.origin))
+        return folder, resolved, Beginning(kept=folder.initial.find("init" in resolved.origin))
     if recipe is None:
         raise UserError(f"{folder.path}: no run to resume")
     if resume:

@@ -109,8 +109,9 @@ def read_starting(path: Path, source: ModalitySource) -> tuple[Starting, Modalit
         with torch.device("meta"):
             network = starting.blank_network(process, objective)
         average = average_of(description)
+    tensors = _tensors_of(network, weights)
     origin = {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights), "ema": average}
-    return replace(starting, tensors=_tensors_of(network, weights), origin=origin), kind
+    return replace(starting, tensors=tensors, origin=origin), kind
 
 
 @contextmanager

@@ -49,9 +49,9 @@ from beeline.model.format import (
     WEIGHTS,
     read_tensors,
     tensors_bytes,
-    write_slim,
 )
 from beeline.train.config import CHANGEABLE
+from beeline.train.initial import Initial
 from beeline.train.snapshots import TRACKS, Snapshots
 
 _CHECKPOINT = re.compile(r"step-(\d+)")
@@ -73,8 +73,7 @@ class RunFolder:
         self.weights = path / WEIGHTS
         self.description = path / DESCRIPTION
         self.adapter = path / ADAPTER
-        self.initial = path / INITIAL
-        self.transfer = path / "init.json"
+        self.initial = Initial(path)
         self.best = path / "best"
         self.log = path / "log.jsonl"
         self.board = path / "tensorboard"
@@ -87,18 +86,8 @@ class RunFolder:
         """Whether a run has begun here."""
         return self.config.is_file()
 
-    def create(
-        self,
-        config: Mapping[str, Any],
-        initial: Mapping[str, Tensor] | None = None,
-        description: Mapping[str, Any] | None = None,
-    ) -> None:
+    def create(self, config: Mapping[str, Any]) -> None:
         """Begin a run, which is one as soon as its config lies there.
-
-        Args:
-            config: of the run.
-            initial: tensors of its model before the first step, to be kept.
-            description: of that model.
 
         Raises:
             UserError: something else lies there.
@@ -106,29 +95,7 @@ class RunFolder:
         self.check_place()
         if self.is_run():
             raise UserError(f"{self.path}: holds a run already; go on with --resume, or choose another --out")
-        remove_folder(self.initial)  # a kill may have left them before there was a config
-        self.transfer.unlink(missing_ok=True)
-        if initial is not None and description is not None:
-            write_slim(self.initial, tensors_bytes(initial, {"step": "0"}), {**description, "ema": {"profile": "none"}})
-            write_json(self.transfer, description.get("began", {}))
         self.write_config(config)
-
-    def kept_initial(self, must: bool) -> Path | None:
-        """Folder of what the run began with, None where its seed gives all of it.
-
-        Args:
-            must: whether there has to be one.
-
-        Raises:
-            UserError: it has to, and is gone.
-        """
-        if self.initial.is_dir():
-            return self.initial
-        if must:
-            raise UserError(
-                f"{self.initial}: is gone, without which the run cannot go on; bring it back, or begin anew"
-            )
-        return None
 
     def check_place(self) -> None:
         """Refuse a place where no run can begin, before any long work.
@@ -145,7 +112,7 @@ class RunFolder:
 
     def _is_strange(self, path: Path) -> bool:
         """Whether something is not what beginning a run may have left behind."""
-        return path not in (self.locked, self.initial, self.transfer) and not is_leftover(path)
+        return path not in (self.locked, self.initial.folder, self.initial.table) and not is_leftover(path)
 
     def check_duration(self, steps: int) -> None:
         """Refuse a run shorter than what is trained already.
