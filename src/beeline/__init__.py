@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from beeline.cli.convert import convert
+    from beeline.cli.encode import encode
     from beeline.cli.evaluate import evaluate
     from beeline.cli.inspect import inspect
     from beeline.cli.sample import sample
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from beeline.data.pictures import curves, image_grid, scalar_image
     from beeline.data.splits import split_by_group
     from beeline.generate.load import load
+    from beeline.model import interop
     from beeline.tokenizers.grid import GridTokenizer
     from beeline.tokenizers.sets import SetTokenizer
 
@@ -44,6 +46,7 @@ _HOMES = {
     "Vector": "conditioning.vector",
     "convert": "cli.convert",
     "curves": "data.pictures",
+    "encode": "cli.encode",
     "evaluate": "cli.evaluate",
     "image_grid": "data.pictures",
     "inspect": "cli.inspect",
@@ -68,9 +71,11 @@ __all__ = [
     "Vector",
     "convert",
     "curves",
+    "encode",
     "evaluate",
     "image_grid",
     "inspect",
+    "interop",
     "load",
     "sample",
     "scalar_image",
@@ -80,6 +85,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "interop":
+        return import_module("beeline.model.interop")
     if name not in _HOMES:
         raise AttributeError(f"module 'beeline' has no attribute '{name}'")
     value = getattr(import_module(f"beeline.{_HOMES[name]}"), name)

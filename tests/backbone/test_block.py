@@ -13,10 +13,13 @@ from beeline.nn.positions import rotary_angles, rotate
 
 
 @pytest.mark.parametrize("rotary", [False, True])
-@pytest.mark.parametrize("qk_norm", [False, True])
-def test_queries_and_keys_are_normalised_then_turned_then_compared(qk_norm: bool, rotary: bool) -> None:
+@pytest.mark.parametrize("adjacent", [False, True])
+@pytest.mark.parametrize("qk_norm", [None, "rms", "layer"])
+def test_queries_and_keys_are_normalised_then_turned_then_compared(
+    qk_norm: str | None, adjacent: bool, rotary: bool
+) -> None:
     torch.manual_seed(0)
-    layer, x = SelfAttention(32, 4, qk_norm).double(), torch.randn(2, 5, 32).double()
+    layer, x = SelfAttention(32, 4, qk_norm, adjacent).double(), torch.randn(2, 5, 32).double()
     q, k, v = (part.unflatten(-1, (4, 8)).transpose(1, 2) for part in layer.qkv(x).chunk(3, dim=-1))
     if qk_norm:
         for norm in (layer.q_norm, layer.k_norm):
@@ -24,7 +27,7 @@ def test_queries_and_keys_are_normalised_then_turned_then_compared(qk_norm: bool
         q, k = layer.q_norm(q), layer.k_norm(k)
     angles = rotary_angles(9 * torch.rand(1, 5, 2), 8, 50.0) if rotary else None
     if angles is not None:
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k = rotate(q, angles, adjacent), rotate(k, angles, adjacent)
     mixed = torch.softmax(q @ k.mT / math.sqrt(8), dim=-1) @ v
     expected = layer.projection(mixed.transpose(1, 2).flatten(-2))
     torch.testing.assert_close(layer(x, Surroundings(rotary=angles)), expected)

@@ -20,6 +20,7 @@ from beeline.core.errors import UserError
 from beeline.core.tokens import Tokens
 from beeline.model.cost import count_flops
 from beeline.model.network import Network
+from beeline.nn.norms import layer_norm
 from beeline.process.linear import Linear
 from beeline.tokenizers.grid import GridTokenizer
 from tests.conftest import randomise_zeros
@@ -127,7 +128,7 @@ def test_positions_need_two_numbers_an_axis(
 def block_and_input(seed: int = 0) -> tuple[Block, Tensor, Tensor]:
     torch.manual_seed(seed)
     sizes = Sizes(32, 1, 4)
-    return Block(sizes, qk_norm=False).double(), torch.randn(3, 5, 32).double(), torch.randn(3, 32).double()
+    return Block(sizes, ModelConfig()).double(), torch.randn(3, 5, 32).double(), torch.randn(3, 32).double()
 
 
 def test_e04_a_fresh_block_is_the_identity_and_can_learn() -> None:
@@ -147,7 +148,7 @@ def test_e04_a_fresh_block_is_the_identity_and_can_learn() -> None:
 def test_e04_zero_modulation_passes_the_normalised_input_on() -> None:
     """E4: the form gamma LN + beta with zeros would kill the sub-layer's input."""
     x = torch.randn(2, 3, 8).double()
-    out = modulate(x, torch.zeros(2, 1, 8), torch.zeros(2, 1, 8))
+    out = modulate(layer_norm(x), torch.zeros(2, 1, 8), torch.zeros(2, 1, 8))
     torch.testing.assert_close(out, nn.functional.layer_norm(x, (8,), eps=1e-6))
 
 
@@ -190,7 +191,7 @@ def test_e06_time_and_conditions_are_summed_before_one_linear_layer() -> None:
     x, time, coords = torch.randn(2, 4, 4), torch.rand(2) * 1000, torch.rand(2, 4, 2)
     condition = torch.randn(2, 32)
     with_both = model(x, time, condition, coords)
-    model.time.forward = lambda t: model_time(t) + condition  # type: ignore[method-assign, assignment]
+    model.time.forward = lambda t: model_time(t) + condition
     model_time = type(model.time).forward.__get__(model.time)
     torch.testing.assert_close(model(x, time, None, coords), with_both)
     layers = [module for module in Modulation(32, 6).modules() if isinstance(module, nn.Linear)]
@@ -201,10 +202,11 @@ def test_e07_the_residual_carries_raw_tokens_under_a_gate() -> None:
     """E7: x + gate f(mod(LN x)): scaling x by 10 scales what is carried, though LN hides it from f."""
     block, x, c = block_and_input()
     randomise_zeros(block, 0.3)
-    added = block.attention(modulate(x, *block.modulation(c, None)[:2]), Surroundings()) * block.modulation(c, None)[2]
+    shift, scale, gate = block.modulation(c, None)[:3]
+    added = gate * block.attention(modulate(layer_norm(x), shift, scale), Surroundings())
     middle = x + added
     shift, scale, gate = block.modulation(c, None)[3:]
-    expected = middle + gate * block.feedforward(modulate(middle, shift, scale))
+    expected = middle + gate * block.feedforward(modulate(layer_norm(middle), shift, scale))
     torch.testing.assert_close(block(x, c, Surroundings()), expected)
     block.modulation.linear.bias.data.zero_()
     block.modulation.linear.weight.data.zero_()
@@ -293,7 +295,23 @@ def test_under_autocast_conditioning_and_what_blocks_carry_stay_in_fp32(position
     assert multiplied == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("change", [{"rotary_period": 50.0}, {"qk_norm": True}, {"activation": "silu"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rotary_period": 50.0},
+        {"rotary_pairs": "adjacent"},
+        {"positions": "sincos_rotary"},
+        {"qk_norm": True},
+        {"qk_norm": True, "qk_norm_kind": "layer"},
+        {"activation": "silu"},
+        {"activation": "swiglu"},
+        {"norm": "rms"},
+        {"shift": False},
+        {"frequency_divisor": 127},
+        {"second_norm_epsilon": 1e-2},
+        {"embedders": "per_block"},
+    ],
+)
 def test_options_of_a_block_change_what_it_computes(change: dict[str, Any]) -> None:
     outputs = []
     for options in ({}, change):
@@ -323,6 +341,9 @@ def variants() -> dict[str, tuple[ModelConfig, TokenSpace, bool]]:
         "learned": (ModelConfig(preset="DiT-Nano", hidden_size=32, num_heads=4, positions="learned"), axes, False),
         "rotary": (ModelConfig(preset="DiT-Nano", hidden_size=32, num_heads=4, positions="rotary"), axes, False),
         "qk_norm": (ModelConfig(preset="DiT-Nano", hidden_size=32, num_heads=4, qk_norm=True), axes, False),
+        "modern": (replace(SMALL, norm="rms", activation="swiglu", shift=False), axes, False),
+        "sincos_rotary": (replace(SMALL, positions="sincos_rotary", rotary_pairs="adjacent"), axes, False),
+        "per block": (replace(SMALL, embedders="per_block"), axes, False),
         "identities": (SMALL, TokenSpace(4, identities=20), True),
     }
 

@@ -18,6 +18,9 @@ from beeline.generate.engine import Engine
 from beeline.modalities.waves import Waves
 from beeline.model.codec import Codec
 from beeline.model.network import Network
+from beeline.model.starting import Starting
+from beeline.objectives.config import ObjectiveConfig
+from beeline.process.config import ProcessConfig
 from beeline.process.linear import Linear
 from beeline.process.sources import Gaussian
 from beeline.samplers.build import SAMPLERS
@@ -37,7 +40,8 @@ def two_channel_engine(prediction: str = "velocity") -> Engine:
     codec = Codec(
         Standardise(mean=(0.0, 0.0), deviation=(1.0, 1.0)), tokenizer, conditions, forms=(((1,), 5), ((7,), 3))
     )
-    return Engine(network, codec, Waves(), Linear(), Gaussian(), SampleConfig(), {})
+    start = Starting(codec, config, ProcessConfig(), ObjectiveConfig(prediction), SampleConfig(), {})  # type: ignore[arg-type]
+    return Engine(network, start, Waves(), Linear(), Gaussian())
 
 
 def test_e19_channels_that_are_not_guided_take_the_conditional_step() -> None:

@@ -53,7 +53,7 @@ def test_filling_stays_zero_from_the_first_noise_to_the_sample(prediction: str, 
     interval = process.interval(prediction)
     start = process.prior(batch, source, Key.range(0, 0, 3), interval[1])
     seen: list[Tokens] = [start]
-    solver = build_sampler(SampleConfig())
+    solver = build_sampler(SampleConfig(), source)
     times = build_grid("uniform", 3, interval)
     end = sample(
         solver, network(prediction), start, times, Conditions(), Key.range(0, 0, 3), lambda state: seen.append(state.x)

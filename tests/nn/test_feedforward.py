@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from beeline.backbone.config import Sizes
 from beeline.nn.feedforward import FeedForward
 
 
@@ -25,3 +26,11 @@ def test_activations_are_those_of_their_names(name: str, activation: Callable[[T
     """gelu is the tanh form, as in the official DiT."""
     layer, x = FeedForward(8, 32, name).double(), torch.randn(5, 8).double()
     torch.testing.assert_close(layer(x), layer.second(activation(layer.first(x))))
+
+
+def test_swiglu_gates_one_half_by_the_other_and_is_two_thirds_as_wide() -> None:
+    inner = Sizes(9, 1, 1, activation="swiglu").inner_size
+    assert (inner, Sizes(9, 1, 1, activation="gelu").inner_size) == (24, 36)
+    layer, x = FeedForward(9, inner, "swiglu").double(), torch.randn(5, 9).double()
+    gate, value = layer.first(x).split(inner, dim=-1)
+    torch.testing.assert_close(layer(x), layer.second(silu(gate) * value))

@@ -135,6 +135,8 @@ def exact(path: GaussianPath, x_t: Tokens, t: Tensor, x0: Tensor, e: Tensor, pre
             return e
         case "data":
             return x0
+        case "velocity_to_data":
+            return -path.alpha_derivative(t).view(-1, 1, 1) * x0 - path.sigma_derivative(t).view(-1, 1, 1) * e
         case "score":
             return -(x_t.values - alpha * x0) / sigma**2
         case "v":

@@ -4,6 +4,7 @@
     x = x + gate . Attention(LN(x) (1 + scale) + shift)
     x = x + gate . FeedForward(LN(x) (1 + scale) + shift)
 
+LN is LayerNorm without parameters, or RMSNorm with weights; without shifts there are four vectors.
 The linear layer starts at zero, so gates are closed and a fresh block is the identity.
 Source: Peebles & Xie 2023, section 3.2. Norms, modulation and the residual stream are fp32 under autocast.
 
@@ -16,13 +17,15 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from beeline.backbone.config import Sizes
+from beeline.backbone.config import ModelConfig, Sizes
 from beeline.core.tokens import expand
 from beeline.nn.attention import attention
 from beeline.nn.feedforward import FeedForward
-from beeline.nn.norms import RMSNorm, layer_norm
+from beeline.nn.norms import LayerNorm, RMSNorm, build_norm
 from beeline.nn.positions import rotate
 from beeline.nn.precision import full_precision
+
+_Vectors = tuple[Tensor | None, Tensor, Tensor, Tensor | None, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Modulation(nn.Module):
 
     Args:
         hidden_size: D.
-        vectors: 6 in a block, 2 in the head.
+        vectors: 6 in a block, 4 in one that does not shift, 2 in the head.
     """
 
     def __init__(self, hidden_size: int, vectors: int) -> None:
@@ -62,9 +65,10 @@ class Modulation(nn.Module):
         return expand(modulation, segment).chunk(self.vectors, dim=-1)
 
 
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def modulate(normed: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
     """LN(x) (1 + scale) + shift: at zero modulation the sub-layer still sees its input (E4)."""
-    return layer_norm(x) * (1.0 + scale) + shift
+    scaled = normed * (1.0 + scale)
+    return scaled if shift is None else scaled + shift
 
 
 class SelfAttention(nn.Module):
@@ -73,26 +77,37 @@ class SelfAttention(nn.Module):
     Args:
         hidden_size: D.
         num_heads: H.
-        qk_norm: normalise queries and keys head by head.
+        qk_norm: normalise queries and keys head by head: ``rms``, ``layer`` (with weights and biases), or None.
+        adjacent: which numbers of a head turn together, see ``rotate``.
     """
 
-    def __init__(self, hidden_size: int, num_heads: int, qk_norm: bool) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, qk_norm: str | None = None, adjacent: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.adjacent = adjacent
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.projection = nn.Linear(hidden_size, hidden_size)
-        self.q_norm = RMSNorm(hidden_size // num_heads) if qk_norm else nn.Identity()
-        self.k_norm = RMSNorm(hidden_size // num_heads) if qk_norm else nn.Identity()
+        self.q_norm = _head_norm(qk_norm, hidden_size // num_heads)
+        self.k_norm = _head_norm(qk_norm, hidden_size // num_heads)
 
     def forward(self, x_BLD: Tensor, around: Surroundings) -> Tensor:
         """(B, L, D) to the same shape."""
         q, k, v = self.qkv(x_BLD).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = self.q_norm(q), self.k_norm(k)
         if around.rotary is not None:
-            q, k = rotate(q, around.rotary), rotate(k, around.rotary)
+            q, k = (rotate(each, around.rotary, self.adjacent) for each in (q, k))
         mixed = attention(q, k, v, around.mask)
         y: Tensor = self.projection(mixed.transpose(1, 2).flatten(-2))
         return y
+
+
+def _head_norm(kind: str | None, size: int) -> nn.Module:
+    match kind:
+        case "rms":
+            return RMSNorm(size)
+        case "layer":
+            return LayerNorm(size, epsilon=1e-5, affine=True)
+    return nn.Identity()
 
 
 class Block(nn.Module):
@@ -100,17 +115,31 @@ class Block(nn.Module):
 
     Args:
         sizes: widths and head count.
-        qk_norm: normalise queries and keys.
+        config: norms, shift and rotary pairs.
     """
 
-    def __init__(self, sizes: Sizes, qk_norm: bool) -> None:
+    def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
         super().__init__()
-        self.modulation = Modulation(sizes.hidden_size, 6)
-        self.attention = SelfAttention(sizes.hidden_size, sizes.num_heads, qk_norm)
-        self.feedforward = FeedForward(sizes.hidden_size, int(sizes.hidden_size * sizes.mlp_ratio), sizes.activation)
+        width = sizes.hidden_size
+        self.shift = config.shift
+        self.modulation = Modulation(width, 6 if config.shift else 4)
+        self.norm = build_norm(config.norm, width)
+        self.attention = SelfAttention(
+            width, sizes.num_heads, config.qk_norm_kind if config.qk_norm else None, config.rotary_pairs == "adjacent"
+        )
+        self.second_norm = build_norm(config.norm, width, config.second_norm_epsilon)
+        self.feedforward = FeedForward(width, sizes.inner_size, sizes.activation)
 
     def forward(self, x_BLD: Tensor, c_ND: Tensor, around: Surroundings) -> Tensor:
         """Tokens (B, L, D) under the conditioning vectors of their samples (N, D)."""
-        shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = self.modulation(c_ND, around.segment)
-        x_BLD = x_BLD + gate * self.attention(modulate(x_BLD, shift, scale), around)
-        return x_BLD + gate_mlp * self.feedforward(modulate(x_BLD, shift_mlp, scale_mlp))
+        shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = self._vectors(c_ND, around.segment)
+        x_BLD = x_BLD + gate * self.attention(modulate(self.norm(x_BLD), shift, scale), around)
+        return x_BLD + gate_mlp * self.feedforward(modulate(self.second_norm(x_BLD), shift_mlp, scale_mlp))
+
+    def _vectors(self, c_ND: Tensor, segment: Tensor | None) -> _Vectors:
+        vectors = self.modulation(c_ND, segment)
+        if self.shift:
+            shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = vectors
+            return shift, scale, gate, shift_mlp, scale_mlp, gate_mlp
+        scale, gate, scale_mlp, gate_mlp = vectors
+        return None, scale, gate, None, scale_mlp, gate_mlp

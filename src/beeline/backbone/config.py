@@ -8,8 +8,9 @@ from typing import Literal, get_args
 
 from beeline.core.errors import UserError, unknown
 
-Activation = Literal["gelu", "silu"]
-Positions = Literal["auto", "sincos", "learned", "rotary", "none"]
+Activation = Literal["gelu", "silu", "swiglu"]
+Positions = Literal["auto", "sincos", "learned", "rotary", "sincos_rotary", "learned_rotary", "none"]
+NormKind = Literal["layer", "rms"]
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,20 @@ class ModelConfig:
         depth: number of blocks.
         num_heads: attention heads; must divide hidden_size.
         mlp_ratio: inner width of the feed-forward network over hidden_size.
-        activation: gelu or silu.
-        positions: sincos, learned, rotary or none; auto is sincos where tokens have coordinates, else none.
+        activation: gelu, silu or swiglu (gated, two thirds as wide).
+        norm: before every sub-layer: layer (without parameters) or rms (with weights).
+        shift: whether the modulation of blocks shifts as well as scales.
+        positions: sincos, learned, rotary, sincos_rotary, learned_rotary or none; auto is sincos where tokens have
+            coordinates, else none.
         rotary_period: longest wave of rotary positions over 2 pi, in tokens.
-        qk_norm: normalise queries and keys (RMSNorm with weights).
+        rotary_pairs: numbers of a head that turn together: halves (k and k + D/2) or adjacent (2k and 2k + 1).
+        qk_norm: normalise queries and keys.
+        qk_norm_kind: rms (with weights) or layer (with weights and biases).
+        frequency_divisor: of the exponents of the time embedding's frequencies: 128 as in DiT, 127 as in diffusers.
+        second_norm_epsilon: of the norm before the feed-forward network; 1e-6 everywhere else.
+        embedders: of time and classes: shared, or one for each block (per_block), as models trained in diffusers have.
+        compatible_with: a peer that must be able to read the model (dit, sit, lightningdit, diffusers): sets path, time
+            input, prediction, outputs, positions and epsilons as that peer has them.
     """
 
     preset: str = "DiT-Micro"
@@ -36,15 +47,29 @@ class ModelConfig:
     num_heads: int | None = None
     mlp_ratio: float | None = None
     activation: Activation | None = None
+    norm: NormKind = "layer"
+    shift: bool = True
     positions: Positions = "auto"
     rotary_period: float = 100.0
+    rotary_pairs: Literal["halves", "adjacent"] = "halves"
     qk_norm: bool = False
+    qk_norm_kind: NormKind = "rms"
+    frequency_divisor: Literal[128, 127] = 128
+    second_norm_epsilon: float = 1e-6
+    embedders: Literal["shared", "per_block"] = "shared"
+    compatible_with: Literal["none", "dit", "sit", "lightningdit", "diffusers"] = "none"
 
     def __post_init__(self) -> None:
-        if self.positions != "rotary" and self.rotary_period != 100.0:
-            raise UserError(
-                f"rotary_period belongs to positions rotary and means nothing to positions {self.positions}"
-            )
+        if "rotary" not in self.positions:
+            for name, default in (("rotary_period", 100.0), ("rotary_pairs", "halves")):
+                if getattr(self, name) != default:
+                    raise UserError(
+                        f"{name} belongs to positions rotary and means nothing to positions {self.positions}"
+                    )
+        if not self.qk_norm and self.qk_norm_kind != "rms":
+            raise UserError(f"qk_norm_kind {self.qk_norm_kind}: means nothing without qk_norm")
+        if not 0 < self.second_norm_epsilon < 1:
+            raise UserError(f"second_norm_epsilon {self.second_norm_epsilon}: must lie between 0 and 1")
         if not self.rotary_period > 1:
             raise UserError(f"rotary_period {self.rotary_period}: must be above 1")
 
@@ -58,6 +83,12 @@ class Sizes:
     num_heads: int
     mlp_ratio: float = 4.0
     activation: Activation = "gelu"
+
+    @property
+    def inner_size(self) -> int:
+        """Width of the feed-forward network: mlp_ratio x hidden_size; of swiglu two thirds, which costs as much."""
+        width = int(self.hidden_size * self.mlp_ratio)
+        return int(2 / 3 * width) if self.activation == "swiglu" else width
 
 
 # S to XL: Peebles & Xie 2023, Table 1. The others keep heads of 64 numbers, which CPUs and GPUs like.
@@ -110,7 +141,7 @@ def resolve_sizes(config: ModelConfig) -> Sizes:
     ):
         if not 0 < value <= most:
             raise UserError(f"model.{field} {value}: must be above 0 and at most {most}")
-    if int(sizes.hidden_size * sizes.mlp_ratio) < 1:
+    if sizes.inner_size < 1:
         raise UserError(f"model.mlp_ratio {sizes.mlp_ratio}: leaves no width of hidden_size {sizes.hidden_size}")
     if sizes.hidden_size % (2 * sizes.num_heads):
         raise UserError(

@@ -21,7 +21,8 @@ from beeline.backbone.config import ModelConfig, Sizes, resolve_sizes
 from beeline.core.errors import UserError
 from beeline.core.tokens import expand
 from beeline.nn.attention import attention_mask
-from beeline.nn.embeddings import TimeEmbedding
+from beeline.nn.embeddings import PerBlock, TimeEmbedding
+from beeline.nn.norms import build_norm
 from beeline.nn.positions import LearnedPositions, rotary_angles, sincos_positions
 from beeline.nn.precision import full_precision
 
@@ -69,10 +70,14 @@ class DiT(nn.Module):
         self.head_size = sizes.hidden_size // sizes.num_heads
         width = sizes.hidden_size
         self.embed = nn.Linear(space.width + space.features, width)
-        self.learned = LearnedPositions(space.extents, width) if self.positions == "learned" else None
+        self.learned = LearnedPositions(space.extents, width) if "learned" in self.positions else None
         self.identities = nn.Embedding(space.identities, width) if space.identities else None
-        self.time = TimeEmbedding(width)
-        self.blocks = nn.ModuleList(Block(sizes, config.qk_norm) for _ in range(sizes.depth))
+        divisor, apart = config.frequency_divisor, config.embedders == "per_block"
+        self.time: nn.Module = TimeEmbedding(width, divisor)
+        if apart:
+            self.time = PerBlock(TimeEmbedding(width, divisor) for _ in range(sizes.depth))
+        self.blocks = nn.ModuleList(Block(sizes, config) for _ in range(sizes.depth))
+        self.norm = build_norm(config.norm, width)
         self.modulation = Modulation(width, 2)
         self.head = nn.Linear(width, outputs * space.width)
         self._initialise()
@@ -112,7 +117,7 @@ class DiT(nn.Module):
         Args:
             values_BLC: noisy tokens, with the features of ``concat`` conditions appended.
             time_N: what ``Process.time_input`` gives.
-            condition_ND: sum of the ``global`` conditions' embeddings.
+            condition_ND: sum of the ``global`` conditions' embeddings; (N, blocks, D) where every block has its own.
             coords_BLP: positions.
             ids_BL: identities.
             keep_BL: True where a token is real.
@@ -129,24 +134,26 @@ class DiT(nn.Module):
         if coords_BLP is not None:
             coords_BLP = _once(coords_BLP)
             period_BLP = None if periods_NP is None else expand(periods_NP, segment_BL)
-            if self.positions == "sincos":
+            if "sincos" in self.positions:
                 x_BLD = x_BLD + sincos_positions(coords_BLP, x_BLD.shape[-1], period_BLP=period_BLP)
             elif self.learned is not None:
                 x_BLD = x_BLD + self.learned(coords_BLP)
-            elif self.positions == "rotary":
+            if "rotary" in self.positions:
                 rotary = rotary_angles(coords_BLP, self.head_size, self.rotary_period, period_BLP)
         with full_precision(time_N):
             c_ND = self.time(time_N)
             if condition_ND is not None:
-                c_ND = c_ND + condition_ND
+                apart = c_ND.dim() > condition_ND.dim()
+                c_ND = c_ND + (condition_ND[:, None] if apart else condition_ND)
         around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary)
-        for block in self.blocks:
+        of_block = c_ND.unbind(1) if c_ND.dim() == 3 else [c_ND] * len(self.blocks)
+        for block, vector in zip(self.blocks, of_block, strict=True):
             if self.recompute and torch.is_grad_enabled():
-                x_BLD = checkpoint(block, x_BLD, c_ND, around, use_reentrant=False, preserve_rng_state=False)
+                x_BLD = checkpoint(block, x_BLD, vector, around, use_reentrant=False, preserve_rng_state=False)
             else:
-                x_BLD = block(x_BLD, c_ND, around)
-        shift, scale = self.modulation(c_ND, segment_BL)
-        y_BLC: Tensor = self.head(modulate(x_BLD, shift, scale))
+                x_BLD = block(x_BLD, vector, around)
+        shift, scale = self.modulation(of_block[0], segment_BL)
+        y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
         return y_BLC
 
 
@@ -162,19 +169,22 @@ def _resolve_positions(positions: str, space: TokenSpace, sizes: Sizes) -> str:
         raise UserError(
             f"model.positions {positions}: these tokens are a set and have no coordinates; use none or auto"
         )
-    room = {"sincos": sizes.hidden_size, "rotary": sizes.hidden_size // sizes.num_heads}.get(positions)
-    if room is not None and room < 2 * space.axes:
-        where = "model.hidden_size" if positions == "sincos" else "a head, model.hidden_size / num_heads"
-        raise UserError(
-            f"model.positions {positions}: {where} of {room} numbers is too small for {space.axes} axes; "
-            f"it must hold at least {2 * space.axes}"
-        )
+    rooms = {
+        "sincos": (sizes.hidden_size, "model.hidden_size"),
+        "rotary": (sizes.hidden_size // sizes.num_heads, "a head, model.hidden_size / num_heads"),
+    }
+    for part, (room, where) in rooms.items():
+        if part in positions and room < 2 * space.axes:
+            raise UserError(
+                f"model.positions {positions}: {where} of {room} numbers is too small for {space.axes} axes; "
+                f"it must hold at least {2 * space.axes}"
+            )
     return positions
 
 
 def position_table_size(model: DiT, space: TokenSpace) -> int:
     """Numbers of the fixed position table that the DiT paper's parameter counts include."""
-    if model.positions != "sincos":
+    if "sincos" not in model.positions:
         return 0
     cells = 1
     for extent in space.extents:

@@ -1,4 +1,4 @@
-"""``beeline convert``: a slim model, with the weights or the average of them that is asked for."""
+"""``beeline convert``: a slim model, with the weights or the average of them that is asked for; images to latents."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from beeline.cli import encode
 from beeline.cli.console import Display
 from beeline.core.errors import UserError, unknown
 
@@ -226,7 +227,7 @@ def _table(trials: list[Trial], best: Trial, own: float) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``beeline convert``."""
-    parser.add_argument("source", metavar="FROM", help="run folder, checkpoint or model.safetensors")
+    parser.add_argument("source", metavar="FROM", help="run folder, checkpoint or model.safetensors, or images")
     parser.add_argument(
         "to", nargs="?", metavar="TO", help="a folder, or NAME.safetensors (a folder in the run, such as RUN/slim)"
     )
@@ -237,12 +238,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with the smallest loss on held-out examples (the run's own average)",
     )
     parser.add_argument("--weights", default="ema", help="ema, or raw: the newest checkpoint's, not averaged (ema)")
-    parser.add_argument("--device", default="auto", help="where auto computes: cpu, cuda or auto (auto)")
+    parser.add_argument("--device", default="auto", help="where auto and --vae compute: cpu, cuda or auto (auto)")
     parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
+    encode.add_arguments(parser)
 
 
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline convert``."""
+    if encode.is_asked(arguments):
+        encode.main(arguments, display)
+        return
     convert(
         arguments.source,
         arguments.to,

@@ -26,7 +26,7 @@ VERBS = {
     "sample": "draw samples from a trained model",
     "evaluate": "score a trained model by its modality's metrics",
     "inspect": "say what a trained model is",
-    "convert": "write a slim model, of any average of the weights",
+    "convert": "write a slim model, of any average of the weights; or images as latents",
 }
 
 

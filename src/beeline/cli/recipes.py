@@ -1,4 +1,4 @@
-"""What a user can name to train: a recipe that comes with the package, a recipe file, a modality file, or images."""
+"""What a user can name to train: a recipe of the package, a recipe file, a modality file, images or latents."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def recipe_names() -> list[str]:
 
 
 def find_recipe(target: str | Path) -> Recipe:
-    """The recipe behind a name, a .yaml file, a modality's .py file, or a folder or file of images.
+    """The recipe behind a name, a .yaml file, a modality's .py file, a folder or file of images, or one of latents.
 
     A name of a recipe that comes with the package wins over a folder of that name, which ``./NAME`` stands for.
 
@@ -78,7 +78,11 @@ def _run_name(path: Path) -> str:
 
 def _recipe_of_data(path: Path) -> dict[str, Any]:
     """The recipe that leaves everything to be chosen, with the data in place."""
+    from beeline.data.latent_store import is_latents
+
     values = find_recipe(_FOR_DATA).values
+    if is_latents(path):
+        return {**values, "modality": "latents", "data": {"path": str(path)}}
     return {**values, "data": {**values["data"], "path": str(path)}}
 
 

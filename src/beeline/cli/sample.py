@@ -26,6 +26,7 @@ def sample(
     modality: str | None = None,
     device: str = "auto",
     display: Display | None = None,
+    vae: str | Path | None = None,
     **options: Any,
 ) -> list[Path]:
     """Draw samples from a trained model and write them.
@@ -41,6 +42,7 @@ def sample(
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
+        vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
         options: fields of ``SampleConfig`` that differ from the run's.
 
     Returns:
@@ -56,16 +58,35 @@ def sample(
     n = whole_number("n", n, 1)
     display = display or Display("silent")
     engine = load(run, modality, device)
+    if vae is not None:
+        engine.modality = _with_decoder(engine.modality, str(vae))
     home = output_folder(Path(run)) / "samples"
     check_writable(home) if out is None else check_output(Path(out))
     values = {name: _read(engine.codec.condition(name), value, n) for name, value in by_name(condition).items()}
     requests = engine.requests(n, values, shape)
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
-    written = write_samples(engine.modality, samples, claim(home, "drawn") if out is None else Path(out))
+    decoded = engine.decode(samples)
+    where = claim(home, "drawn") if out is None else Path(out)
+    latents = samples.examples if decoded is not None else None
+    written = write_samples(engine.modality, decoded or samples, where, latents)
     for path in written:
         display.result(str(path))
     return written
+
+
+def _with_decoder(modality: Any, vae: str) -> Any:
+    """A modality with another autoencoder.
+
+    Raises:
+        UserError: it has none.
+    """
+    from beeline.core.offers import Decoding
+
+    if not (isinstance(modality, Decoding) and hasattr(modality, "vae")):
+        raise UserError(f"vae {vae}: this model's samples are not latents; leave it out")
+    options: Any = modality
+    return dataclasses.replace(options, vae=vae)
 
 
 def _read(condition: Any, value: Any, n: int) -> Any:
@@ -96,18 +117,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--shape", metavar="AxB", help="extents of a grid such as 8x8, or identities of a set")
     parser.add_argument("--batch-size", type=int, help="samples at a time")
+    parser.add_argument(
+        "--vae", metavar="FOLDER", help="autoencoder that decodes latents (the model's); none leaves them latents"
+    )
     add_sampling_arguments(parser)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that every command which samples shares; left out, the run's own options hold."""
-    parser.add_argument("--sampler", help="heun (two network passes a step) or euler (one)")
+    parser.add_argument("--sampler", help="heun (two network passes a step), euler, ddpm or ddim (one)")
     parser.add_argument("--steps", type=int, help="steps from noise to data")
-    parser.add_argument("--grid", help="where the steps lie: uniform, quadratic or cosine")
+    parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, respaced or strided")
     parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
     parser.add_argument("--cfg-scale", type=float, help="guidance u + s (c - u); 1 is off")
     parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide (all)")
     parser.add_argument("--precision", help="fp32 or bf16")
+    parser.add_argument("--eta", type=float, help="noise in the steps of sampler ddim, 0 (none) to 1")
+    parser.add_argument("--variance", help="of the steps of sampler ddpm where none is learned: large or small")
+    parser.add_argument("--clip", type=float, help="samplers ddpm and ddim keep the expected data within this size")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
 
@@ -147,6 +174,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         arguments.modality,
         arguments.device,
         display,
+        arguments.vae,
         **sampling_options(arguments),
     )
 

@@ -1,10 +1,11 @@
-"""What a modality may offer beyond its Protocol: varied examples, choices made after a look at the data, names."""
+"""What a modality may offer beyond its Protocol: varied examples, choices after a look at the data, names, decoders."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
+from beeline.core.data import Examples
 from beeline.core.protocols import Array
 
 
@@ -70,4 +71,23 @@ class Settling(Protocol):
         Args:
             tokens: how many tokens a sample the machine and the budget can afford, about.
         """
+        ...
+
+
+@runtime_checkable
+class Decoding(Protocol):
+    """A modality whose native arrays stand for something else that people look at, as latents stand for images."""
+
+    def decoded(self, samples: Examples, device: str = "auto", batch_size: int | None = None) -> Examples | None:
+        """What samples are to people, with the same conditions; None where nothing decodes them.
+
+        Args:
+            samples: native ones.
+            device: where to compute: cpu, cuda or auto.
+            batch_size: samples at a time; as many as memory can be trusted with when None.
+        """
+        ...
+
+    def decoder(self) -> Mapping[str, Any]:
+        """What decodes, for provenance; empty where nothing does."""
         ...

@@ -22,7 +22,7 @@ class Prediction:
         x_t: the noisy sample, (B, L, C).
         t: (N,) times.
         output: (B, L, C) what was predicted.
-        kind: name of what was predicted: ``velocity``, ``noise``, ``data``, ``score`` or ``v``.
+        kind: name of what was predicted: ``velocity``, ``noise``, ``data`` or another of ``process.path``.
         variance: (B, L, C) second output of networks that learn a variance, else None.
         passes: network passes that each sample has cost.
     """

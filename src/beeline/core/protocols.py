@@ -160,12 +160,20 @@ class Source(Protocol):
 
 
 class Process(Protocol):
-    """A path between data and noise, x_t = alpha(t) x0 + sigma(t) e, and the algebra of predictions along it."""
+    """A path between data and noise, x_t = alpha(t) x0 + sigma(t) e, and the algebra of predictions along it.
+
+    Attributes:
+        t_min: smallest time at which it is used.
+        t_max: largest such time.
+        levels: number of noise levels of a discrete process, which are at t = 1/levels, 2/levels, ... 1; else 0.
+    """
 
     @property
     def t_min(self) -> float: ...
     @property
     def t_max(self) -> float: ...
+    @property
+    def levels(self) -> int: ...
 
     def alpha(self, t: Tensor) -> Tensor:
         """Share of data at time t."""

@@ -8,6 +8,7 @@ at equal time than one of 4, by a factor of three in Frechet distance: small pat
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ _PATCHES_A_SIDE = 8
 _MOST_OPENED = 32
 _NAMED = 3
 _EXTREME_ASPECT = 4.0
+_SIZE = re.compile(r"(\d+)(?:[xX](\d+))?")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,23 @@ class Choice:
     reading: Reading
     patch: int
     reasons: tuple[str, ...]
+
+
+def asked_size(size: int | str) -> tuple[int, int] | None:
+    """Rows and columns as they are asked for, None for ``auto``.
+
+    Args:
+        size: auto, one number for squares, or rows x columns such as 48x64.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if size == "auto":
+        return None
+    match = _SIZE.fullmatch(str(size).strip())
+    if match is None or not int(match[1]) or not int(match[2] or match[1]):
+        raise UserError(f"size '{size}': needs auto, a number of pixels, or rows x columns such as 48x64")
+    return int(match[1]), int(match[2] or match[1])
 
 
 def choose(found: Found, wishes: Wishes, tokens: int) -> Choice:

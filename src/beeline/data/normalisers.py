@@ -95,6 +95,43 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """(x - shift) scale by numbers that are given, and back: what brings an autoencoder's latents to unit scale.
+
+    Args:
+        scale: above 0; 0.18215 for Stable Diffusion's.
+        shift: one for each channel (the last axis); empty for none.
+    """
+
+    scale: float
+    shift: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < float("inf"):
+            raise UserError(f"Scale {self.scale}: must be above 0")
+
+    def fit(self, arrays: Iterable[Array]) -> Self:
+        """Nothing to measure."""
+        return self
+
+    def apply(self, array: Array) -> Array:
+        """Native numbers to float32.
+
+        Raises:
+            ValueError: the array has another number of channels than ``shift``.
+        """
+        return ((array - self._shift) * np.float32(self.scale)).astype(np.float32)
+
+    def undo(self, array: Array) -> Array:
+        """Back to native units, float32."""
+        return (array / np.float32(self.scale) + self._shift).astype(np.float32)
+
+    @property
+    def _shift(self) -> Array:
+        return np.asarray(self.shift or 0.0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
 class Standardise:
     """(x - mean) / deviation, channel by channel (the last axis) or for the whole array at once.
 

@@ -18,6 +18,7 @@ from beeline.evaluate.gallery import gallery
 from beeline.generate.engine import Engine, Request
 from beeline.generate.write import picture_bytes
 from beeline.model.codec import Codec, Encoded
+from beeline.model.starting import Starting
 from beeline.process.build import build_source
 from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
@@ -96,15 +97,10 @@ def probes_of(prepared: Prepared, folder: RunFolder) -> list[Probe]:
         probes.append(held_out_loss(trainer, prepared.unseen, options.held_out_every))
     if options.sample_every:
         network = trainer.network
-        engine = Engine(
-            network,
-            prepared.codec,
-            prepared.source.make(prepared.config.data),
-            network.process,
-            build_source(prepared.config.process),
-            prepared.config.sample,
-            {},
-        )
+        config = prepared.config
+        start = Starting(prepared.codec, config.model, config.process, config.objective, config.sample, {})
+        modality, source = prepared.source.make(config.data), build_source(config.process)
+        engine = Engine(network, start, modality, network.process, source)
         network.train()
         pages = [page.requests for page in gallery(engine, prepared.held_out)[0]]
         drawn = [pages[index % len(pages)][index // len(pages)] for index in range(_MOST_SAMPLES)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -19,12 +19,15 @@ from torch import Tensor
 from beeline.core.config import build, plain
 from beeline.core.data import Example
 from beeline.core.errors import UserError, whole_number
+from beeline.core.offers import Decoding
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
 from beeline.generate.plan import Plan
-from beeline.model.codec import Codec, Encoded, Form
+from beeline.model.codec import Encoded, Form
+from beeline.model.interop.imported import Imported
 from beeline.model.network import Network
+from beeline.model.starting import Starting
 from beeline.samplers.config import SampleConfig, SampleOptions
 from beeline.samplers.guidance import Guided
 from beeline.samplers.solve import Watched, sample
@@ -66,32 +69,36 @@ class Engine:
 
     Args:
         network: with averaged weights, on its device.
-        codec: between native samples and tokens.
+        start: what it is: codec, options, and how samples are drawn unless asked otherwise.
         modality: the kind of data.
         process: the path that was trained.
         source: where noise comes from.
-        defaults: how samples are drawn unless asked otherwise.
-        origin: what provenance says of the model.
+        imported: the peer's network that this is, None for a model of ours.
     """
 
     def __init__(
         self,
         network: Network,
-        codec: Codec,
+        start: Starting,
         modality: Modality,
         process: Process,
         source: Source,
-        defaults: SampleConfig,
-        origin: Mapping[str, Any],
+        imported: Imported | None = None,
     ) -> None:
         self.network = network.eval()
-        self.codec = codec
+        self.codec = start.codec
         self.modality = modality
         self.process = process
         self.source = source
-        self.defaults = defaults
-        self.origin = dict(origin)
+        self.defaults = start.sample
+        self.origin = dict(start.origin)
+        self.imported = imported
         self.device = next(network.parameters()).device
+        self._start = start
+
+    def starting(self) -> Starting:
+        """What exporting starts from, with the weights as they are now."""
+        return replace(self._start, tensors=self.network.state_dict())
 
     def sample(
         self,
@@ -100,9 +107,10 @@ class Engine:
         seed: int = 0,
         shape: Sequence[int] | None = None,
         batch_size: int | None = None,
+        decode: bool = True,
         **options: Unpack[SampleOptions],
     ) -> Array | list[Array]:
-        """Draw native samples.
+        """Draw samples: native ones, or the images that they decode to where the modality decodes.
 
         Args:
             n: how many.
@@ -111,6 +119,7 @@ class Engine:
             seed: item i depends on (seed, i) alone.
             shape: extents of a grid, or identities of a set; drawn from the training samples' when None.
             batch_size: items at a time; chosen by their number of tokens when None.
+            decode: whether latents become images, where there is a decoder; they stay latents, raw, without.
             options: fields of ``SampleConfig`` that differ from the run's: sampler, steps, cfg_scale, ...
 
         Returns:
@@ -121,8 +130,24 @@ class Engine:
         """
         requests = self.requests(n, by_name(condition), shape)
         samples = self.generate(requests, seed, self.settings(**options), batch_size)
-        arrays = [example.array for example in samples.examples]
+        shown = self.decode(samples) if decode else None
+        arrays = [example.array for example in (shown or samples).examples]
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
+
+    def decode(self, samples: Samples, batch_size: int | None = None) -> Samples | None:
+        """What native samples are to people, decoded on this engine's device; None where nothing decodes them.
+
+        Args:
+            samples: of this engine.
+            batch_size: samples at a time; as many as memory can be trusted with when None.
+
+        Raises:
+            UserError: what decodes them is gone.
+        """
+        if not isinstance(self.modality, Decoding):
+            return None
+        shown = self.modality.decoded(samples.examples, self.device.type, batch_size)
+        return None if shown is None else Samples(list(shown), {**samples.provenance, **self.modality.decoder()})
 
     def settings(self, **options: Unpack[SampleOptions]) -> SampleConfig:
         """The run's sampling options with some of them replaced.
@@ -188,7 +213,7 @@ class Engine:
         seed = whole_number("seed", seed, 0)
         if batch_size is not None:
             batch_size = whole_number("batch_size", batch_size, 1)
-        plan = Plan.make(settings, self.codec, self.process, self.network.prediction)
+        plan = Plan.make(settings, self.codec, self.network, self.source)
         numbers = Key.range(seed, first, len(requests)).numbers
         encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]
         batches = list(_batches(encoded, batch_size))
@@ -213,7 +238,9 @@ class Engine:
             passes = end.passes
             arrays.extend(self.codec.decode(end.x))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
-        return Samples(examples, {**self.origin, "seed": seed, "first": first, **asdict(settings), "passes": passes})
+        return Samples(
+            examples, {**self.origin, "seed": seed, "first": first, **asdict(plan.settings), "passes": passes}
+        )
 
     def _encode(self, request: Request, key: Key) -> Encoded:
         form = self.codec.form_of_maps(request.condition) if request.form is None else request.form

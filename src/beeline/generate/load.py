@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -19,8 +19,11 @@ from beeline.core.errors import UserError
 from beeline.core.files import read_json, sha256
 from beeline.core.parts import rebuild_part
 from beeline.core.protocols import Modality
+from beeline.data.autoencoder import find_autoencoder
+from beeline.data.normalisers import Scale
 from beeline.generate.engine import Engine
 from beeline.modalities.loading import ModalitySource, find_modality
+from beeline.model import interop
 from beeline.model.codec import Codec
 from beeline.model.format import (
     DESCRIPTION,
@@ -32,6 +35,9 @@ from beeline.model.format import (
     read_metadata,
     read_network,
 )
+from beeline.model.interop.anatomy import LayoutName
+from beeline.model.interop.imported import Imported
+from beeline.model.interop.opening import is_foreign
 from beeline.model.network import Network
 from beeline.model.starting import Starting
 from beeline.objectives.config import ObjectiveConfig
@@ -39,23 +45,86 @@ from beeline.process.config import ProcessConfig
 from beeline.samplers.config import SampleConfig
 
 
-def load(path: str | Path, modality: str | None = None, device: str = "auto") -> Engine:
-    """Open a trained model.
+class SaidOptions(TypedDict, total=False):
+    """What a peer's file cannot say, as keywords."""
+
+    layout: LayoutName | None
+    num_heads: int | None
+    null_row: bool | None
+    input_size: int | Sequence[int] | None
+    use_rope: bool | None
+    weights: Literal["ema", "raw"]
+
+
+def load(
+    path: str | Path,
+    modality: str | None = None,
+    device: str = "auto",
+    vae: str | Path | None = None,
+    **said: Unpack[SaidOptions],
+) -> Engine:
+    """Open a trained model: a run of ours, or a checkpoint of DiT, SiT, LightningDiT or diffusers.
 
     Args:
-        path: a run folder, one of its checkpoints, or a ``NAME.safetensors`` beside its ``NAME.json`` or model.json.
+        path: a run folder, one of its checkpoints, a ``NAME.safetensors`` beside its ``NAME.json`` or model.json; or a
+            peer's .pt or .safetensors file, or a folder of diffusers.
         modality: file to use in place of the modality file that the model was trained with.
         device: ``cpu``, ``cuda`` or ``auto``.
+        vae: folder of the autoencoder that decodes a peer's samples; a pipeline has its own.
+        said: what a peer's file cannot say: layout, num_heads, null_row, input_size, use_rope, weights; see
+            ``interop.load``.
 
     Raises:
-        UserError: something is missing, damaged, changed since training or not of this format.
+        UserError: something is missing, damaged, changed since training, not of this format or has to be said.
     """
     if not isinstance(path, (str, Path)):
         raise UserError(f"{path!r}: name a run folder, a checkpoint or a model.safetensors")
+    given = {name: value for name, value in said.items() if value is not None}
+    if is_foreign(Path(path)) or given:
+        if not is_foreign(Path(path)) and not is_file_of_peer(Path(path)):
+            raise UserError(f"{path}: is no checkpoint of another library; leave {', '.join(given)} out")
+        if modality is not None:
+            raise UserError("modality: a peer's checkpoint has none to replace; leave it out")
+        return open_imported(interop.load(path, **said), vae, device)
+    if vae is not None:
+        raise UserError(f"vae {vae}: is for peers' checkpoints; a model of ours knows its own (--data.vae in training)")
     _, description_path = locate(Path(path))
     stored = read_description(description_path)["modality"]
     source = find_trained_modality(stored, modality, output_folder(Path(path)) / "modality.py")
     return open_engine(Path(path), source, device)
+
+
+def is_file_of_peer(path: Path) -> bool:
+    """Whether a .safetensors file lies without the description that ours have beside them."""
+    descriptions = (path.with_suffix(".json"), path.with_name(DESCRIPTION))
+    return path.suffix.lower() == ".safetensors" and path.is_file() and not any(map(Path.is_file, descriptions))
+
+
+def open_imported(imported: Imported, vae: str | Path | None = None, device: str = "auto") -> Engine:
+    """A peer's network, ready to sample.
+
+    Args:
+        imported: what ``interop.load`` opened.
+        vae: folder of the autoencoder that decodes its samples; a pipeline has its own.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        UserError: there is no such autoencoder or device.
+    """
+    pipeline, start = imported.kept.pipeline, imported.starting()
+    if vae is not None:
+        files = find_autoencoder(Path(vae))
+        if files.channels != imported.anatomy.channels:
+            raise UserError(
+                f"vae {vae}: its latents have {files.channels} channels, the network's {imported.anatomy.channels}"
+            )
+        start = replace(start, codec=replace(start.codec, normaliser=Scale(files.scale, files.shift)))
+    folder = vae if vae is not None else pipeline.vae if pipeline else None
+    options = {"vae": "none" if folder is None else str(Path(folder).absolute()), "patch": imported.anatomy.patch}
+    modality = find_modality("latents").make(options)
+    process, source, _ = start.parts()
+    network = imported.to(find_device(device)).network
+    return Engine(network, start, modality, process, source, imported)
 
 
 def open_engine(path: Path, source: ModalitySource, device: str = "auto") -> Engine:
@@ -74,7 +143,7 @@ def open_engine(path: Path, source: ModalitySource, device: str = "auto") -> Eng
     network = starting.blank_network(process, objective)
     network.load_state_dict(starting.tensors)
     network = network.to(find_device(device))
-    return Engine(network, starting.codec, kind, process, noise, starting.sample, starting.origin)
+    return Engine(network, starting, kind, process, noise)
 
 
 def read_starting(path: Path, source: ModalitySource) -> tuple[Starting, Modality]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from beeline.core.batching import collate
 from beeline.core.errors import UserError
-from beeline.core.protocols import Process, Sampler
+from beeline.core.protocols import Sampler, Source
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec
+from beeline.model.network import Network
 from beeline.samplers.build import build_sampler
 from beeline.samplers.config import SampleConfig
-from beeline.samplers.grids import build_grid
+from beeline.samplers.grids import build_grid, default_grid
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Plan:
     """How samples will be drawn.
 
     Args:
-        settings: what was asked for.
+        settings: what was asked for, with the grid that auto means.
         solver: takes the steps.
         times: (n + 1,) descending nodes.
         guided: native channels that guidance moves, as a mask of one cell; None for all.
@@ -34,14 +35,14 @@ class Plan:
     guided: Tensor | None
 
     @classmethod
-    def make(cls, settings: SampleConfig, codec: Codec, process: Process, prediction: str) -> Plan:
+    def make(cls, settings: SampleConfig, codec: Codec, network: Network, source: Source) -> Plan:
         """Settle how samples of a model are drawn.
 
         Args:
             settings: what is asked for.
             codec: of the model.
-            process: of the model.
-            prediction: what its network predicts.
+            network: of the model.
+            source: where noise comes from.
 
         Raises:
             UserError: a setting is out of range or does not fit the model.
@@ -51,8 +52,16 @@ class Plan:
                 f"cfg_scale {settings.cfg_scale:g}: guidance needs a condition that was dropped in training, and "
                 "this model has none; use cfg_scale 1"
             )
-        times = build_grid(settings.grid, settings.steps, process.interval(prediction), settings.shift)
-        return cls(settings, build_sampler(settings), times, _channel_mask(settings.guide_channels, codec))
+        if settings.variance != "large" and network.outputs == 2:
+            raise UserError(
+                f"variance {settings.variance}: this model has learned the variance of its steps; leave the option out"
+            )
+        if settings.grid == "auto":
+            settings = replace(settings, grid=default_grid(settings.sampler, network.process.levels))
+        process = network.process
+        interval = process.interval(network.prediction)
+        times = build_grid(settings.grid, settings.steps, interval, settings.shift, process.levels)
+        return cls(settings, build_sampler(settings, source), times, _channel_mask(settings.guide_channels, codec))
 
     def guided_numbers(self, samples: list[Tokens], codec: Codec) -> Tensor | None:
         """(B, L, C) which numbers of a batch guidance moves, None for all of them."""

@@ -84,13 +84,14 @@ def check_output(out: Path) -> None:
     check_writable(out)
 
 
-def write_samples(modality: Modality, samples: Samples, out: Path) -> list[Path]:
+def write_samples(modality: Modality, samples: Samples, out: Path, latents: Examples | None = None) -> list[Path]:
     """Write samples where the user wants them.
 
     Args:
         modality: draws the picture.
-        samples: what was generated.
+        samples: what was generated, decoded where it can be.
         out: a .png for a picture, an .npz for arrays, else a folder for both; provenance lies beside as JSON.
+        latents: what they were decoded from, written into a folder as latents.npz; None where nothing was decoded.
 
     Returns:
         the files written.
@@ -103,9 +104,13 @@ def write_samples(modality: Modality, samples: Samples, out: Path) -> list[Path]
     arrays = out if one_file else out / "samples.npz"
     picture = out if one_file else out / "samples.png"
     record = out.with_suffix(".provenance.json") if one_file else out / "samples.json"
+    files = [picture, arrays]
     if arrays.suffix.lower() == ".npz":
         write_bytes(arrays, array_bytes(samples.examples))
+    if latents is not None and not one_file:
+        files.append(out / "latents.npz")
+        write_bytes(files[-1], array_bytes(latents))
     if picture.suffix.lower() == ".png":
         write_bytes(picture, picture_bytes(modality, samples.examples))
     write_json(record, samples.provenance)
-    return list(dict.fromkeys((picture, arrays, record)))
+    return list(dict.fromkeys((*files, record)))

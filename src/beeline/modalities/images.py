@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from beeline.core.data import Examples, Metric
 from beeline.core.errors import UserError
 from beeline.core.protocols import Array, Condition
 from beeline.data.augment import FlipAndShift
-from beeline.data.image_choice import CHANNELS, Wishes, choose, sizes_line
+from beeline.data.image_choice import CHANNELS, Wishes, asked_size, choose, sizes_line
 from beeline.data.image_labels import find_manifest
 from beeline.data.image_reading import Reading
 from beeline.data.image_sets import Found, ImageSet
@@ -29,7 +28,6 @@ from beeline.tokenizers.grid import GridTokenizer
 
 _HELD_OUT = 0.2
 _TOKENS = 256
-_SIZE = re.compile(r"(\d+)(?:[xX](\d+))?")
 
 
 @dataclass(frozen=True)
@@ -240,12 +238,7 @@ class Images:
 
     @property
     def _asked_size(self) -> tuple[int, int] | None:
-        if self.size == "auto":
-            return None
-        match = _SIZE.fullmatch(str(self.size).strip())
-        if match is None or not int(match[1]) or not int(match[2] or match[1]):
-            raise UserError(f"size '{self.size}': needs auto, a number of pixels, or rows x columns such as 48x64")
-        return int(match[1]), int(match[2] or match[1])
+        return asked_size(self.size)
 
 
 def _absolute(labels: str, folder: str | None) -> str:

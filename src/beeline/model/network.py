@@ -17,6 +17,7 @@ from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Condition, Process, Tokenizer
 from beeline.core.tokens import Tokens
+from beeline.nn.embeddings import PerBlock
 from beeline.nn.precision import full_precision
 
 
@@ -51,8 +52,14 @@ class Network(nn.Module):
         self.prediction = prediction
         self.outputs = outputs
         self.routes = {condition.name: condition.route for condition in conditions}
-        width = resolve_sizes(config).hidden_size
-        embedders = {condition.name: condition.embedder(width, tokenizer) for condition in conditions}
+        sizes = resolve_sizes(config)
+
+        def embedder(condition: Condition) -> nn.Module:
+            if condition.route == "global" and config.embedders == "per_block":
+                return PerBlock(condition.embedder(sizes.hidden_size, tokenizer) for _ in range(sizes.depth))
+            return condition.embedder(sizes.hidden_size, tokenizer)
+
+        embedders = {condition.name: embedder(condition) for condition in conditions}
         features = sum(
             tokenizer.lift_width(condition.channels) for condition in conditions if condition.route == "concat"
         )
@@ -68,8 +75,20 @@ class Network(nn.Module):
             t: (N,) times.
             conditions: of the samples.
         """
+        output = self.output(x_t, self.process.time_input(t), conditions)
+        mean, *variance = (x_t.only_data(part) for part in output.split(self.space.width, dim=-1))
+        return Prediction(self.process, x_t, t, mean, self.prediction, variance[0] if variance else None)
+
+    def output(self, x_t: Tokens, time: Tensor, conditions: Conditions) -> Tensor:
+        """(B, L, outputs x C) what the backbone says, mean before variance.
+
+        Args:
+            x_t: the noisy samples.
+            time: (N,) what the time embedding sees.
+            conditions: of the samples.
+        """
         values, vector = x_t.values, None
-        with full_precision(t):
+        with full_precision(time):
             for name, route in self.routes.items():
                 null = conditions.null[name]
                 if route == "concat":
@@ -78,11 +97,8 @@ class Network(nn.Module):
                 else:
                     embedded = self.embedders[name](conditions.values[name], null)
                     vector = embedded if vector is None else vector + embedded
-        time = self.process.time_input(t)
         output = self.backbone(values, time, vector, x_t.coords, x_t.ids, x_t.keep, x_t.segment, x_t.periods())
-        output = output.to(torch.promote_types(output.dtype, torch.float32))
-        mean, *variance = (x_t.only_data(part) for part in output.split(self.space.width, dim=-1))
-        return Prediction(self.process, x_t, t, mean, self.prediction, variance[0] if variance else None)
+        return output.to(torch.promote_types(output.dtype, torch.float32))
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Refuse samples that learned positions cannot place.
@@ -90,7 +106,7 @@ class Network(nn.Module):
         Raises:
             UserError: an axis is longer than in training and positions are learned.
         """
-        if self.backbone.positions == "learned" and any(
+        if self.backbone.learned is not None and any(
             wanted > trained for wanted, trained in zip(extents, self.space.extents, strict=True)
         ):
             raise UserError(

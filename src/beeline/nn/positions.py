@@ -98,9 +98,16 @@ def rotary_angles(
     return angle.cos().to(torch.float32), angle.sin().to(torch.float32)
 
 
-def rotate(x_BHLD: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each pair (first half, second half) of a head by its angle, in fp32."""
+def rotate(x_BHLD: Tensor, rotary: tuple[Tensor, Tensor], adjacent: bool = False) -> Tensor:
+    """Turn each pair of numbers of a head by its angle, in fp32.
+
+    Args:
+        x_BHLD: queries or keys.
+        rotary: cosines and sines of ``rotary_angles``.
+        adjacent: pair number k is (2k, 2k + 1) instead of (k, k + D/2).
+    """
     cosine, sine = (part.to(torch.promote_types(x_BHLD.dtype, torch.float32)) for part in rotary)
-    first, second = x_BHLD.chunk(2, dim=-1)
-    turned = torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
-    return turned.to(x_BHLD.dtype)
+    first, second = x_BHLD.unflatten(-1, (-1, 2)).unbind(-1) if adjacent else x_BHLD.chunk(2, dim=-1)
+    turned = (first * cosine - second * sine, second * cosine + first * sine)
+    joined = torch.stack(turned, dim=-1).flatten(-2) if adjacent else torch.cat(turned, dim=-1)
+    return joined.to(x_BHLD.dtype)

@@ -9,16 +9,14 @@ Shapes: B rows, L tokens a row, C numbers a token, N samples.
 
 from __future__ import annotations
 
-from typing import get_args
-
-import torch
 from torch import Tensor
 
 from beeline.core.data import Batch
-from beeline.core.errors import unknown
+from beeline.core.prediction import Prediction
 from beeline.core.protocols import Predictor, Process, Source
 from beeline.core.random import Key
-from beeline.objectives.config import ObjectiveConfig, Weighting
+from beeline.objectives.config import ObjectiveConfig
+from beeline.objectives.weights import TimeWeight
 from beeline.process.densities import TimeDensity
 
 
@@ -37,12 +35,8 @@ class Flow:
     outputs = 1
 
     def __init__(self, config: ObjectiveConfig, process: Process, source: Source) -> None:
-        if config.weighting not in get_args(Weighting):
-            raise unknown("objective.weighting", config.weighting, get_args(Weighting))
+        self.weight = TimeWeight(config, process)
         self.prediction = config.prediction
-        self.weighting = config.weighting
-        if self.weighting == "auto":
-            self.weighting = "snr" if config.prediction == "score" else "uniform"
         self.process = process
         self.source = source
         self.density = TimeDensity(config.time, process.interval(config.prediction))
@@ -57,22 +51,18 @@ class Flow:
         noise = self.source.sample(batch.tokens, key.fold("noise"))
         x_t = self.process.mix(batch.tokens, noise, t)
         predicted = predictor(x_t, t, batch.conditions.drop(key.fold("drop")))
-        a, b = (x_t.expand(c) for c in self.process.coefficients(t, self.prediction))
-        error = predicted.as_kind(self.prediction) - (a * batch.tokens.values + b * noise)
-        return self.weight(t) * batch.tokens.sample_mean(error.square())
+        return self.weight(t) * squared_error(predicted, self.prediction, batch, noise)
 
-    def weight(self, t: Tensor) -> Tensor:
-        """(N,) factor on the squared error of the prediction.
 
-        An error dy moves the noise read from it by alpha dy / (alpha b - sigma a), whence
-        snr:     (alpha / (alpha b - sigma a))^2, which for the score is sigma^2   (Song et al. 2021, section 3.3)
-        min_snr: the same times min(SNR, 5) / SNR = min(1, 5 sigma^2 / alpha^2)   (Hang et al. 2023, section 3.4)
-        """
-        if self.weighting == "uniform":
-            return torch.ones_like(t)
-        alpha, sigma = self.process.alpha(t), self.process.sigma(t)
-        a, b = self.process.coefficients(t, self.prediction)
-        weight = (alpha / (alpha * b - sigma * a)).square()
-        if self.weighting == "snr":
-            return weight
-        return torch.minimum(weight, 5.0 * (sigma / (alpha * b - sigma * a)).square())
+def squared_error(predicted: Prediction, kind: str, batch: Batch, noise: Tensor) -> Tensor:
+    """(N,) mean squared error of a prediction over the numbers of each sample.
+
+    Args:
+        predicted: at the noisy samples.
+        kind: of prediction whose error is meant.
+        batch: the data.
+        noise: (B, L, C) that was mixed in.
+    """
+    a, b = (predicted.x_t.expand(c) for c in predicted.process.coefficients(predicted.t, kind))
+    error = predicted.as_kind(kind) - (a * batch.tokens.values + b * noise)
+    return batch.tokens.sample_mean(error.square())

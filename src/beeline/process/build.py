@@ -7,9 +7,12 @@ from typing import get_args
 from beeline.core.errors import unknown
 from beeline.core.protocols import Process, Source
 from beeline.process.config import Path, ProcessConfig, SourceName
+from beeline.process.ddpm import DiscreteDDPM
 from beeline.process.linear import Linear
 from beeline.process.sources import Gaussian, ZeroMean
 from beeline.process.vp import VariancePreserving
+
+_TIME_INPUTS = {"auto": "1000 t", "1 - t": "1 - t"}
 
 
 def build_process(config: ProcessConfig) -> Process:
@@ -20,9 +23,11 @@ def build_process(config: ProcessConfig) -> Process:
     """
     match config.path:
         case "linear":
-            return Linear()
+            return Linear(_TIME_INPUTS[config.time_input])
         case "vp":
-            return VariancePreserving(config.beta_min, config.beta_max)
+            return VariancePreserving(config.beta_min, config.beta_max, _TIME_INPUTS[config.time_input])
+        case "ddpm":
+            return DiscreteDDPM(config.noise_rates())
     raise unknown("path", config.path, get_args(Path))
 
 

@@ -5,12 +5,13 @@
     x0  = (b x_t - sigma y) / (alpha b - sigma a)       one 2x2 solve for both
     e   = (alpha y - a x_t) / (alpha b - sigma a)
 
-    prediction   a         b
-    data         1         0
-    noise        0         1
-    velocity     alpha'    sigma'
-    score        0         -1 / sigma
-    v            -sigma    alpha                        v-diffusion, Salimans & Ho 2022, appendix D
+    prediction         a          b
+    data               1          0
+    noise              0          1
+    velocity           alpha'     sigma'
+    velocity_to_data   -alpha'    -sigma'               SiT and LightningDiT, whose time runs from noise to data
+    score              0          -1 / sigma
+    v                  -sigma     alpha                 v-diffusion, Salimans & Ho 2022, appendix D
 
 A path is four functions of t; all conversions follow from them.
 Shapes: B rows, L tokens a row, C numbers a token, N samples.
@@ -37,7 +38,7 @@ PREDICTIONS = get_args(PredictionName)
 # and where a network's errors stay harmless: where the velocity, along which samplers walk, moves by at most so many
 # times the error of the prediction, which itself is at most so many times as large as x0 and e.
 _SMALLEST_DETERMINANT = 1e-3
-_LARGEST_FACTOR = 50.0
+LARGEST_FACTOR = 50.0
 
 _TIMES_TRIED = 1001
 
@@ -48,11 +49,18 @@ class GaussianPath(ABC):
     Attributes:
         t_min: smallest time at which the four functions are finite and well scaled.
         t_max: largest such time.
+        levels: number of noise levels of a discrete process, which are at t = 1/levels, 2/levels, ... 1; else 0.
+
+    Args:
+        time_input_name: what the time embedding sees: 1000 t or 1 - t.
     """
 
     t_min: float = 0.0
     t_max: float = 1.0
-    time_input_name = "1000 t"
+    levels: int = 0
+
+    def __init__(self, time_input_name: str = "1000 t") -> None:
+        self.time_input_name = time_input_name
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
@@ -71,8 +79,8 @@ class GaussianPath(ABC):
         """d sigma / dt."""
 
     def time_input(self, t: Tensor) -> Tensor:
-        """What the time embedding sees: 1000 t, because its slowest wave has a period of 10,000 (E18)."""
-        return 1000.0 * t
+        """What the time embedding sees: 1000 t, because its slowest wave has a period of 10,000 (E18), or 1 - t."""
+        return 1.0 - t if self.time_input_name == "1 - t" else 1000.0 * t
 
     def coefficients(self, t: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
         """(a, b) of y = a x0 + b e.
@@ -88,6 +96,8 @@ class GaussianPath(ABC):
                 return zero, one
             case "velocity":
                 return self.alpha_derivative(t), self.sigma_derivative(t)
+            case "velocity_to_data":
+                return -self.alpha_derivative(t), -self.sigma_derivative(t)
             case "score":
                 return zero, -1.0 / self.sigma(t)
             case "v":
@@ -135,7 +145,7 @@ class GaussianPath(ABC):
         determinant = self.determinant(t, prediction).abs()
         factor = self.determinant(t, "velocity").abs() / determinant
         largest = torch.maximum(torch.maximum(a.abs(), b.abs()), factor)
-        return (determinant >= _SMALLEST_DETERMINANT) & (largest <= _LARGEST_FACTOR)
+        return (determinant >= _SMALLEST_DETERMINANT) & (largest <= LARGEST_FACTOR)
 
     def prior(self, like: Tokens, source: Source, key: Key, t: float) -> Tokens:
         """Where sampling starts: the marginal of the noise at t, sigma(t) e.

@@ -10,10 +10,10 @@ from dataclasses import replace
 from beeline.core.conditions import Conditions
 from beeline.core.protocols import Predictor, SamplerState
 from beeline.core.random import Key
-from beeline.samplers.solve import OdeSampler, evaluate
+from beeline.samplers.solve import Walker, evaluate
 
 
-class Euler(OdeSampler):
+class Euler(Walker):
     """First-order solver of the probability-flow ODE."""
 
     def step(self, state: SamplerState, predictor: Predictor, conditions: Conditions, key: Key) -> SamplerState:

@@ -1,10 +1,16 @@
-"""Descending grids of times: n steps have n + 1 nodes, from t_max (noise) down to t_min (data).
+"""Descending grids of times: n steps have n + 1 nodes, from noise down to data.
 
+On every path, from t_max to t_min:
 u = 1, 1 - 1/n, ..., 0
 uniform    t = u
 quadratic  t = u^2                     dense near the data
 cosine     t = (1 - cos(pi u)) / 2     dense at both ends
 shift      t' = s t / (1 + (s - 1) t)  after any of them
+
+On the levels of a discrete process, level i at t = (i + 1) / T, and at last t = 0:
+respaced   n levels evenly spread, both ends among them     Nichol & Dhariwal 2021, section 4
+strided    levels 0, k, 2 k, ... (n - 1) k, k = T div n     Song et al. 2021 (DDIM), appendix D.2
+A single step goes from the last level straight to the data.
 """
 
 from __future__ import annotations
@@ -17,32 +23,48 @@ from torch import Tensor
 
 from beeline.core.errors import UserError, unknown
 from beeline.process.densities import shift_time
+from beeline.process.respacing import respaced
+from beeline.samplers.config import Grid
 
 GRIDS: dict[str, Callable[[Tensor], Tensor]] = {
     "uniform": lambda u: u,
     "quadratic": lambda u: u.square(),
     "cosine": lambda u: 0.5 * (1.0 - torch.cos(math.pi * u)),
 }
+LEVEL_GRIDS: dict[str, Callable[[int, int], list[int]]] = {
+    "respaced": lambda levels, steps: respaced(levels, str(steps)),
+    "strided": lambda levels, steps: [level * (levels // steps) for level in range(steps)],
+}
 
 
-def build_grid(name: str, steps: int, interval: tuple[float, float], shift: float = 1.0) -> Tensor:
+def default_grid(sampler: str, levels: int) -> Grid:
+    """The grid that ``auto`` means: that of the sampler's paper on a process with levels, uniform elsewhere."""
+    if not levels or sampler not in ("ddpm", "ddim"):
+        return "uniform"
+    return "respaced" if sampler == "ddpm" else "strided"
+
+
+def build_grid(name: str, steps: int, interval: tuple[float, float], shift: float = 1.0, levels: int = 0) -> Tensor:
     """(steps + 1,) float64 nodes.
 
     Args:
-        name: ``uniform``, ``quadratic`` or ``cosine``.
+        name: ``uniform``, ``quadratic``, ``cosine``, ``respaced`` or ``strided``.
         steps: number of steps, above 0.
         interval: (t_min, t_max).
         shift: s, above 0; 1 is off.
+        levels: T of a discrete process, 0 of a continuous one.
 
     Raises:
-        UserError: an argument is out of range.
+        UserError: an argument is out of range or does not fit the others.
     """
-    if name not in GRIDS:
-        raise unknown("grid", name, GRIDS)
+    if name not in GRIDS and name not in LEVEL_GRIDS:
+        raise unknown("grid", name, [*GRIDS, *LEVEL_GRIDS])
     if steps < 1:
         raise UserError(f"steps {steps}: need at least 1")
     if shift <= 0:
         raise UserError(f"shift {shift}: must be above 0")
+    if name in LEVEL_GRIDS:
+        return _level_grid(name, steps, shift, levels)
     unit = GRIDS[name](torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64))
     unit = shift_time(unit, shift)
     low, high = interval
@@ -52,8 +74,25 @@ def build_grid(name: str, steps: int, interval: tuple[float, float], shift: floa
     return times
 
 
+def _level_grid(name: str, steps: int, shift: float, levels: int) -> Tensor:
+    if not levels:
+        raise UserError(f"grid {name}: needs the levels of path ddpm; use uniform, quadratic or cosine")
+    if shift != 1:
+        raise UserError(f"shift {shift:g}: means nothing to grid {name}, whose nodes are levels; use shift 1")
+    if steps > levels:
+        raise UserError(f"steps {steps}: this process has {levels} levels, and grid {name} takes at most one step each")
+    kept = LEVEL_GRIDS[name](levels, steps) if steps > 1 else [levels - 1]
+    times = torch.tensor([*reversed([level + 1 for level in kept]), 0], dtype=torch.float64) / levels
+    check_grid(times, (0.0, (kept[-1] + 1) / levels))
+    return times
+
+
 def check_grid(times: Tensor, interval: tuple[float, float]) -> None:
-    """Assert that a grid descends from t_max to t_min (E2).
+    """Assert that a grid descends from the start of a walk to its end (E2).
+
+    Args:
+        times: the nodes.
+        interval: (end, start): t_min and t_max; 0 and the time of the noisiest kept level where nodes are levels.
 
     Raises:
         UserError: it does not.

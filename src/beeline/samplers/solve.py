@@ -1,4 +1,4 @@
-"""What all solvers of the probability-flow ODE share: evaluating, advancing, finishing, and the walk itself.
+"""What all samplers share: evaluating, advancing, finishing, and the walk itself; most solve the flow's ODE.
 
 dx/dt = v(x, t), integrated from t_max down to t_min
 """
@@ -18,8 +18,8 @@ from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 
 
-class OdeSampler:
-    """Start and finish of a deterministic solver; subclasses give ``step``."""
+class Walker:
+    """Start and finish of a walk that keeps nothing from step to step; subclasses give ``step``."""
 
     def initialise(self, x: Tokens, times: Tensor) -> SamplerState:
         """The state at ``times[0]``."""
@@ -63,6 +63,11 @@ def evaluate(x: Tokens, t: Tensor, predictor: Predictor, conditions: Conditions)
         conditions: of the samples.
     """
     return predictor(x, t.to(x.values).expand(x.samples), conditions)
+
+
+def clipped(x0: Tensor, bound: float | None) -> Tensor:
+    """Expected data within [-bound, bound]."""
+    return x0 if bound is None else x0.clamp(-bound, bound)
 
 
 def sample(
