@@ -458,7 +458,7 @@ def test_what_is_no_target_no_path_or_no_option_is_told_from_python(tmp_path: Pa
         beeline.train("digits", options="--train.steps=3")
     run = beeline.train("digits", tmp_path / "run", options={**FAST, "train.steps": np.int64(2)})
     assert beeline.inspect(run)["step"] == 2
-    names = ["target", "out", "resume", "options", "display", "dry_run"]
+    names = ["target", "out", "resume", "options", "display", "dry_run", "init"]
     assert list(inspect.signature(beeline.train).parameters) == names
 
 

@@ -162,10 +162,11 @@ class _Trained:
         return self.home / (f"{name}-{self.weights.parent.name}" if of_checkpoint else name)
 
     def tensors(self) -> dict[str, Any]:
-        """The averaged weights."""
-        from beeline.model.format import read_tensors
+        """The averaged weights, low-rank parts beside what they are added to."""
+        from beeline.model.format import ADAPTER, read_parts
 
-        return read_tensors(self.weights)
+        adapter = self.weights.with_name(ADAPTER)
+        return read_parts(adapter if adapter.is_file() else self.weights)
 
     def stored(self, weights: str) -> tuple[bytes, dict[str, Any]]:
         """A weights file as it is, and what to say of it.
@@ -173,11 +174,11 @@ class _Trained:
         Raises:
             UserError: there are no raw weights.
         """
-        from beeline.model.format import average_of, read_tensors
+        from beeline.model.format import average_of
         from beeline.train.folder import RunFolder
 
         if weights == "ema":
-            return self.weights.read_bytes(), average_of(self.description)
+            return self._whole(self.weights), average_of(self.description)
         if self.run is None:
             raise UserError(f"{self.weights}: a slim model holds one set of weights; name its run for the raw ones")
         run = RunFolder(self.run)
@@ -186,8 +187,17 @@ class _Trained:
             if not run.steps():
                 raise UserError(f"{run.checkpoints}: no checkpoint is left to take raw weights from")
             folder = run.checkpoint(run.steps()[-1])
-        read_tensors(folder / "weights.safetensors")
-        return (folder / "weights.safetensors").read_bytes(), {"profile": "none"}
+        return self._whole(folder / "weights.safetensors"), {"profile": "none"}
+
+    def _whole(self, weights: Path) -> bytes:
+        """A weights file, completed where it holds only what its run trains."""
+        from beeline.generate.load import read_step
+        from beeline.model.format import PARTIAL, read_metadata, read_network, read_tensors, tensors_bytes
+
+        if PARTIAL in read_metadata(weights):
+            return tensors_bytes(read_network(weights), {"step": str(read_step(weights))})
+        read_tensors(weights)
+        return weights.read_bytes()
 
     def history(self) -> History:
         """What other averages can be rebuilt from.

@@ -40,6 +40,7 @@ def inspect(run: str | Path, modality: str | None = None, device: str = "cpu", *
         "sha256": engine.origin["sha256"],
         "step": engine.origin["step"],
         "average": engine.origin["ema"],
+        **({"began from": _began(description["began"])} if "began" in description else {}),
         "library": description["library"],
         "modality": description["modality"]["name"],
         "data options": description["modality"]["options"],
@@ -99,6 +100,14 @@ def _of_peer(engine: Engine) -> dict[str, Any]:
         "config": {name: plain(getattr(start, name)) for name in ("model", "process", "objective", "sample")},
         "tensors": {name: list(tensor.shape) for name, tensor in engine.network.state_dict().items()},
     }
+
+
+def _began(record: dict[str, Any]) -> dict[str, Any]:
+    """What the network began from, and what became of its tensors."""
+    from beeline.model.table import lines_of
+
+    known = {name: record[name] for name in ("path", "sha256", "step") if record.get(name) is not None}
+    return {**known, "tensors": lines_of(record)}
 
 
 def as_text(facts: dict[str, Any], indent: int = 0) -> list[str]:

@@ -33,6 +33,7 @@ def describe(prepared: Prepared) -> list[str]:
         f"training: {trainer.steps:,} steps of {trainer.batch_size} = {samples / trainer.feed.size:.1f} epochs of "
         f"{trainer.feed.size:,} examples, {train_config.device} {train_config.precision}",
     ]
+    lines += adaptation_lines(prepared)
     if trainer.tracks is not None:
         count, each = min(train_config.ema_snapshots, trainer.steps), _snapshot_bytes(prepared)
         lines.append(f"snapshots: {count} of {size(each)} for averages of any width (train.ema_snapshots)")
@@ -43,6 +44,32 @@ def describe(prepared: Prepared) -> list[str]:
         )
     warning = memorisation(trainer.feed.size, samples)
     return [*lines, warning] if warning else lines
+
+
+def beginning_lines(prepared: Prepared, taken: str | None) -> list[str]:
+    """What the network begins from, and what became of its tensors, in a few lines; none where it begins from its seed.
+
+    Args:
+        prepared: the run.
+        taken: what the recipe asked for and the trained network decided.
+    """
+    from beeline.model.table import lines_of
+
+    began = prepared.description.get("began")
+    if began is None:
+        return []
+    lines = [f"begins from {began['path']}, sha256 {began['sha256'][:12]}", *([taken] if taken else [])]
+    lines += [f"  {name}: {text}" for name, text in lines_of(began).items()]
+    return lines
+
+
+def adaptation_lines(prepared: Prepared) -> list[str]:
+    """What trains, where not everything does."""
+    from beeline.train.adaptation import told
+
+    untrained = prepared.description.get("began", {}).get("untrained", ())
+    line = told(prepared.trainer.network, prepared.config.train, untrained)
+    return [] if line is None else [line]
 
 
 def _snapshot_bytes(prepared: Prepared) -> int:
@@ -84,6 +111,7 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
         prepared: the run; its trainer is used up.
         machine: what was chosen for the machine.
     """
+    from beeline.core.memory import held_bytes
     from beeline.model.cost import network_cost
     from beeline.train.choose import PASSES
     from beeline.train.timing import step_seconds, step_text
@@ -96,6 +124,7 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
     lines = [
         f"data: {trainer.feed.size:,} training examples, {len(prepared.held_out):,} held out; "
         f"{shown}{' ...' if len(forms) > 3 else ''}; conditions: {conditions}",
+        *beginning_lines(prepared, resolved.taken),
         *choices(resolved, prepared, machine, every=True),
         *describe(prepared),
     ]
@@ -103,7 +132,8 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
     parts = [Choice(f"  {name}", size(count), "") for name, count in plan.every.items()]
     there = "" if plan.available is None else f"of {size(plan.available)} that are there"
     keep = prepared.config.train.keep_checkpoints
-    state = plan.parts["weights"] + plan.parts["optimiser"] + plan.parts["averages"]
+    state = held_bytes(trainer.tensors())
+    models = 2 if prepared.initial() is None else 3
     snapshots = min(prepared.config.train.ema_snapshots, trainer.steps) * _snapshot_bytes(prepared)
     return [
         *lines,
@@ -112,7 +142,8 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
         f"time: {clock(trainer.steps * seconds)} of training; samples, scores and report come after",
         "memory:",
         *table([*parts, Choice("  in all", size(plan.need), there)]),
-        f"disk: {size((keep + 1) * state + 2 * plan.parts['weights'] + snapshots)} at most: two models, snapshots and "
-        f"{keep} checkpoints of {size(state)}, one more while it is written",
+        f"disk: {size((keep + 1) * state + models * plan.parts['weights'] + snapshots)} at most: "
+        f"{'two' if models == 2 else 'three'} models, snapshots and {keep} checkpoints of {size(state)}, one more "
+        "while it is written",
         "no run was begun",
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.backbone.config import preset_patch
 from beeline.cli.recipes import Recipe
+from beeline.cli.taken import is_taken, patch_of, told, with_taken
 from beeline.core.config import Plain, build, flatten, parse, plain
 from beeline.core.errors import UserError, unknown
 from beeline.core.units import Duration
@@ -18,6 +19,7 @@ from beeline.train.config import CHANGEABLE, PRESETS, RunConfig, TrainConfig
 
 if TYPE_CHECKING:
     from beeline.modalities.loading import ModalitySource
+    from beeline.model.starting import Starting
 
 _ORIGIN = "origin"
 _ORIGINS = ("target", "flags", "modality_sha256")
@@ -33,12 +35,14 @@ class Resolved:
         source: its modality.
         origin: recipe and flags that it was made from, kept in config.yaml.
         explicit: dotted names of the options that recipe or flags gave.
+        taken: what the recipe asked for and a trained network decided, in a line.
     """
 
     config: RunConfig
     source: ModalitySource
     origin: dict[str, Any]
     explicit: frozenset[str]
+    taken: str | None = None
 
 
 def config_sections() -> dict[str, type]:
@@ -52,12 +56,13 @@ def data_section(source: ModalitySource) -> dict[str, type]:
     return {"data": source.cls} if dataclasses.is_dataclass(source.cls) else {}
 
 
-def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
+def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None) -> Resolved:
     """The config that a recipe and flags ask for.
 
     Args:
         recipe: values given in a file.
         flags: ``--section.key=value`` strings, which win.
+        start: a trained network to begin from, whose options win over the recipe's.
 
     Raises:
         UserError: a key is unknown, a value has the wrong type or is out of range.
@@ -66,6 +71,8 @@ def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
 
     given = _with_preset(recipe.values, flags)
     source = find_modality(str(given.pop("modality")))
+    explicit, asked = frozenset([*flatten(given), *map(_key, flags)]), frozenset(map(_key, flags))
+    given = given if start is None else with_taken(given, flags, start)
     sections = config_sections() | data_section(source)
     for section in given:
         if section not in sections:
@@ -73,11 +80,17 @@ def resolve(recipe: Recipe, flags: Sequence[str]) -> Resolved:
     origin = f"{recipe.target}: " if recipe.target.endswith((".yaml", ".yml")) else ""
     values = _settle_duration(parse(sections, given, flags, origin), given, flags)
     config = build(RunConfig, {"modality": source.name, **values})
-    explicit = frozenset([*flatten(given), *map(_key, flags)])
-    if "data.patch" not in explicit:
+    patch = None if start is None else patch_of(start, config.model, config.data, asked)
+    if patch is not None:
+        config = dataclasses.replace(config, data={**config.data, "patch": patch})
+    elif "data.patch" not in explicit:
         config = _with_preset_patch(config)
     return Resolved(
-        config, source, {"target": recipe.target, "flags": list(flags), "modality_sha256": source.sha256}, explicit
+        config,
+        source,
+        {"target": recipe.target, "flags": list(flags), "modality_sha256": source.sha256},
+        explicit,
+        None if start is None else told(recipe.values, config, asked),
     )
 
 
@@ -124,6 +137,8 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
     if recipe is not None:
         again = resolve(recipe, origin["flags"])
         in_file = again.explicit - set(map(_key, origin["flags"]))
+        if "init" in origin:  # whose options have won over the recipe's
+            in_file = frozenset(name for name in in_file if not is_taken(name))
         _refuse_changes(kept, again, in_file, settled=("auto", None))
     return dataclasses.replace(asked, origin={**origin, "flags": _with_duration(origin["flags"], flags)})
 

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
+from beeline.cli.initial import check_same, origin_of, starting_of
 from beeline.cli.recipes import find_recipe, recipe_names
-from beeline.cli.rehearsal import choices, describe, rehearsal
+from beeline.cli.rehearsal import beginning_lines, choices, describe, rehearsal
 from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
 from beeline.core.config import flatten, plain, write_yaml
 from beeline.core.errors import UserError
 from beeline.core.files import write_text
 
 if TYPE_CHECKING:
+    from beeline.train.beginning import Beginning
     from beeline.train.folder import RunFolder
     from beeline.train.setup import Prepared
 
@@ -29,6 +31,7 @@ def train(
     options: Mapping[str, Any] | Sequence[str] = (),
     display: Display | None = None,
     dry_run: bool = False,
+    init: str | Path | None = None,
 ) -> Path:
     """Train a model and write its run folder.
 
@@ -40,6 +43,8 @@ def train(
         options: dotted options, as a mapping (``{"train.steps": 500}``) or as flags (``["--train.steps=500"]``).
         display: where progress goes; silent when None.
         dry_run: print what would be trained and what it would take, and write nothing.
+        init: a trained network to begin from: a run folder, a checkpoint or a model.safetensors. Its options of model,
+            process and objective and its patches are taken, save those that ``options`` give.
 
     Returns:
         the run folder.
@@ -54,7 +59,7 @@ def train(
 
     display = display or Display("summary" if dry_run else "silent")
     flags = _flags(options)
-    folder, resolved = _asked_for(target, out, resume, flags, display, anew=dry_run and not resume)
+    folder, resolved, beginning = _asked_for(target, out, resume, flags, display, dry_run and not resume, init)
     begun = folder.is_run()
     if not dry_run:
         folder.check_place()
@@ -65,7 +70,8 @@ def train(
     settings, machine = settle(resolved.config.train)
     with cpu_threads(settings.threads):
         with display.patience("looking at the data and at what this machine can do; this takes a while"):
-            prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
+            prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source, beginning)
+        del beginning  # and with it the weights of another network
         check_ahead(prepared)
         if resume:
             folder.check_duration(prepared.trainer.steps)
@@ -77,9 +83,12 @@ def train(
         stored = stored_form(prepared.config, resolved.origin)
         with folder.lock():
             if not begun:
+                folder.initial.write(prepared.initial(), prepared.description)
                 folder.create(stored)
             elif folder.read_config() != stored:
                 folder.write_config(stored)
+            for line in [] if begun else beginning_lines(prepared, resolved.taken):
+                display.message(line)
             for line in choices(resolved, prepared, machine):
                 display.message(line)
             _fit_and_report(prepared, resolved, folder, display)
@@ -87,9 +96,16 @@ def train(
 
 
 def _asked_for(
-    target: str | None, out: str | Path | None, resume: bool, flags: list[str], display: Display, anew: bool
-) -> tuple[RunFolder, Resolved]:
-    """The run folder, and the options of the run that is there or is to begin there; ``anew`` whatever is there."""
+    target: str | None,
+    out: str | Path | None,
+    resume: bool,
+    flags: list[str],
+    display: Display,
+    anew: bool,
+    init: str | Path | None,
+) -> tuple[RunFolder, Resolved, Beginning]:
+    """The run folder, options and first tensors of the run that is there or is to begin; ``anew`` whatever is there."""
+    from beeline.train.beginning import Beginning
     from beeline.train.folder import RunFolder
 
     recipe = find_recipe(target) if target is not None else None
@@ -101,12 +117,20 @@ def _asked_for(
         raise UserError(f"{folder.path}: holds a run already; go on with --resume, or choose another --out")
     if begun:
         folder.check_config()
-        return folder, resolve_stored(folder.read_config(), recipe, flags)
+        resolved = resolve_stored(folder.read_config(), recipe, flags)
+        if init is not None:
+            check_same(init, resolved.origin.get("init"))
+        return folder, resolved, Beginning(kept=folder.initial.find("init" in resolved.origin))
     if recipe is None:
         raise UserError(f"{folder.path}: no run to resume")
     if resume:
         display.message(f"{folder.path}: no run there yet, starting from the beginning")
-    return folder, resolve(recipe, flags)
+    if init is None:
+        return folder, resolve(recipe, flags), Beginning()
+    start = starting_of(init)
+    resolved = resolve(recipe, flags, start)
+    origin = {**resolved.origin, "init": origin_of(init, start)}
+    return folder, dataclasses.replace(resolved, origin=origin), Beginning(start)
 
 
 def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:
@@ -183,6 +207,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="RUN", help="run folder (runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
     parser.add_argument(
+        "--init",
+        metavar="PATH",
+        help="begin from a trained network: a run, a checkpoint or a model.safetensors; its model, process, objective "
+        "and patches are taken, save what flags say",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="print what was chosen, memory, speed and time, and write nothing"
     )
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or auto: short for --train.device")
@@ -198,6 +228,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     if arguments.print_config:
         if arguments.target is None:
             raise UserError("--print-config: name a recipe, a .yaml file, a modality's .py file or a folder of images")
-        print(write_yaml(plain(resolve(find_recipe(arguments.target), flags).config)), end="")
+        start = None if arguments.init is None else starting_of(arguments.init)
+        print(write_yaml(plain(resolve(find_recipe(arguments.target), flags, start).config)), end="")
         return
-    train(arguments.target, arguments.out, arguments.resume, flags, display, arguments.dry_run)
+    train(arguments.target, arguments.out, arguments.resume, flags, display, arguments.dry_run, arguments.init)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import re
 import types
 import typing
@@ -198,6 +199,8 @@ def _check_flag(flag: str, known: Mapping[str, Any]) -> str:
     key, _, value = flag.removeprefix("--").partition("=")
     _check_key(key, known)
     bare = value not in ("null", "") and not value.lstrip().startswith(("[", "("))
+    if bare and typing.get_args(known[key]) == (str, ...):  # quoted, because *.name means something to YAML
+        return f"--{key}={json.dumps([part.strip() for part in value.split(',')])}"
     return f"--{key}=[{value}]" if bare and _takes_list(known[key]) else flag
 
 

@@ -34,7 +34,7 @@ from beeline.model.format import (
     average_of,
     conventions,
     read_metadata,
-    read_tensors,
+    read_network,
 )
 from beeline.model.interop.anatomy import LayoutName
 from beeline.model.interop.imported import Imported
@@ -193,8 +193,9 @@ def read_starting(path: Path, source: ModalitySource) -> tuple[Starting, Modalit
         with torch.device("meta"):
             network = starting.blank_network(process, objective)
         average = average_of(description)
+    tensors = _tensors_of(network, weights)
     origin = {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights), "ema": average}
-    return replace(starting, tensors=_tensors_of(network, weights), origin=origin), kind
+    return replace(starting, tensors=tensors, origin=origin), kind
 
 
 @contextmanager
@@ -211,7 +212,7 @@ def naming(description_path: Path) -> Iterator[None]:
 def _tensors_of(network: Network, weights: Path) -> dict[str, Tensor]:
     """Tensors of a weights file, which must be those of a network by name and shape."""
     try:
-        tensors = read_tensors(weights)
+        tensors = read_network(weights)
     except UserError as error:
         run = weights.parent
         mend = f"; beeline train --out {run} --resume writes it again" if (run / "checkpoints").is_dir() else ""

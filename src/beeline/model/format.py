@@ -22,10 +22,14 @@ from torch import Tensor
 from beeline.core.errors import UserError
 from beeline.core.files import check_writable, folder_in_the_making, write_bytes, write_json, write_text
 from beeline.core.protocols import Process
+from beeline.nn.low_rank import merged
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
+INITIAL = "init"  # folder of a run with what it began with
+ADAPTER = "adapter.safetensors"
+PARTIAL = "partial"  # mark of a file that holds only what its run trains
 LOCK = ".lock"  # in a folder where a run has begun
 _OTHER_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".json", ".npz", ".onnx", ".gguf", ".zip")
 _ENTRY, _DIGEST = "beeline", "sha256"
@@ -88,6 +92,33 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if written is not None and written != _digest(tensors, kept):
         raise UserError(f"{path}: damaged: it is not as it was written (its sha256 differs)")
     return tensors
+
+
+def read_parts(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file; where it holds only what its run trains, with those that the run began with.
+
+    Low-rank parts stay apart from what they are added to.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    tensors = read_tensors(path)
+    if PARTIAL not in read_metadata(path):
+        return tensors
+    run = path.parent if path.name == ADAPTER else path.parent.parent.parent
+    base = run / INITIAL / WEIGHTS
+    if not base.is_file():
+        raise UserError(f"{path}: holds only what its run trains, and what the run began with, {base}, is gone")
+    return {**read_tensors(base), **tensors}
+
+
+def read_network(path: Path) -> dict[str, Tensor]:
+    """The tensors of a whole network, as ``read_parts`` finds them, with low-rank parts merged.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    return merged(read_parts(path))
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -52,6 +52,12 @@ class TrainConfig:
             kept outside the rotation of checkpoints, for ``beeline convert --ema-width``; at least 16, or 0 for none.
         on_nan: when a gradient is not finite: stop, or skip that step, which is counted in the log.
         skip_steps: steps, counted from 1, that pass without touching the weights.
+        freeze: names of parameters that stay as they are, as patterns such as backbone.blocks.* (beeline inspect lists
+            the names).
+        lora_rank: inner size of low-rank additions, which alone are trained beside what was never trained (Hu et al.
+            2021); 0 trains the weights themselves; needs --init.
+        lora_alpha: factor on the additions, times lora_rank; lora_rank when absent, which makes it 1.
+        lora_layers: names of the linear layers that are added to, as patterns.
         activation_checkpointing: compute activations again on the way back instead of keeping them: less memory, more
             time, the same numbers.
         precision: fp32, bf16 (autocast over fp32 weights), or auto: bf16 where the hardware computes in it.
@@ -90,6 +96,10 @@ class TrainConfig:
     ema_snapshots: int = 16
     on_nan: Literal["stop", "skip"] = "stop"
     skip_steps: tuple[int, ...] = ()
+    freeze: tuple[str, ...] = ()
+    lora_rank: int = 0
+    lora_alpha: float | None = None
+    lora_layers: tuple[str, ...] = ("*.attention.qkv", "*.attention.projection")
     activation_checkpointing: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -143,6 +153,14 @@ class TrainConfig:
                 raise UserError(f"{name} belongs to schedule {' and '.join(schedules)}, not to {self.schedule}")
         for step in self.skip_steps:
             whole_number("skip_steps", step, 1)
+        whole_number("lora_rank", self.lora_rank, 0)
+        for name in ("lora_alpha", "lora_layers"):
+            if not self.lora_rank and getattr(self, name) != getattr(TrainConfig, name):
+                raise UserError(f"{name} belongs to lora_rank, which is 0; give both or neither")
+        if self.lora_alpha is not None and not 0 < self.lora_alpha < float("inf"):
+            raise UserError(f"lora_alpha {self.lora_alpha}: must be above 0")
+        if self.lora_rank and not self.lora_layers:
+            raise UserError("lora_layers: name at least one layer, or leave lora_rank out")
         if self.batch_size is not None and self.batch_size % self.accumulation:
             raise UserError(f"batch_size {self.batch_size} does not divide into {self.accumulation} micro-batches")
 

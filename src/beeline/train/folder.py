@@ -1,9 +1,11 @@
 """The run folder: what lies where, and how it survives a kill at any moment.
 
 config.yaml                     complete, resolved
-checkpoints/step-000500/        everything that resuming needs; the last few are kept
+init/                           the model before its first step, of a run that began from another or freezes some
+checkpoints/step-000500/        everything else that resuming needs; the last few are kept
 snapshots/step-000500.safetensors   averages of two more widths, kept from times all over the run
 model.safetensors, model.json   averaged weights and their description: all that sampling needs
+adapter.safetensors             averages of low-rank parts and of what else trains beside them
 best/                           the same two files as they were when the held-out loss was lowest
 log.jsonl                       one line every few steps
 .lock                           empty; held by the process that trains
@@ -38,8 +40,18 @@ from beeline.core.files import (
     write_bytes,
     write_json,
 )
-from beeline.model.format import DESCRIPTION, LOCK, WEIGHTS, read_tensors, tensors_bytes
+from beeline.model.format import (
+    ADAPTER,
+    DESCRIPTION,
+    INITIAL,
+    LOCK,
+    PARTIAL,
+    WEIGHTS,
+    read_tensors,
+    tensors_bytes,
+)
 from beeline.train.config import CHANGEABLE
+from beeline.train.initial import Initial
 from beeline.train.snapshots import TRACKS, Snapshots
 
 _CHECKPOINT = re.compile(r"step-(\d+)")
@@ -60,6 +72,8 @@ class RunFolder:
         self.snapshots = Snapshots(path / "snapshots")
         self.weights = path / WEIGHTS
         self.description = path / DESCRIPTION
+        self.adapter = path / ADAPTER
+        self.initial = Initial(path)
         self.best = path / "best"
         self.log = path / "log.jsonl"
         self.board = path / "tensorboard"
@@ -98,7 +112,7 @@ class RunFolder:
 
     def _is_strange(self, path: Path) -> bool:
         """Whether something is not what beginning a run may have left behind."""
-        return path != self.locked and not is_leftover(path)
+        return path not in (self.locked, self.initial.folder, self.initial.table) and not is_leftover(path)
 
     def check_duration(self, steps: int) -> None:
         """Refuse a run shorter than what is trained already.
@@ -202,19 +216,23 @@ class RunFolder:
         """Folder of the checkpoint at a step."""
         return self.checkpoints / f"step-{step:06}"
 
-    def save_checkpoint(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], keep: int) -> None:
+    def save_checkpoint(
+        self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], keep: int, partial: bool = False
+    ) -> None:
         """Write a checkpoint, complete or not at all, then drop all but the last few.
 
-        Each holds the model's description too, so that it can be opened wherever it is copied.
+        Each holds the model's description too, so that it can be opened wherever it is copied, unless it is partial.
 
         Args:
             step: steps done.
             tensors: groups of tensors, one file each.
             keep: how many checkpoints stay.
+            partial: whether they are only what trains, to which ``init`` holds the rest.
         """
+        metadata = {"step": str(step), **({PARTIAL: INITIAL} if partial else {})}
         with folder_in_the_making(self.checkpoint(step)) as folder:
             for name, group in tensors.items():
-                write_bytes(folder / f"{name}.safetensors", tensors_bytes(group, {"step": str(step)}))
+                write_bytes(folder / f"{name}.safetensors", tensors_bytes(group, metadata))
             write_bytes(folder / DESCRIPTION, self.description.read_bytes())
         self.drop_checkpoints(keep)
 
@@ -243,6 +261,10 @@ class RunFolder:
     def save_model(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Replace the model's weights."""
         write_bytes(self.weights, tensors_bytes(tensors, {"step": str(step)}))
+
+    def save_adapter(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Replace the low-rank parts."""
+        write_bytes(self.adapter, tensors_bytes(tensors, {"step": str(step), PARTIAL: INITIAL}))
 
     def save_best(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Replace the model of lowest held-out loss; the earlier one stays until this is whole."""

@@ -74,7 +74,15 @@ def save(trainer: Trainer, folder: RunFolder) -> None:
     """Write a checkpoint and the model as it stands."""
     trainer.check_finite()
     folder.sync_log()
-    folder.save_checkpoint(trainer.step, trainer.tensors(), trainer.config.keep_checkpoints)
+    folder.save_checkpoint(trainer.step, trainer.tensors(), trainer.config.keep_checkpoints, trainer.is_partial)
+    save_model(trainer, folder)
+
+
+def save_model(trainer: Trainer, folder: RunFolder) -> None:
+    """Write the model as it stands, and its low-rank parts by themselves where it has any."""
+    adapter = trainer.adapter()
+    if adapter is not None:
+        folder.save_adapter(adapter, trainer.step)
     folder.save_model(trainer.averaged_weights(), trainer.step)
 
 
@@ -136,7 +144,7 @@ def run(trainer: Trainer, folder: RunFolder, reporter: Reporter, probes: Sequenc
                 lap += time.monotonic() - before
         if trainer.step in folder.steps():  # a kill may have come right after a checkpoint
             folder.drop_checkpoints(config.keep_checkpoints)
-            folder.save_model(trainer.averaged_weights(), trainer.step)
+            save_model(trainer, folder)
         else:
             save(trainer, folder)
     return trainer.step >= trainer.steps and request.signal_name is None

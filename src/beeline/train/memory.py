@@ -108,9 +108,10 @@ def plan_memory(trainer: Trainer) -> MemoryPlan:
         trainer: fresh; it is left as it was.
     """
     groups = {name: held_bytes(tensors) for name, tensors in trainer.tensors().items()}
+    groups["weights"] = held_bytes(dict(trainer.network.state_dict()))  # what stays as it is as well
     parts = {
         "weights": groups.pop("weights"),
-        "gradients": held_bytes(list(trainer.network.parameters())),
+        "gradients": held_bytes([each for each in trainer.network.parameters() if each.requires_grad]),
         "optimiser": groups.pop("optimiser"),
         "averages": sum(groups.values()),
         "data": trainer.feed.held,

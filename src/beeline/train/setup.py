@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from beeline.core.config import plain
 from beeline.core.data import Deferred, Examples, evenly, group_of, located
@@ -20,6 +21,8 @@ from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded, check_example
 from beeline.model.format import FORMAT, conventions, library_version
 from beeline.process.build import build_process, build_source
+from beeline.train.adaptation import adapt, base_tensors
+from beeline.train.beginning import Beginning
 from beeline.train.choose import Chosen, check_open, choose, settle_data
 from beeline.train.config import RunConfig
 from beeline.train.supply import encode_some, supply
@@ -55,6 +58,12 @@ class Prepared:
     description: dict[str, Any]
     choice: Chosen
     reasons: tuple[str, ...] = ()
+
+    def initial(self) -> dict[str, Tensor] | None:
+        """What the run must keep of its model before the first step; None where its seed gives all of it."""
+        if "began" not in self.description and not self.trainer.is_partial:
+            return None
+        return base_tensors(self.trainer.network)
 
 
 def read_split(source: ModalitySource, modality: Modality, split: str) -> Examples:
@@ -114,12 +123,13 @@ def fingerprint(examples: Examples) -> str | None:
     return digest.hexdigest()
 
 
-def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
+def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | None = None) -> Prepared:
     """Build everything that a run needs.
 
     Args:
         config: complete, with machine-dependent choices settled.
         source: the modality that ``config.modality`` names.
+        beginning: where the network's first tensors come from; from the seed when None.
 
     Raises:
         UserError: options do not fit together or do not fit the data.
@@ -128,6 +138,8 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
     process = build_process(config.process)
     objective = build_objective(config.objective, process, build_source(config.process))
     config, modality, reasons = settle_data(config, source)
+    beginning = beginning or Beginning()
+    beginning.check(config, ask(source, modality, "tokenizer"))
     training, held_out = (read_split(source, modality, split) for split in ("train", "held_out"))
     check_groups(source, training, held_out)
     for method in ("normaliser", "tokenizer", "conditions", "metrics"):
@@ -138,10 +150,14 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         unseen = encode_unseen(codec, held_out)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
+    began: dict[str, Any] = {}
+
     def fresh(config: RunConfig, steps: int) -> Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
             network = build_network(config.model, process, objective, codec)
+            began.update(beginning.fill(network, codec))
+            adapt(network, config.train, began.get("untrained", ()))
         return Trainer(config.train, steps, network, objective, feed)
 
     tokens = codec.tokenizer.blank(codec.forms[0][0]).values.shape[1]
@@ -164,6 +180,7 @@ def prepare(config: RunConfig, source: ModalitySource) -> Prepared:
         "forms": [[list(form), count] for form, count in codec.forms],
         "extents": list(codec.extents),
         "training": {"examples": feed.size, "sha256": fingerprint(training)},
+        **({"began": began} if began else {}),
     }
     trainer, reasons = fresh(config, choice.steps), (*reasons, kept)
     return Prepared(config, source, codec, training, held_out, unseen, trainer, description, choice, reasons)

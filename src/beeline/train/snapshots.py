@@ -24,6 +24,7 @@ from torch import Tensor
 from beeline.core.errors import UserError
 from beeline.core.files import write_bytes
 from beeline.model.format import read_metadata, read_tensors, tensors_bytes
+from beeline.nn.low_rank import merged
 from beeline.train.ema import track_name
 from beeline.train.profiles import LARGEST_ERROR, NARROWEST, TRACK_WIDTHS, WIDEST, Combination, combine
 
@@ -142,7 +143,8 @@ class History:
 
         Args:
             width: relative width.
-            base: the model's tensors, of which those without a track stay as they are.
+            base: the model's tensors, of which those without a track stay as they are; low-rank parts, if it has
+                any, beside what they are added to. They are merged in what is returned.
 
         Raises:
             UserError: the width cannot be rebuilt, or a file does not fit the model.
@@ -161,7 +163,7 @@ class History:
                 for share, (path, file, track) in zip(shares, places, strict=True):
                     total += share * _tensor(path, file, track_name(track, name), total).double()
                 rebuilt[name] = total.to(base[name].dtype)
-        return rebuilt
+        return merged(rebuilt)
 
     def _combine(self, widths: Sequence[float]) -> Combination:
         return combine(widths, self.step, [(track, step) for step in self.files for track in TRACK_WIDTHS])

@@ -18,6 +18,8 @@ from beeline.core.errors import RunError, UserError
 from beeline.core.protocols import Objective
 from beeline.core.random import Key
 from beeline.model.network import Network
+from beeline.nn.low_rank import is_low_rank, merged, plain_name
+from beeline.train.adaptation import trained_parameters
 from beeline.train.config import TrainConfig, chosen
 from beeline.train.ema import Ema, Tracks
 from beeline.train.feed import Feed
@@ -30,7 +32,7 @@ _HOPELESS = 10
 
 
 class Trainer:
-    """Fits a network to examples.
+    """Fits a network to examples; parameters that need no gradient stay out of everything that it keeps.
 
     Args:
         config: settled options (no ``auto`` left).
@@ -56,9 +58,10 @@ class Trainer:
         self.feed = feed
         self.step = 0
         self.network.backbone.recompute = config.activation_checkpointing
-        self.ema = Ema(self.network.named_parameters(), config.ema_decay, config.ema_warmup)
-        self.tracks = Tracks(self.network.named_parameters()) if config.ema_snapshots else None
-        self._parameters = list(self.network.parameters())
+        self._trained = trained_parameters(self.network)
+        self._parameters = list(self._trained.values())
+        self.ema = Ema(self._trained.items(), config.ema_decay, config.ema_warmup)
+        self.tracks = Tracks(self._trained.items()) if config.ema_snapshots else None
         self._optimiser = torch.optim.AdamW(
             self._parameters, betas=config.betas, weight_decay=config.weight_decay, fused=True
         )
@@ -159,14 +162,14 @@ class Trainer:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Lend the network its averaged weights; its own come back untouched."""
-        own = {name: parameter.data for name, parameter in self.network.named_parameters()}
+        own = {name: parameter.data for name, parameter in self._trained.items()}
         try:
-            for name, parameter in self.network.named_parameters():
+            for name, parameter in self._trained.items():
                 parameter.data = self.ema.average[name]
             self.network.eval()
             yield
         finally:
-            for name, parameter in self.network.named_parameters():
+            for name, parameter in self._trained.items():
                 parameter.data = own[name]
             self.network.train()
 
@@ -184,18 +187,37 @@ class Trainer:
         }
 
     def averaged_weights(self) -> dict[str, Tensor]:
-        """What sampling uses: the network's tensors with averaged parameters."""
-        return {**self.network.state_dict(), **self.ema.average}
+        """What sampling uses: the network's tensors with averaged parameters, low-rank parts merged into them."""
+        return merged({**self._state(), **self.ema.average})
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether some of the network stays as it is, so that checkpoints hold a part of it alone."""
+        return any(not parameter.requires_grad for parameter in self.network.parameters())
+
+    def adapter(self) -> dict[str, Tensor] | None:
+        """Averages of all that trains, where it is low-rank parts beside a frozen base; None where it is not."""
+        if not any(is_low_rank(name) for name in self._trained):
+            return None
+        return {**self._scales(), **self.ema.average}
+
+    def _state(self) -> dict[str, Tensor]:
+        return {plain_name(name): tensor for name, tensor in self.network.state_dict().items()}
+
+    def _scales(self) -> dict[str, Tensor]:
+        """Factors of low-rank parts, without which these cannot be merged."""
+        return {name: each for name, each in self._state().items() if is_low_rank(name) and name not in self._trained}
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Every tensor that resuming needs, in groups."""
+        """Every tensor that resuming needs beside what the run began with, in groups."""
         optimiser: dict[str, Tensor] = {}
-        for name, parameter in self.network.named_parameters():
+        for name, parameter in self._trained.items():
             for key, value in self._optimiser.state[parameter].items():
                 optimiser[f"{name}/{key}"] = value
+        frozen = {plain_name(name) for name, each in self.network.named_parameters() if not each.requires_grad}
         return {
-            "weights": dict(self.network.state_dict()),
-            "ema": dict(self.ema.average),
+            "weights": {name: tensor for name, tensor in self._state().items() if name not in frozen},
+            "ema": {**self._scales(), **self.ema.average},
             "optimiser": optimiser,
             "meter": {"sums": self._meter},
             **({"tracks": self.tracks.tensors()} if self.tracks is not None else {}),
@@ -210,7 +232,7 @@ class Trainer:
         mine = self.tensors()
         moments = {
             f"{name}/{key}": parameter if key != "step" else self._meter[0]
-            for name, parameter in self.network.named_parameters()
+            for name, parameter in self._trained.items()
             for key in _MOMENTS
         }
         expected = {**mine, "optimiser": moments}
@@ -219,7 +241,7 @@ class Trainer:
         for group in mine.keys() - {"optimiser"}:
             for name, tensor in mine[group].items():
                 tensor.copy_(tensors[group][name])
-        for name, parameter in self.network.named_parameters():
+        for name, parameter in self._trained.items():
             saved = {key: tensors["optimiser"][f"{name}/{key}"] for key in _MOMENTS}
             self._optimiser.state[parameter] = {key: value.to(self.config.device) for key, value in saved.items()}
         self.step = step

@@ -1,0 +1,61 @@
+"""What ``--init PATH`` names: a trained network to begin from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beeline.core.errors import UserError
+
+if TYPE_CHECKING:
+    from beeline.model.starting import Starting
+
+
+def starting_of(path: str | Path) -> Starting:
+    """A trained network, with its options and its codec.
+
+    A modality file that is gone or has changed is replaced by the text that the network's run has kept of it.
+
+    Args:
+        path: a run folder, one of its checkpoints, or a model.safetensors.
+
+    Raises:
+        UserError: there is no readable model.
+    """
+    from beeline.generate.load import find_trained_modality, locate, output_folder, read_description, read_starting
+
+    place = Path(path).expanduser()
+    stored = read_description(locate(place)[1])["modality"]
+    kept = output_folder(place) / "modality.py"
+    try:
+        source = find_trained_modality(stored, None, kept)
+    except UserError:
+        if not kept.is_file():
+            raise
+        source = find_trained_modality(stored, str(kept), kept)
+    return read_starting(place, source)[0]
+
+
+def origin_of(path: str | Path, start: Starting) -> dict[str, Any]:
+    """What config.yaml keeps of it."""
+    return {"path": os.path.abspath(Path(path).expanduser()), "sha256": start.origin.get("sha256")}
+
+
+def check_same(path: str | Path, stored: Mapping[str, Any] | None) -> None:
+    """Refuse to resume a run from something else than what it began from.
+
+    Args:
+        path: named now.
+        stored: what config.yaml keeps.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if stored is None:
+        raise UserError(f"--init {path}: this run began from nothing; leave it out, or begin anew with another --out")
+    if os.path.realpath(Path(path).expanduser()) == os.path.realpath(stored["path"]):
+        return
+    if starting_of(path).origin.get("sha256") != stored["sha256"]:
+        raise UserError(f"--init {path}: this run began from {stored['path']}; leave it out, or begin anew")
