@@ -196,7 +196,7 @@ def test_a_learned_variance_reaches_the_variance_of_the_true_step(level: int) ->
         value.backward()
         return value
 
-    optimiser.step(closure)  # type: ignore[arg-type, no-untyped-call]
+    optimiser.step(closure)
     wanted, share = best_variance(process, torch.tensor([level]), sd)
     log_variance = step_log_variance(process, replace(exact, variance=v.detach().expand_as(x_t.values)))[1]
     assert log_variance[0].item() == pytest.approx(wanted.item(), abs=0.01)

@@ -32,7 +32,7 @@ TABLES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("count", [1000, 50])
 def test_tables_and_posteriors_are_the_recorded_ones(name: str, count: int, real_data: Callable[[str], Path]) -> None:
     recorded = recording(real_data("parity"), "schedules")
-    schedule = "cosine" if name == "squaredcos_cap_v2" else "linear"
+    schedule: Any = "cosine" if name == "squaredcos_cap_v2" else "linear"
     process = levels_of(levels=count, schedule=schedule)
     level = torch.arange(count)
     factors = posterior(process, process.time(level), process.time(level - 1))
@@ -126,6 +126,12 @@ def test_between_levels_the_curve_is_smooth_and_falls(options: dict[str, Any]) -
 def test_every_level_is_used_whatever_is_predicted(options: dict[str, Any], prediction: str) -> None:
     process = levels_of(**options)
     assert process.interval(prediction) == (1 / process.levels, 1.0)
+
+
+def test_solvers_keep_away_from_levels_where_the_velocity_would_blow_errors_up() -> None:
+    assert levels_of().solver_interval("noise") == (0.001, 1.0)
+    assert 0.001 < levels_of().solver_interval("data")[0] < 0.02
+    assert 0.95 < levels_of(schedule="cosine").solver_interval("noise")[1] < 1.0
 
 
 @pytest.mark.parametrize(

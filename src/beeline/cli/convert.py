@@ -62,12 +62,15 @@ def convert(
         raise UserError("raw weights have no width; leave one of ema_width and weights out")
     if width != "auto" and modality is not None:
         raise UserError("modality is read for ema_width auto alone; leave it out")
-    if "from_layout" in said:
-        said["layout"] = said.pop("from_layout")
+    read_as = {"layout" if name == "from_layout" else name: value for name, value in said.items()}
     if layout is not None:
-        return _for_peer(source, to, (width, weights), layout, reinterpret, display, said)
+        return _for_peer(source, to, (width, weights), layout, reinterpret, display, read_as)
     if reinterpret:
         raise UserError("reinterpret is for a peer's layout; say which")
+    if said or peers.is_checkpoint(source):
+        if width is not None:
+            raise UserError("ema_width is for runs of ours; leave it out")
+        return peers.adopt(source, to, weights, display, read_as)
     find_device(device)
     trained = _Trained.find(Path(source))
     description = trained.description
@@ -286,7 +289,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline convert``."""
-    if encode.is_asked(arguments):
+    said = peers.said(arguments)
+    if arguments.layout is None and (said or peers.is_checkpoint(arguments.source)):
+        said |= {"vae": arguments.vae} if arguments.vae is not None else {}
+    elif encode.is_asked(arguments):
         encode.main(arguments, display)
         return
     convert(
@@ -299,5 +305,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         display,
         arguments.layout,
         arguments.reinterpret,
-        **peers.said(arguments),
+        **said,
     )

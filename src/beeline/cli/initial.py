@@ -13,20 +13,25 @@ if TYPE_CHECKING:
     from beeline.model.starting import Starting
 
 
-def starting_of(path: str | Path) -> Starting:
+def starting_of(path: str | Path, said: Mapping[str, Any] | None = None) -> Starting:
     """A trained network, with its options and its codec.
 
     A modality file that is gone or has changed is replaced by the text that the network's run has kept of it.
 
     Args:
-        path: a run folder, one of its checkpoints, or a model.safetensors.
+        path: a run folder, one of its checkpoints, or a model.safetensors; or a peer's checkpoint.
+        said: what a peer's checkpoint cannot say: layout, num_heads, null_row, input_size.
 
     Raises:
         UserError: there is no readable model.
     """
     from beeline.generate.load import find_trained_modality, locate, output_folder, read_description, read_starting
+    from beeline.model import interop
+    from beeline.model.interop.opening import is_foreign
 
     place = Path(path).expanduser()
+    if said or is_foreign(place):
+        return interop.load(place, **(said or {})).starting()
     stored = read_description(locate(place)[1])["modality"]
     kept = output_folder(place) / "modality.py"
     try:
@@ -43,12 +48,13 @@ def origin_of(path: str | Path, start: Starting) -> dict[str, Any]:
     return {"path": os.path.abspath(Path(path).expanduser()), "sha256": start.origin.get("sha256")}
 
 
-def check_same(path: str | Path, stored: Mapping[str, Any] | None) -> None:
+def check_same(path: str | Path, stored: Mapping[str, Any] | None, said: Mapping[str, Any] | None = None) -> None:
     """Refuse to resume a run from something else than what it began from.
 
     Args:
         path: named now.
         stored: what config.yaml keeps.
+        said: what a peer's checkpoint cannot say.
 
     Raises:
         UserError: it is something else.
@@ -57,5 +63,5 @@ def check_same(path: str | Path, stored: Mapping[str, Any] | None) -> None:
         raise UserError(f"--init {path}: this run began from nothing; leave it out, or begin anew with another --out")
     if os.path.realpath(Path(path).expanduser()) == os.path.realpath(stored["path"]):
         return
-    if starting_of(path).origin.get("sha256") != stored["sha256"]:
+    if starting_of(path, said).origin.get("sha256") != stored["sha256"]:
         raise UserError(f"--init {path}: this run began from {stored['path']}; leave it out, or begin anew")

@@ -53,6 +53,13 @@ def said(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def is_checkpoint(source: str | Path) -> bool:
+    """Whether something looks like a peer's checkpoint rather than a model of ours, or data."""
+    from beeline.model.interop.opening import is_foreign
+
+    return is_foreign(Path(source))
+
+
 def export(
     source: str | Path, to: str | Path, layout: LayoutName, reinterpret: bool, display: Display, said: dict[str, Any]
 ) -> Path:
@@ -87,6 +94,46 @@ def export(
         display.result(f"outputs differ by up to {moved:.3g}, where the largest is {largest:.3g}")
     display.result(str(exported.path))
     return exported.path
+
+
+def adopt(source: str | Path, to: str | Path | None, weights: str, display: Display, said: dict[str, Any]) -> Path:
+    """Write a peer's checkpoint as a slim model of ours, which then knows all that was said of it.
+
+    Args:
+        source: the checkpoint.
+        to: a folder, or NAME.safetensors.
+        weights: of a training file, ema or raw.
+        display: where lines go.
+        said: what its file cannot say, and ``vae``.
+
+    Returns:
+        the file or folder written.
+
+    Raises:
+        UserError: something is missing or damaged, or has to be said, or something lies there already.
+    """
+    from beeline.core.config import plain
+    from beeline.generate.load import load
+    from beeline.model.format import check_slim, tensors_bytes, write_slim
+    from beeline.model.starting import describe
+    from beeline.train.config import RunConfig
+
+    if to is None:
+        raise UserError("name where the model goes: a folder, or NAME.safetensors")
+    check_slim(Path(to))
+    engine = load(source, device="cpu", **{**said, "weights": weights})
+    start, options = engine.starting(), plain(engine.modality)
+    config = RunConfig("latents", options, start.model, start.process, start.objective, sample=start.sample)
+    modality = {"name": "latents", "sha256": None, "text": None, "options": options}
+    description = describe(start, modality, plain(config), {"examples": 0, "sha256": None})
+    description |= {"ema": engine.origin["ema"], "began": {"path": engine.origin["model"], **_told(engine.origin)}}
+    for path in write_slim(Path(to), tensors_bytes(start.tensors), description):
+        display.result(str(path))
+    return Path(to)
+
+
+def _told(origin: dict[str, Any]) -> dict[str, Any]:
+    return {name: origin[name] for name in ("layout", "sha256", "step")} | {"tensors": {}, "left": {}}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beeline.backbone.config import ModelConfig, preset_patch
+from beeline.cli.compatible import with_peer
 from beeline.core.config import Plain, build, flatten, parse, plain
 from beeline.core.errors import UserError
 from beeline.objectives.config import ObjectiveConfig
@@ -38,7 +39,9 @@ def with_taken(given: Mapping[str, Any], flags: Sequence[str], start: Starting) 
     for section, cls in SECTIONS.items():
         mine = [flag for flag in flags if flag.removeprefix("--").startswith(f"{section}.")]
         merged[section] = _section(section, cls, plain(trained[section]), mine)
-    return merged
+    if any(is_taken(flag.removeprefix("--").partition("=")[0]) for flag in flags):
+        merged["model"]["compatible_with"] = "none"  # what was asked for decides anew
+    return with_peer(merged, flags)
 
 
 def _section(section: str, cls: type, trained: Plain, flags: Sequence[str]) -> Plain:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beeline.cli import peers
 from beeline.cli.console import Display
 from beeline.cli.initial import check_same, origin_of, starting_of
 from beeline.cli.recipes import find_recipe, recipe_names
@@ -32,6 +33,7 @@ def train(
     display: Display | None = None,
     dry_run: bool = False,
     init: str | Path | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train a model and write its run folder.
 
@@ -43,8 +45,10 @@ def train(
         options: dotted options, as a mapping (``{"train.steps": 500}``) or as flags (``["--train.steps=500"]``).
         display: where progress goes; silent when None.
         dry_run: print what would be trained and what it would take, and write nothing.
-        init: a trained network to begin from: a run folder, a checkpoint or a model.safetensors. Its options of model,
-            process and objective and its patches are taken, save those that ``options`` give.
+        init: a trained network to begin from: a run folder, a checkpoint, a model.safetensors, or a checkpoint of DiT,
+            SiT, LightningDiT or diffusers. Its options of model, process and objective and its patches are taken, save
+            those that ``options`` give.
+        said: what a peer's checkpoint cannot say: layout, num_heads, null_row, input_size.
 
     Returns:
         the run folder.
@@ -59,7 +63,7 @@ def train(
 
     display = display or Display("summary" if dry_run else "silent")
     flags = _flags(options)
-    folder, resolved, beginning = _asked_for(target, out, resume, flags, display, dry_run and not resume, init)
+    folder, resolved, beginning = _asked_for(target, out, resume, flags, display, dry_run and not resume, (init, said))
     begun = folder.is_run()
     if not dry_run:
         folder.check_place()
@@ -102,12 +106,15 @@ def _asked_for(
     flags: list[str],
     display: Display,
     anew: bool,
-    init: str | Path | None,
+    trained: tuple[str | Path | None, Mapping[str, Any] | None],
 ) -> tuple[RunFolder, Resolved, Beginning]:
     """The run folder, options and first tensors of the run that is there or is to begin; ``anew`` whatever is there."""
     from beeline.train.beginning import Beginning
     from beeline.train.folder import RunFolder
 
+    init, said = trained
+    if said and init is None:
+        raise UserError(f"{', '.join(said)}: says what the checkpoint behind --init cannot; name one with --init PATH")
     recipe = find_recipe(target) if target is not None else None
     if recipe is None and (out is None or not resume):
         raise UserError("name what to train: a recipe, a .yaml or .py file, a folder of images (or --out RUN --resume)")
@@ -119,7 +126,7 @@ def _asked_for(
         folder.check_config()
         resolved = resolve_stored(folder.read_config(), recipe, flags)
         if init is not None:
-            check_same(init, resolved.origin.get("init"))
+            check_same(init, resolved.origin.get("init"), said)
         return folder, resolved, Beginning(kept=folder.initial.find("init" in resolved.origin))
     if recipe is None:
         raise UserError(f"{folder.path}: no run to resume")
@@ -127,7 +134,7 @@ def _asked_for(
         display.message(f"{folder.path}: no run there yet, starting from the beginning")
     if init is None:
         return folder, resolve(recipe, flags), Beginning()
-    start = starting_of(init)
+    start = starting_of(init, said)
     resolved = resolve(recipe, flags, start)
     origin = {**resolved.origin, "init": origin_of(init, start)}
     return folder, dataclasses.replace(resolved, origin=origin), Beginning(start)
@@ -209,9 +216,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init",
         metavar="PATH",
-        help="begin from a trained network: a run, a checkpoint or a model.safetensors; its model, process, objective "
-        "and patches are taken, save what flags say",
+        help="begin from a trained network: a run, a checkpoint, a model.safetensors or a peer's checkpoint; its "
+        "model, process, objective and patches are taken, save what flags say",
     )
+    peers.add_arguments(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print what was chosen, memory, speed and time, and write nothing"
     )
@@ -228,7 +236,16 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     if arguments.print_config:
         if arguments.target is None:
             raise UserError("--print-config: name a recipe, a .yaml file, a modality's .py file or a folder of images")
-        start = None if arguments.init is None else starting_of(arguments.init)
+        start = None if arguments.init is None else starting_of(arguments.init, peers.said(arguments))
         print(write_yaml(plain(resolve(find_recipe(arguments.target), flags, start).config)), end="")
         return
-    train(arguments.target, arguments.out, arguments.resume, flags, display, arguments.dry_run, arguments.init)
+    train(
+        arguments.target,
+        arguments.out,
+        arguments.resume,
+        flags,
+        display,
+        arguments.dry_run,
+        arguments.init,
+        peers.said(arguments),
+    )

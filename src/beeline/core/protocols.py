@@ -204,6 +204,10 @@ class Process(Protocol):
         """[t_min, t_max] on which that prediction determines x0 and e."""
         ...
 
+    def solver_interval(self, prediction: str) -> tuple[float, float]:
+        """The part of ``interval`` along which solvers walk: all of it on continuous paths."""
+        ...
+
     def coefficients(self, t: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
         """(a, b) of y = a x0 + b e."""
         ...
