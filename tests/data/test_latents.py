@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def test_stored_latents_are_drawn_from_the_posterior_of_each_image_and_of_its_mi
     for number in (0, 5, 12):
         image = read_image(images / names[number], Reading(16, 16, 3), "")
         for flip, side in enumerate((image, image[:, ::-1].copy())):
-            noise = Key(0, torch.tensor([number])).fold("latents").fold(flip).normal(64).view(1, 4, 4, 4).float()
+            noise = Key(0, torch.tensor([number])).fold("posterior").fold(flip).normal(64).view(1, 4, 4, 4).float()
             with torch.no_grad():
                 posterior = theirs.encode(torch.from_numpy(side).permute(2, 0, 1)[None] / 127.5 - 1).latent_dist
             expected = (posterior.mean + posterior.std * noise)[0].permute(1, 2, 0).numpy()
@@ -116,6 +118,19 @@ def test_a_second_run_ends_as_if_the_first_had_not_been_stopped(
         assert read == [4 * (stop - 1)]
     else:
         encode(images, target, vae, size=16, batch_size=4, device="cpu")
+    assert digest(target) == digest(latents)
+
+
+def test_a_file_shorter_than_its_progress_says_is_begun_again(
+    images: Path, vae: Path, latents: Path, tmp_path: Path
+) -> None:
+    """As a power cut may leave it: the rest must not be taken for zeros."""
+    target = tmp_path / "latents"
+    shutil.copytree(latents, target)
+    (target / "latents.npy").rename(target / "latents.partial")
+    os.truncate(target / "latents.partial", 1000)
+    (target / "progress.json").write_text('{"done": 8}')
+    encode(images, target, vae, size=16, batch_size=4, device="cpu")
     assert digest(target) == digest(latents)
 
 
@@ -248,7 +263,7 @@ def test_an_image_that_turns_out_damaged_is_named_and_the_rest_is_kept(
     finally:
         victim.write_bytes(whole)
     monkeypatch.undo()
-    assert json.loads((tmp_path / "latents" / "progress.json").read_text()) == {"images": 8}
+    assert json.loads((tmp_path / "latents" / "progress.json").read_text()) == {"done": 8}
     encode(images, tmp_path / "latents", vae, size=16, batch_size=4)
     assert numbers(tmp_path / "latents").tobytes() == numbers(latents).tobytes()
 

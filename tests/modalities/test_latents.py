@@ -179,7 +179,8 @@ def test_without_a_path_there_is_a_decoder_and_no_data(home: Path) -> None:
 
 def test_what_does_not_fit_is_told_in_a_line(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for options, match in (
-        ({"path": ""}, r"data\.path: is empty"),
+        ({"path": ""}, r"data\.path: missing; say where the latents are"),
+        ({"vae": ""}, r"data\.vae: is empty"),
         ({"patch": 0}, r"data\.patch 0: must be at least 1"),
         ({"held_out": 1.0}, r"data\.held_out 1\.0: must lie between"),
     ):

@@ -225,7 +225,7 @@ class LatentWriter:
         self.done += len(latents)
         if time.monotonic() - self._marked >= _SECONDS_BETWEEN_MARKS:
             sync_file(self.folder / _PARTIAL)
-            write_json(self.folder / _PROGRESS, {"images": self.done})
+            write_json(self.folder / _PROGRESS, {"done": self.done})
             self._marked = time.monotonic()
 
     def finish(self) -> None:
@@ -254,7 +254,7 @@ def latents_done(folder: Path) -> int:
     """Of how many images an unfinished folder holds the latents for sure."""
     path = folder / _PROGRESS
     done = read_json(path) if path.is_file() else {}
-    return int(done.get("images", 0)) if isinstance(done, dict) else 0
+    return int(done.get("done", 0)) if isinstance(done, dict) else 0
 
 
 def _header(index: LatentIndex) -> bytes:
