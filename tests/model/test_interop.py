@@ -89,7 +89,7 @@ def test_recorded_outputs_guided_outputs_and_gradients(name: str, real_data: Cal
     if "grad_norms" in recorded:
         out.square().mean().backward()
         own = dict(m.network.named_parameters())
-        norms = {}
+        norms: dict[str, Tensor] = {}
         for link in links_of(m.anatomy):
             gradient = own[link.ours].grad
             assert gradient is not None

@@ -289,7 +289,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline convert``."""
-    said = peers.said(arguments)
+    said = peers.said(arguments, "from_layout")
     if arguments.layout is None and (said or peers.is_checkpoint(arguments.source)):
         said |= {"vae": arguments.vae} if arguments.vae is not None else {}
     elif encode.is_asked(arguments):

@@ -35,8 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser, layout: str = "--layout") -> 
     group.add_argument("--input-size", metavar="HxW", help="rows and columns of the data, such as 32x32, or one number")
 
 
-def said(arguments: argparse.Namespace) -> dict[str, Any]:
+def said(arguments: argparse.Namespace, layout: str = "layout") -> dict[str, Any]:
     """What those flags say, as keywords of ``beeline.load``.
+
+    Args:
+        arguments: of the command.
+        layout: keyword for the layout of the file that is read.
 
     Raises:
         UserError: a size is no size.
@@ -45,7 +49,7 @@ def said(arguments: argparse.Namespace) -> dict[str, Any]:
     if size is not None and not re.fullmatch(r"\d+(x\d+)?", size):
         raise UserError(f"--input-size {size}: needs rows and columns, such as 32x32, or one number")
     given = {
-        "layout": arguments.read_layout,
+        layout: arguments.read_layout,
         "num_heads": arguments.num_heads,
         "null_row": arguments.null_row,
         "input_size": None if size is None else [int(part) for part in f"{size}x{size}".split("x")[:2]],
