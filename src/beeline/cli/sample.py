@@ -28,7 +28,6 @@ def sample(
     device: str = "auto",
     display: Display | None = None,
     vae: str | Path | None = None,
-    said: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> list[Path]:
     """Draw samples from a trained model and write them.
@@ -46,8 +45,8 @@ def sample(
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
-        said: what a peer's checkpoint cannot say, see ``beeline.load``: layout, num_heads, null_row, input_size.
-        options: fields of ``SampleConfig`` that differ from the run's.
+        options: fields of ``SampleConfig`` that differ from the run's; and what a peer's checkpoint cannot say, see
+            ``beeline.load``: layout, num_heads, null_row, input_size.
 
     Returns:
         the files written.
@@ -56,12 +55,13 @@ def sample(
         UserError: something given does not exist, does not fit or is out of range.
     """
     from beeline.generate.engine import by_name
-    from beeline.generate.load import load, samples_folder
+    from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, write_samples
 
     n = whole_number("n", n, 1)
     display = display or Display("silent")
-    engine = load(run, modality, device, vae, **(said or {}))
+    said: Any = {name: options.pop(name) for name in SaidOptions.__annotations__ if name in options}
+    engine = load(run, modality, device, vae, **said)
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out))
     values = {name: _read(engine.codec.condition(name), value, n) for name, value in by_name(condition).items()}
@@ -168,7 +168,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         arguments.device,
         display,
         arguments.vae,
-        peers.said(arguments),
+        **peers.said(arguments),
         **sampling_options(arguments),
     )
 
