@@ -6,6 +6,7 @@ the file takes its name when it is whole. A kill at any moment costs the images 
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import io
@@ -15,7 +16,7 @@ import shutil
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,7 +118,9 @@ class LatentImages:
 
     def text(self) -> str:
         """As JSON, a line a column."""
-        columns = [f"{json.dumps(field.name)}: {json.dumps(getattr(self, field.name))}" for field in fields(self)]
+        columns = [
+            f"{json.dumps(field.name)}: {json.dumps(getattr(self, field.name))}" for field in dataclasses.fields(self)
+        ]
         return "{" + ",\n ".join(columns) + "}\n"
 
     @property
@@ -265,7 +268,7 @@ def _header(index: LatentIndex) -> bytes:
 
 
 def _refuse_changes(folder: Path, before: LatentIndex, now: LatentIndex) -> None:
-    for field in fields(LatentIndex):
+    for field in dataclasses.fields(LatentIndex):
         old, new = (getattr(index, field.name) for index in (before, now))
         if field.name in _MAY_DIFFER or old == new:
             continue
