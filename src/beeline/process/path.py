@@ -53,15 +53,17 @@ class GaussianPath(ABC):
         levels: number of noise levels of a discrete process, which are at t = 1/levels, 2/levels, ... 1; else 0.
 
     Args:
-        time_input_name: what the time embedding sees: 1000 t or 1 - t.
+        time_input_name: what the time embedding sees: 1000 t or 1 - t; the path's own when None.
     """
 
     t_min: float = 0.0
     t_max: float = 1.0
     levels: int = 0
+    time_input_name: str = "1000 t"
 
-    def __init__(self, time_input_name: str = "1000 t") -> None:
-        self.time_input_name = time_input_name
+    def __init__(self, time_input_name: str | None = None) -> None:
+        if time_input_name is not None:
+            self.time_input_name = time_input_name
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
