@@ -19,14 +19,25 @@ def starting_of(path: str | Path) -> Starting:
     A modality file that is gone or has changed is replaced by the text that the network's run has kept of it.
 
     Args:
-        path: a run folder, one of its checkpoints, or a model.safetensors.
+        path: a run folder, one of its checkpoints, a model.safetensors, or a peer's checkpoint.
 
     Raises:
         UserError: there is no readable model.
     """
-    from beeline.generate.load import find_trained_modality, locate, output_folder, read_description, read_starting
+    from beeline.generate.load import (
+        find_trained_modality,
+        is_file_of_peer,
+        locate,
+        output_folder,
+        read_description,
+        read_starting,
+    )
+    from beeline.model import interop
+    from beeline.model.interop.opening import is_foreign
 
     place = Path(path).expanduser()
+    if is_foreign(place) or is_file_of_peer(place):
+        return interop.load(place).starting()
     stored = read_description(locate(place)[1])["modality"]
     kept = output_folder(place) / "modality.py"
     try:
