@@ -118,6 +118,7 @@ def adopt(source: str | Path, to: str | Path | None, weights: str, display: Disp
     """
     from beeline.core.config import plain
     from beeline.generate.load import load
+    from beeline.modalities.loading import find_decoding_modality
     from beeline.model.format import check_slim, tensors_bytes, write_slim
     from beeline.model.starting import describe
     from beeline.train.config import RunConfig
@@ -127,8 +128,9 @@ def adopt(source: str | Path, to: str | Path | None, weights: str, display: Disp
     check_slim(Path(to))
     engine = load(source, device="cpu", **{**said, "weights": weights})
     start, options = engine.starting(), plain(engine.modality)
-    config = RunConfig("latents", options, start.model, start.process, start.objective, sample=start.sample)
-    modality = {"name": "latents", "sha256": None, "text": None, "options": options}
+    name = find_decoding_modality().name
+    config = RunConfig(name, options, start.model, start.process, start.objective, sample=start.sample)
+    modality = {"name": name, "sha256": None, "text": None, "options": options}
     description = describe(start, modality, plain(config), {"examples": 0, "sha256": None})
     description |= {"ema": engine.origin["ema"], "began": {"path": engine.origin["model"], **_told(engine.origin)}}
     for path in write_slim(Path(to), tensors_bytes(start.tensors), description):

@@ -46,19 +46,19 @@ def describe(prepared: Prepared) -> list[str]:
     return [*lines, warning] if warning else lines
 
 
-def beginning_lines(prepared: Prepared, taken: str | None) -> list[str]:
+def beginning_lines(prepared: Prepared, taken: Sequence[str]) -> list[str]:
     """What the network begins from, and what became of its tensors, in a few lines; none where it begins from its seed.
 
     Args:
         prepared: the run.
-        taken: what the recipe asked for and the trained network decided.
+        taken: what the recipe asked for and the trained network decided, and what flags changed.
     """
     from beeline.model.table import lines_of
 
     began = prepared.description.get("began")
     if began is None:
         return []
-    lines = [f"begins from {began['path']}, sha256 {began['sha256'][:12]}", *([taken] if taken else [])]
+    lines = [f"begins from {began['path']}, sha256 {began['sha256'][:12]}", *taken]
     lines += [f"  {name}: {text}" for name, text in lines_of(began).items()]
     return lines
 

@@ -36,14 +36,14 @@ class Resolved:
         source: its modality.
         origin: recipe and flags that it was made from, kept in config.yaml.
         explicit: dotted names of the options that recipe or flags gave.
-        taken: what the recipe asked for and a trained network decided, in a line.
+        taken: what the recipe asked for and a trained network decided, and what flags change of it, a line each.
     """
 
     config: RunConfig
     source: ModalitySource
     origin: dict[str, Any]
     explicit: frozenset[str]
-    taken: str | None = None
+    taken: tuple[str, ...] = ()
 
 
 def config_sections() -> dict[str, type]:
@@ -91,7 +91,7 @@ def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None)
         source,
         {"target": recipe.target, "flags": list(flags), "modality_sha256": source.sha256},
         explicit,
-        None if start is None else told(recipe.values, config, asked),
+        () if start is None else told(recipe.values, config, asked, start),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from beeline.backbone.config import ModelConfig, preset_patch
@@ -14,8 +15,11 @@ from beeline.process.config import ProcessConfig
 
 if TYPE_CHECKING:
     from beeline.model.starting import Starting
+    from beeline.train.config import RunConfig
 
 SECTIONS: dict[str, type] = {"model": ModelConfig, "process": ProcessConfig, "objective": ObjectiveConfig}
+
+_SIZES = ("hidden_size", "depth", "num_heads", "mlp_ratio", "activation")
 
 
 def is_taken(name: str) -> bool:
@@ -34,27 +38,45 @@ def with_taken(given: Mapping[str, Any], flags: Sequence[str], start: Starting) 
     Raises:
         UserError: flags ask for what does not fit together.
     """
-    trained = {"model": start.model, "process": start.process, "objective": start.objective}
-    merged = dict(given)
-    for section, cls in SECTIONS.items():
+    from beeline.model.build import build_objective
+    from beeline.process.build import build_process, build_source
+
+    def config(section: str, values: Plain) -> Any:
+        cls = SECTIONS[section]
         mine = [flag for flag in flags if flag.removeprefix("--").startswith(f"{section}.")]
-        merged[section] = _section(section, cls, plain(trained[section]), mine)
-    if any(is_taken(flag.removeprefix("--").partition("=")[0]) for flag in flags):
-        merged["model"]["compatible_with"] = "none"  # what was asked for decides anew
+        return build(cls, parse({section: cls}, {section: values}, mine)[section], section)
+
+    def objective(values: Plain) -> None:
+        """Refuse what does not go with the process."""
+        process = config("process", process_options)
+        build_objective(config("objective", values), build_process(process), build_source(process))
+
+    model = plain(start.model)
+    if any(flag.startswith("--model.preset=") for flag in flags):  # which means the preset's own sizes
+        model = {name: value for name, value in model.items() if name not in _SIZES}
+    if any(flag.removeprefix("--").partition(".")[0] in SECTIONS for flag in flags):
+        model["compatible_with"] = "none"  # what is asked for now decides anew
+    process_options = _kept(plain(start.process), partial(config, "process"))
+    merged = {
+        **given,
+        "model": _kept(model, partial(config, "model")),
+        "process": process_options,
+        "objective": _kept(plain(start.objective), objective),
+    }
     return with_peer(merged, flags)
 
 
-def _section(section: str, cls: type, trained: Plain, flags: Sequence[str]) -> Plain:
-    """Trained options to which flags can be added; those that mean nothing beside the flags are dropped."""
+def _kept(trained: Plain, check: Callable[[Plain], Any]) -> Plain:
+    """Trained options that can stay beside what flags ask for; those that mean nothing there are dropped."""
 
     def fits(values: Plain) -> bool:
         try:
-            build(cls, parse({section: cls}, {section: values}, flags)[section], section)
+            check(values)
         except UserError:
             return False
         return True
 
-    if not flags or fits(trained):
+    if fits(trained):
         return trained
     kept: Plain = {}
     for name, value in flatten(trained).items():
@@ -88,16 +110,20 @@ def patch_of(start: Starting, model: ModelConfig, data: Mapping[str, Any], asked
     return patch[0] if len(set(patch)) == 1 else None
 
 
-def told(recipe: Mapping[str, Any], config: Any, asked: Collection[str]) -> str | None:
-    """What a recipe asked for and the trained network decides, in a line; None where they agree.
+def told(recipe: Mapping[str, Any], config: RunConfig, asked: Collection[str], start: Starting) -> tuple[str, ...]:
+    """What a recipe asked for and the trained network decides, and what flags change of it, a line each.
 
     Args:
         recipe: its values.
         config: the run's.
         asked: dotted names of the options that flags gave.
+        start: the trained network.
     """
     now, rows = flatten(plain(config)), []
+    trained = flatten({name: plain(getattr(start, name)) for name in SECTIONS})
+    changed = [f"{name} {now[name]} (trained: {value})" for name, value in trained.items() if now[name] != value]
     for name, value in flatten(recipe).items():
         if is_taken(name) and name not in asked and name in now and now[name] != plain(value):
             rows.append(f"{name} {now[name]} (recipe: {value})")
-    return f"taken from --init: {', '.join(rows)}" if rows else None
+    lines = (("taken from --init", rows), ("changed by flags", changed))
+    return tuple(f"{what}: {', '.join(each)}" for what, each in lines if each)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.cli import peers
 from beeline.cli.console import Display
-from beeline.cli.initial import check_same, origin_of, starting_of
+from beeline.cli.initial import Opened, check_same, origin_of, starting_of
 from beeline.cli.recipes import find_recipe, recipe_names
 from beeline.cli.rehearsal import beginning_lines, choices, describe, rehearsal
 from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
@@ -32,8 +32,7 @@ def train(
     options: Mapping[str, Any] | Sequence[str] = (),
     display: Display | None = None,
     dry_run: bool = False,
-    init: str | Path | None = None,
-    said: Mapping[str, Any] | None = None,
+    init: str | Path | Opened | None = None,
 ) -> Path:
     """Train a model and write its run folder.
 
@@ -47,8 +46,7 @@ def train(
         dry_run: print what would be trained and what it would take, and write nothing.
         init: a trained network to begin from: a run folder, a checkpoint, a model.safetensors, or a checkpoint of DiT,
             SiT, LightningDiT or diffusers. Its options of model, process and objective and its patches are taken, save
-            those that ``options`` give.
-        said: what a peer's checkpoint cannot say: layout, num_heads, null_row, input_size.
+            those that ``options`` give. Where a peer's file cannot say everything, what ``interop.load`` has opened.
 
     Returns:
         the run folder.
@@ -63,7 +61,7 @@ def train(
 
     display = display or Display("summary" if dry_run else "silent")
     flags = _flags(options)
-    folder, resolved, beginning = _asked_for(target, out, resume, flags, display, dry_run and not resume, (init, said))
+    folder, resolved, beginning = _asked_for(target, out, resume, flags, display, dry_run and not resume, init)
     begun = folder.is_run()
     if not dry_run:
         folder.check_place()
@@ -106,15 +104,12 @@ def _asked_for(
     flags: list[str],
     display: Display,
     anew: bool,
-    trained: tuple[str | Path | None, Mapping[str, Any] | None],
+    init: str | Path | Opened | None,
 ) -> tuple[RunFolder, Resolved, Beginning]:
     """The run folder, options and first tensors of the run that is there or is to begin; ``anew`` whatever is there."""
     from beeline.train.beginning import Beginning
     from beeline.train.folder import RunFolder
 
-    init, said = trained
-    if said and init is None:
-        raise UserError(f"{', '.join(said)}: says what the checkpoint behind --init cannot; name one with --init PATH")
     recipe = find_recipe(target) if target is not None else None
     if recipe is None and (out is None or not resume):
         raise UserError("name what to train: a recipe, a .yaml or .py file, a folder of images (or --out RUN --resume)")
@@ -126,7 +121,7 @@ def _asked_for(
         folder.check_config()
         resolved = resolve_stored(folder.read_config(), recipe, flags)
         if init is not None:
-            check_same(init, resolved.origin.get("init"), said)
+            check_same(init, resolved.origin.get("init"))
         return folder, resolved, Beginning(kept=folder.initial.find("init" in resolved.origin))
     if recipe is None:
         raise UserError(f"{folder.path}: no run to resume")
@@ -134,9 +129,9 @@ def _asked_for(
         display.message(f"{folder.path}: no run there yet, starting from the beginning")
     if init is None:
         return folder, resolve(recipe, flags), Beginning()
-    start = starting_of(init, said)
+    start = starting_of(init)
     resolved = resolve(recipe, flags, start)
-    origin = {**resolved.origin, "init": origin_of(init, start)}
+    origin = {**resolved.origin, "init": origin_of(start)}
     return folder, dataclasses.replace(resolved, origin=origin), Beginning(start)
 
 
@@ -227,8 +222,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print-config", action="store_true", help="print every option as it would be used, and stop")
 
 
+def _trained_network(init: str | None, said: dict[str, Any]) -> str | Opened | None:
+    """What ``--init`` names, opened where flags say what its file cannot."""
+    if not said:
+        return init
+    if init is None:
+        raise UserError(f"{', '.join(said)}: says what the checkpoint behind --init cannot; name one with --init PATH")
+    from beeline.model import interop
+
+    return interop.load(init, **said)
+
+
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline train``."""
+    init = _trained_network(arguments.init, peers.said(arguments))
     if arguments.device is not None:
         if any(flag.startswith("--train.device=") for flag in flags):
             raise UserError("--device and --train.device say the same; give one of them")
@@ -236,7 +243,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     if arguments.print_config:
         if arguments.target is None:
             raise UserError("--print-config: name a recipe, a .yaml file, a modality's .py file or a folder of images")
-        start = None if arguments.init is None else starting_of(arguments.init, peers.said(arguments))
+        start = None if init is None else starting_of(init)
         print(write_yaml(plain(resolve(find_recipe(arguments.target), flags, start).config)), end="")
         return
     train(
@@ -246,6 +253,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         flags,
         display,
         arguments.dry_run,
-        arguments.init,
-        peers.said(arguments),
+        init,
     )

@@ -23,7 +23,7 @@ from beeline.core.protocols import Modality
 from beeline.data.autoencoder import find_autoencoder
 from beeline.data.normalisers import Scale
 from beeline.generate.engine import Engine
-from beeline.modalities.loading import ModalitySource, find_modality
+from beeline.modalities.loading import ModalitySource, find_decoding_modality, find_modality
 from beeline.model import interop
 from beeline.model.codec import Codec
 from beeline.model.format import (
@@ -136,7 +136,7 @@ def open_imported(imported: Imported, vae: str | Path | None = None, device: str
     folder = vae if vae is not None else pipeline.vae if pipeline else "none"
     decoder = "none" if folder == "none" else str(Path(str(folder)).expanduser().absolute())
     options = {"vae": decoder, "patch": imported.anatomy.patch}
-    modality = find_modality("latents").make(options)
+    modality = find_decoding_modality().make(options)
     process, source, _ = start.parts()
     network = imported.to(find_device(device)).network
     return Engine(network, start, modality, process, source, imported)

@@ -21,6 +21,7 @@ from beeline.model.network import Network
 from beeline.model.resize import Cells, resize_grid, resize_inputs, resize_outputs
 from beeline.model.starting import Starting
 from beeline.model.table import Row
+from beeline.nn.embeddings import PerBlock
 
 _EMBED, _HEAD, _POSITIONS = "backbone.embed.weight", "backbone.head.", "backbone.learned.table"
 
@@ -40,6 +41,8 @@ def transfer(start: Starting, network: Network, codec: Codec) -> tuple[dict[str,
         UserError: a tensor has another shape for which there is no rule, or its numbers mean something else.
     """
     check_fit(start, network.backbone.head_size, network.backbone.embed.out_features, codec.tokenizer)
+    if isinstance(network.backbone.time, PerBlock) != (start.model.embedders == "per_block"):
+        raise UserError(f"the network to begin from has model.embedders {start.model.embedders}; leave the option out")
     rules = _Rules(start, network, codec)
     tensors, rows = {}, []
     for name, own in network.state_dict().items():
@@ -51,7 +54,8 @@ def transfer(start: Starting, network: Network, codec: Codec) -> tuple[dict[str,
             )
         tensors[name] = tensor.detach().to(own.dtype).clone()
         rows.append(row)
-    return tensors, [*rows, *(Row(name, "left", "nothing here takes it") for name in start.tensors.keys() - rules.used)]
+    left = [name for name in start.tensors if name not in rules.used]
+    return tensors, [*rows, *(Row(name, "left", "nothing here takes it") for name in left)]
 
 
 def check_config(start: Starting, model: ModelConfig, tokenizer: Tokenizer) -> None:

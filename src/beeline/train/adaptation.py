@@ -87,7 +87,9 @@ def _matching(option: str, patterns: Iterable[str], names: Collection[str]) -> s
     for pattern in patterns:
         matches = {name for name in names if fnmatchcase(name, pattern)}
         if not matches:
-            near = difflib.get_close_matches(pattern, names, n=_NEAR, cutoff=0.3)
+            parts = pattern.count(".")
+            like = {f"*.{'.'.join(name.split('.')[-parts:])}" for name in names} if pattern.startswith("*.") else names
+            near = difflib.get_close_matches(pattern, sorted(like), n=_NEAR, cutoff=0.5)
             hint = f"near it: {', '.join(near)}" if near else f"names are like {', '.join(sorted(names)[:_NEAR])}"
             what = "linear layer" if option == "train.lora_layers" else "parameter"
             raise UserError(f"{option} '{pattern}': no {what} has such a name; {hint}")
