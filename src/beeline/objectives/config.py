@@ -48,7 +48,7 @@ class ObjectiveConfig:
             raise UserError("vlb_weight belongs to loss hybrid and means nothing to others")
         if self.loss == "vlb" and (self.weighting not in ("auto", "uniform") or self.time != TimeConfig()):
             raise UserError(
-                "loss vlb is a bound only with even weights and times: use weighting uniform, density uniform, shift 1"
+                "loss vlb is a bound only with even times and weights: take density uniform, shift 1, no weighting"
             )
 
     @property
