@@ -114,13 +114,20 @@ def test_networks_of_diffusers_are_ours_too(apart: bool, options: dict[str, Any]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
     expected.square().mean().backward()
     found.square().mean().backward()
-    total = sum(each.grad.square().sum() for each in network.parameters() if each.grad is not None)
-    if apart:
-        assert sum(each.grad.square().sum() for each in m.parameters()).item() == pytest.approx(total.item(), rel=1e-4)
+    if apart and config.attention_bias:  # copies and zeros for biases share their gradients out otherwise
+        assert squared_gradients(m) == pytest.approx(squared_gradients(network), rel=1e-5)
     interop.save(m, tmp_path / "b", "diffusers")
     reread = diffusers.DiTTransformer2DModel.from_pretrained(tmp_path / "b").eval()
     assert torch.equal(reread(x, t, y).sample, expected)
-    assert dict(reread.config) | {"_name_or_path": ""} == dict(config) | {"_name_or_path": ""}
+    assert told(reread.config) == told(config)
+
+
+def squared_gradients(module: torch.nn.Module) -> float:
+    return sum(float(each.grad.square().sum()) for each in module.parameters() if each.grad is not None)
+
+
+def told(config: Any) -> dict[str, Any]:
+    return {name: value for name, value in dict(config).items() if not name.startswith("_")}
 
 
 def test_another_size_is_squeezed_into_the_grid_as_diffusers_does(tmp_path: Path) -> None:
