@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ from beeline.process.vp import VariancePreserving
 from beeline.samplers.mixture import MixturePredictor
 
 PATHS = [Linear(), VariancePreserving(), VariancePreserving(0.5, 8.0)]
+LEVELLED = [build_process(ProcessConfig(path="ddpm", schedule=each)) for each in ("linear", "cosine")]
+ALL_PATHS: list[Any] = [*PATHS, *LEVELLED]
 PAIRS = list(itertools.product(PREDICTIONS, PREDICTIONS))
 
 
@@ -30,7 +33,7 @@ def inner_times(path: GaussianPath, count: int = 101) -> Tensor:
     return torch.linspace(path.t_min, path.t_max, count, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 def test_derivatives_are_those_of_alpha_and_sigma(path: GaussianPath) -> None:
     t = inner_times(path).requires_grad_()
     for value, derivative in ((path.alpha, path.alpha_derivative), (path.sigma, path.sigma_derivative)):
@@ -38,7 +41,7 @@ def test_derivatives_are_those_of_alpha_and_sigma(path: GaussianPath) -> None:
         torch.testing.assert_close(derivative(t.detach()), exact, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 def test_e03_signal_to_noise_falls_from_data_to_noise(path: GaussianPath) -> None:
     """E3: t = 0 is data and t = 1 is noise, on every path."""
     t = inner_times(path)[1:-1]
@@ -145,7 +148,7 @@ def exact(path: GaussianPath, x_t: Tokens, t: Tensor, x0: Tensor, e: Tensor, pre
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 def test_every_prediction_converts_to_every_other(path: GaussianPath, source: str, target: str) -> None:
     low = max(interval(path, source)[0], interval(path, target)[0])
     high = min(interval(path, source)[1], interval(path, target)[1])
@@ -159,7 +162,7 @@ def test_every_prediction_converts_to_every_other(path: GaussianPath, source: st
     torch.testing.assert_close(path.convert(converted, x_t, t, target, source), y, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 def test_e23_scores_and_conversions_belong_to_a_condition(path: GaussianPath) -> None:
     """E23: the score is s(x, t, c) = -E[e | x_t, c] / sigma; c must not be lost on the way."""
     means = torch.tensor([[-2.0, 1.0], [3.0, 0.0]], dtype=torch.float64)
@@ -201,7 +204,7 @@ def test_a_prediction_says_the_same_whatever_it_was_made_as() -> None:
         assert prediction.variance is None
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 def test_the_prior_is_the_marginal_of_the_noise_at_its_time(path: GaussianPath) -> None:
     like = Tokens(torch.zeros(4000, 2, 3))
     for t in (0.5, 1.0):

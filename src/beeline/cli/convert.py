@@ -1,4 +1,4 @@
-"""``beeline convert``: a slim model, with the weights or the average of them that is asked for; images to latents."""
+"""``beeline convert``: a slim model, with the weights or average asked for; a peer's checkpoint; images to latents."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from beeline.cli import encode
+from beeline.cli import encode, peers
 from beeline.cli.console import Display
 from beeline.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from beeline.evaluate.widths import Trial
+    from beeline.model.interop.anatomy import LayoutName
     from beeline.train.snapshots import History
 
 
@@ -24,18 +25,25 @@ def convert(
     modality: str | None = None,
     device: str = "auto",
     display: Display | None = None,
+    layout: LayoutName | None = None,
+    reinterpret: bool = False,
+    **said: Any,
 ) -> Path:
-    """Write a slim model: weights and description, all that sampling needs and nothing else.
+    """Write a slim model: weights and description, all that sampling needs and nothing else; or a peer's checkpoint.
 
     Args:
-        source: a run folder, a checkpoint or a model.safetensors.
-        to: a folder, or NAME.safetensors, beside which NAME.json is written; a folder in the run when None.
+        source: a run folder, a checkpoint or a model.safetensors; or a peer's checkpoint.
+        to: a folder, or NAME.safetensors, beside which NAME.json is written; a folder in the run when None. With
+            ``layout``, NAME.pt or NAME.safetensors, and a folder for diffusers.
         ema_width: relative width, from 0.05 to 0.20, of an average to be rebuilt from the run's snapshots; ``auto``
             takes the one with the smallest loss on held-out examples; the run's own average when None.
         weights: ``raw`` takes the newest checkpoint's weights as they are, without averaging.
         modality: file to use in place of the modality file that the model was trained with (``auto`` alone reads it).
         device: where ``auto`` computes: cpu, cuda or auto.
         display: where progress goes; silent when None.
+        layout: peer to write for: dit, sit, lightningdit or diffusers; a slim model when None.
+        reinterpret: write a peer's tensors though its code computes another function with them.
+        said: what a peer's file that is read cannot say: from_layout, num_heads, null_row, input_size.
 
     Returns:
         the folder or file written.
@@ -54,6 +62,15 @@ def convert(
         raise UserError("raw weights have no width; leave one of ema_width and weights out")
     if width != "auto" and modality is not None:
         raise UserError("modality is read for ema_width auto alone; leave it out")
+    read_as = {"layout" if name == "from_layout" else name: value for name, value in said.items()}
+    if layout is not None:
+        return _for_peer(source, to, (width, weights), layout, reinterpret, display, read_as)
+    if reinterpret:
+        raise UserError("reinterpret is for a peer's layout; say which")
+    if said or peers.is_checkpoint(source):
+        if width is not None:
+            raise UserError("ema_width is for runs of ours; leave it out")
+        return peers.adopt(source, to, weights, display, read_as)
     find_device(device)
     trained = _Trained.find(Path(source))
     description = trained.description
@@ -76,6 +93,26 @@ def convert(
     for path in write_slim(target, contents, {**description, "ema": ema}):
         display.result(str(path))
     return target
+
+
+def _for_peer(
+    source: str | Path,
+    to: str | Path | None,
+    asked: tuple[Any, str],
+    layout: LayoutName,
+    reinterpret: bool,
+    display: Display,
+    said: dict[str, Any],
+) -> Path:
+    """A checkpoint of another library."""
+    if to is None:
+        raise UserError("name where the checkpoint goes: NAME.pt or NAME.safetensors, for diffusers a folder")
+    width, weights = asked
+    if weights == "raw":
+        said = {**said, "weights": "raw"}
+    if width is not None:
+        raise UserError("ema_width makes a slim model; convert that one, with layout, in a second step")
+    return peers.export(source, to, layout, reinterpret, display, said)
 
 
 @dataclass(frozen=True)
@@ -238,14 +275,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with the smallest loss on held-out examples (the run's own average)",
     )
     parser.add_argument("--weights", default="ema", help="ema, or raw: the newest checkpoint's, not averaged (ema)")
+    parser.add_argument("--layout", help="write a checkpoint for a peer: dit, sit, lightningdit or diffusers")
+    parser.add_argument(
+        "--reinterpret",
+        action="store_true",
+        help="with --layout: copy the tensors though the peer's code computes another function with them",
+    )
     parser.add_argument("--device", default="auto", help="where auto and --vae compute: cpu, cuda or auto (auto)")
     parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
+    peers.add_arguments(parser, "--from-layout")
     encode.add_arguments(parser)
 
 
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline convert``."""
-    if encode.is_asked(arguments):
+    said = peers.said(arguments, "from_layout")
+    if arguments.layout is None and (said or peers.is_checkpoint(arguments.source)):
+        said |= {"vae": arguments.vae} if arguments.vae is not None else {}
+    elif encode.is_asked(arguments):
         encode.main(arguments, display)
         return
     convert(
@@ -256,4 +303,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         arguments.modality,
         arguments.device,
         display,
+        arguments.layout,
+        arguments.reinterpret,
+        **said,
     )

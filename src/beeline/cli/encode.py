@@ -42,10 +42,11 @@ def encode(
     """
     from beeline.core.device import find_device
     from beeline.core.files import check_writable
+    from beeline.core.units import size
     from beeline.data.autoencoder import Autoencoder, find_autoencoder
     from beeline.data.image_sources import find_images
     from beeline.data.latent_encoding import Encoding, encode_images, plan_latents
-    from beeline.data.latent_store import LatentWriter
+    from beeline.data.latent_store import LatentWriter, claimed
     from beeline.model.format import library_version
 
     display = display or Display("silent")
@@ -61,16 +62,16 @@ def encode(
     index, columns, reading, notes = plan_latents(found, files, encoding, library_version())
     for line in (*notes, *found.notes):
         display.message(line)
-    writer = LatentWriter(target, index, columns)
-    if 0 < writer.done < index.count:
-        display.message(f"{target}: going on after {writer.done:,} of {index.count:,} images")
-    with display.work("encoding") as progress:
+    with claimed(target), display.work("encoding") as progress:
+        writer = LatentWriter(target, index, columns)
+        if 0 < writer.done < index.count:
+            display.message(f"{target}: going on after {writer.done:,} of {index.count:,} images")
         encode_images(found.pictures, reading, autoencoder, writer, batch_size, progress)
     rows, wide, channels = index.shape
     mirrored = " and their mirror images" if index.flips else ""
     display.result(
         f"{target}: latents {rows}x{wide}x{channels} of {index.count:,} images{mirrored}, float32, "
-        f"{index.count * index.bytes_an_image / 1e6:,.1f} MB; scale {index.scale:g} is left to the model"
+        f"{size(index.count * index.bytes_an_image)}; scale {index.scale:g} is left to the model"
     )
     return target
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from beeline.core.errors import UserError
 
@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from beeline.model.starting import Starting
 
 
-def starting_of(path: str | Path) -> Starting:
+@runtime_checkable
+class Opened(Protocol):
+    """A trained network that has been opened already."""
+
+    def starting(self) -> Starting:
+        """Its options, codec and weights."""
+        ...
+
+
+def starting_of(path: str | Path | Opened) -> Starting:
     """A trained network, with its options and its codec.
 
     A modality file that is gone or has changed is replaced by the text that the network's run has kept of it.
@@ -35,6 +44,8 @@ def starting_of(path: str | Path) -> Starting:
     from beeline.model import interop
     from beeline.model.interop.opening import is_foreign
 
+    if isinstance(path, Opened):
+        return path.starting()
     place = Path(path).expanduser()
     if is_foreign(place) or is_file_of_peer(place):
         return interop.load(place).starting()
@@ -49,12 +60,12 @@ def starting_of(path: str | Path) -> Starting:
     return read_starting(place, source)[0]
 
 
-def origin_of(path: str | Path, start: Starting) -> dict[str, Any]:
+def origin_of(start: Starting) -> dict[str, Any]:
     """What config.yaml keeps of it."""
-    return {"path": os.path.abspath(Path(path).expanduser()), "sha256": start.origin.get("sha256")}
+    return {"path": os.path.abspath(str(start.origin["model"])), "sha256": start.origin.get("sha256")}
 
 
-def check_same(path: str | Path, stored: Mapping[str, Any] | None) -> None:
+def check_same(path: str | Path | Opened, stored: Mapping[str, Any] | None) -> None:
     """Refuse to resume a run from something else than what it began from.
 
     Args:
@@ -64,9 +75,11 @@ def check_same(path: str | Path, stored: Mapping[str, Any] | None) -> None:
     Raises:
         UserError: it is something else.
     """
+    named = "--init" if isinstance(path, Opened) else f"--init {path}"
     if stored is None:
-        raise UserError(f"--init {path}: this run began from nothing; leave it out, or begin anew with another --out")
-    if os.path.realpath(Path(path).expanduser()) == os.path.realpath(stored["path"]):
+        raise UserError(f"{named}: this run began from nothing; leave it out, or begin anew with another --out")
+    of_path = None if isinstance(path, Opened) else os.path.realpath(Path(path).expanduser())
+    if of_path == os.path.realpath(stored["path"]):
         return
     if starting_of(path).origin.get("sha256") != stored["sha256"]:
-        raise UserError(f"--init {path}: this run began from {stored['path']}; leave it out, or begin anew")
+        raise UserError(f"{named}: this run began from {stored['path']}; leave it out, or begin anew")

@@ -13,7 +13,7 @@ from beeline.core.config import read_yaml
 from beeline.core.errors import UserError, unknown
 
 _ARRAYS = re.compile(r"\.(npy|npz)$|[.-]idx\d?-ubyte(\.gz)?$|\.idx(\.gz)?$")
-_FOR_DATA = "folder"
+_FOR_DATA, _FOR_CODES = "folder", "encoded"
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,7 @@ def _recipe_of_data(path: Path) -> dict[str, Any]:
     """The recipe that leaves everything to be chosen, with the data in place."""
     from beeline.data.latent_store import is_latents
 
-    values = find_recipe(_FOR_DATA).values
-    if is_latents(path):
-        return {**values, "modality": "latents", "data": {"path": str(path)}}
+    values = find_recipe(_FOR_CODES if is_latents(path) else _FOR_DATA).values
     return {**values, "data": {**values["data"], "path": str(path)}}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from beeline.backbone.config import preset_patch
+from beeline.cli.compatible import with_peer
 from beeline.cli.recipes import Recipe
 from beeline.cli.taken import is_taken, patch_of, told, with_taken
 from beeline.core.config import Plain, build, flatten, parse, plain
@@ -72,7 +73,7 @@ def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None)
     given = _with_preset(recipe.values, flags)
     source = find_modality(str(given.pop("modality")))
     explicit, asked = frozenset([*flatten(given), *map(_key, flags)]), frozenset(map(_key, flags))
-    given = given if start is None else with_taken(given, flags, start)
+    given = with_peer(given, flags) if start is None else with_taken(given, flags, start)
     sections = config_sections() | data_section(source)
     for section in given:
         if section not in sections:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from beeline.cli import peers
 from beeline.cli.console import Display
 from beeline.core.config import as_literals, leaves
 from beeline.core.errors import UserError, unknown, whole_number
@@ -32,18 +33,20 @@ def sample(
     """Draw samples from a trained model and write them.
 
     Args:
-        run: a run folder, a checkpoint or a model.safetensors.
+        run: a run folder, a checkpoint or a model.safetensors; or a checkpoint of DiT, SiT, LightningDiT or diffusers.
         n: how many.
         condition: value of each condition; text is read as on the command line, a list of texts goes round the items.
         seed: item i depends on (seed, i) alone.
-        out: a .png, an .npz or a folder; the next free ``RUN/samples/drawn-001`` when None.
+        out: a .png, an .npz or a folder; the next free ``RUN/samples/drawn-001`` when None, of a peer's checkpoint
+            ``samples/NAME/drawn-001`` here.
         shape: extents of a grid, or identities of a set; drawn from the training samples' when None.
         batch_size: items at a time.
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
-        options: fields of ``SampleConfig`` that differ from the run's.
+        options: fields of ``SampleConfig`` that differ from the run's; and what a peer's checkpoint cannot say, see
+            ``beeline.load``: layout, num_heads, null_row, input_size.
 
     Returns:
         the files written.
@@ -52,41 +55,27 @@ def sample(
         UserError: something given does not exist, does not fit or is out of range.
     """
     from beeline.generate.engine import by_name
-    from beeline.generate.load import load, output_folder
+    from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, write_samples
 
     n = whole_number("n", n, 1)
     display = display or Display("silent")
-    engine = load(run, modality, device)
-    if vae is not None:
-        engine.modality = _with_decoder(engine.modality, str(vae))
-    home = output_folder(Path(run)) / "samples"
+    said: Any = {name: options.pop(name) for name in SaidOptions.__annotations__ if name in options}
+    engine = load(run, modality, device, vae, **said)
+    home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out))
     values = {name: _read(engine.codec.condition(name), value, n) for name, value in by_name(condition).items()}
     requests = engine.requests(n, values, shape)
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
-    decoded = engine.decode(samples)
+    with display.patience("decoding the samples; this takes a while"):
+        decoded = engine.decode(samples)
     where = claim(home, "drawn") if out is None else Path(out)
     latents = samples.examples if decoded is not None else None
     written = write_samples(engine.modality, decoded or samples, where, latents)
     for path in written:
         display.result(str(path))
     return written
-
-
-def _with_decoder(modality: Any, vae: str) -> Any:
-    """A modality with another autoencoder.
-
-    Raises:
-        UserError: it has none.
-    """
-    from beeline.core.offers import Decoding
-
-    if not (isinstance(modality, Decoding) and hasattr(modality, "vae")):
-        raise UserError(f"vae {vae}: this model's samples are not latents; leave it out")
-    options: Any = modality
-    return dataclasses.replace(options, vae=vae)
 
 
 def _read(condition: Any, value: Any, n: int) -> Any:
@@ -101,7 +90,9 @@ def _read(condition: Any, value: Any, n: int) -> Any:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``beeline sample``."""
-    parser.add_argument("run", metavar="RUN", help="run folder, checkpoint or model.safetensors")
+    parser.add_argument(
+        "run", metavar="RUN", help="run folder, checkpoint or model.safetensors, or a checkpoint of a peer"
+    )
     parser.add_argument("-n", type=int, default=16, help="number of samples (16)")
     parser.add_argument(
         "--condition",
@@ -121,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--vae", metavar="FOLDER", help="autoencoder that decodes latents (the model's); none leaves them latents"
     )
     add_sampling_arguments(parser)
+    peers.add_arguments(parser)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +122,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, respaced or strided")
     parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
     parser.add_argument("--cfg-scale", type=float, help="guidance u + s (c - u); 1 is off")
-    parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide (all)")
+    parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide, or all (all)")
     parser.add_argument("--precision", help="fp32 or bf16")
     parser.add_argument("--eta", type=float, help="noise in the steps of sampler ddim, 0 (none) to 1")
     parser.add_argument("--variance", help="of the steps of sampler ddpm where none is learned: large or small")
@@ -148,7 +140,8 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SampleConfig)}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if "guide_channels" in options:
-        options["guide_channels"] = _whole_numbers("--guide-channels", options["guide_channels"], ",")
+        text = options["guide_channels"]
+        options["guide_channels"] = None if text == "all" else _whole_numbers("--guide-channels", text, ",")
     for name, hint in leaves(SampleConfig).items():
         if name in options and as_literals(hint) and options[name] not in as_literals(hint):
             raise unknown(f"--{name}", options[name], as_literals(hint))
@@ -175,6 +168,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         arguments.device,
         display,
         arguments.vae,
+        **peers.said(arguments),
         **sampling_options(arguments),
     )
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from beeline.backbone.config import ModelConfig, preset_patch
+from beeline.cli.compatible import with_peer
 from beeline.core.config import Plain, build, flatten, parse, plain
 from beeline.core.errors import UserError
 from beeline.objectives.config import ObjectiveConfig
@@ -53,13 +54,16 @@ def with_taken(given: Mapping[str, Any], flags: Sequence[str], start: Starting) 
     model = plain(start.model)
     if any(flag.startswith("--model.preset=") for flag in flags):  # which means the preset's own sizes
         model = {name: value for name, value in model.items() if name not in _SIZES}
+    if any(flag.removeprefix("--").partition(".")[0] in SECTIONS for flag in flags):
+        model["compatible_with"] = "none"  # what is asked for now decides anew
     process_options = _kept(plain(start.process), partial(config, "process"))
-    return {
+    merged = {
         **given,
         "model": _kept(model, partial(config, "model")),
         "process": process_options,
         "objective": _kept(plain(start.objective), objective),
     }
+    return with_peer(merged, flags)
 
 
 def _kept(trained: Plain, check: Callable[[Plain], Any]) -> Plain:

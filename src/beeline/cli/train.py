@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beeline.cli import peers
 from beeline.cli.console import Display
-from beeline.cli.initial import check_same, origin_of, starting_of
+from beeline.cli.initial import Opened, check_same, origin_of, starting_of
 from beeline.cli.recipes import find_recipe, recipe_names
 from beeline.cli.rehearsal import beginning_lines, choices, describe, rehearsal
 from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
@@ -31,7 +32,7 @@ def train(
     options: Mapping[str, Any] | Sequence[str] = (),
     display: Display | None = None,
     dry_run: bool = False,
-    init: str | Path | None = None,
+    init: str | Path | Opened | None = None,
 ) -> Path:
     """Train a model and write its run folder.
 
@@ -43,8 +44,9 @@ def train(
         options: dotted options, as a mapping (``{"train.steps": 500}``) or as flags (``["--train.steps=500"]``).
         display: where progress goes; silent when None.
         dry_run: print what would be trained and what it would take, and write nothing.
-        init: a trained network to begin from: a run folder, a checkpoint or a model.safetensors. Its options of model,
-            process and objective and its patches are taken, save those that ``options`` give.
+        init: a trained network to begin from: a run folder, a checkpoint, a model.safetensors, or a checkpoint of DiT,
+            SiT, LightningDiT or diffusers. Its options of model, process and objective and its patches are taken, save
+            those that ``options`` give. Where a peer's file cannot say everything, what ``interop.load`` has opened.
 
     Returns:
         the run folder.
@@ -102,7 +104,7 @@ def _asked_for(
     flags: list[str],
     display: Display,
     anew: bool,
-    init: str | Path | None,
+    init: str | Path | Opened | None,
 ) -> tuple[RunFolder, Resolved, Beginning]:
     """The run folder, options and first tensors of the run that is there or is to begin; ``anew`` whatever is there."""
     from beeline.train.beginning import Beginning
@@ -129,7 +131,7 @@ def _asked_for(
         return folder, resolve(recipe, flags), Beginning()
     start = starting_of(init)
     resolved = resolve(recipe, flags, start)
-    origin = {**resolved.origin, "init": origin_of(init, start)}
+    origin = {**resolved.origin, "init": origin_of(start)}
     return folder, dataclasses.replace(resolved, origin=origin), Beginning(start)
 
 
@@ -209,9 +211,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init",
         metavar="PATH",
-        help="begin from a trained network: a run, a checkpoint or a model.safetensors; its model, process, objective "
-        "and patches are taken, save what flags say",
+        help="begin from a trained network: a run, a checkpoint, a model.safetensors or a peer's checkpoint; its "
+        "model, process, objective and patches are taken, save what flags say",
     )
+    peers.add_arguments(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print what was chosen, memory, speed and time, and write nothing"
     )
@@ -219,8 +222,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print-config", action="store_true", help="print every option as it would be used, and stop")
 
 
+def _trained_network(init: str | None, said: dict[str, Any]) -> str | Opened | None:
+    """What ``--init`` names, opened where flags say what its file cannot."""
+    if not said:
+        return init
+    if init is None:
+        raise UserError(f"{', '.join(said)}: says what the checkpoint behind --init cannot; name one with --init PATH")
+    from beeline.model import interop
+
+    return interop.load(init, **said)
+
+
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline train``."""
+    init = _trained_network(arguments.init, peers.said(arguments))
     if arguments.device is not None:
         if any(flag.startswith("--train.device=") for flag in flags):
             raise UserError("--device and --train.device say the same; give one of them")
@@ -228,7 +243,15 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     if arguments.print_config:
         if arguments.target is None:
             raise UserError("--print-config: name a recipe, a .yaml file, a modality's .py file or a folder of images")
-        start = None if arguments.init is None else starting_of(arguments.init)
+        start = None if init is None else starting_of(init)
         print(write_yaml(plain(resolve(find_recipe(arguments.target), flags, start).config)), end="")
         return
-    train(arguments.target, arguments.out, arguments.resume, flags, display, arguments.dry_run, arguments.init)
+    train(
+        arguments.target,
+        arguments.out,
+        arguments.resume,
+        flags,
+        display,
+        arguments.dry_run,
+        init,
+    )

@@ -160,20 +160,16 @@ class Source(Protocol):
 
 
 class Process(Protocol):
-    """A path between data and noise, x_t = alpha(t) x0 + sigma(t) e, and the algebra of predictions along it.
-
-    Attributes:
-        t_min: smallest time at which it is used.
-        t_max: largest such time.
-        levels: number of noise levels of a discrete process, which are at t = 1/levels, 2/levels, ... 1; else 0.
-    """
+    """A path between data and noise, x_t = alpha(t) x0 + sigma(t) e, and the algebra of predictions along it."""
 
     @property
     def t_min(self) -> float: ...
     @property
     def t_max(self) -> float: ...
     @property
-    def levels(self) -> int: ...
+    def levels(self) -> int:
+        """Number of noise levels of a discrete process, at t = 1/levels, 2/levels, ... 1; 0 of a continuous one."""
+        ...
 
     def alpha(self, t: Tensor) -> Tensor:
         """Share of data at time t."""
@@ -202,6 +198,10 @@ class Process(Protocol):
 
     def interval(self, prediction: str) -> tuple[float, float]:
         """[t_min, t_max] on which that prediction determines x0 and e."""
+        ...
+
+    def solver_interval(self, prediction: str) -> tuple[float, float]:
+        """The part of ``interval`` along which solvers walk: all of it on continuous paths."""
         ...
 
     def coefficients(self, t: Tensor, prediction: str) -> tuple[Tensor, Tensor]:

@@ -141,7 +141,7 @@ class Autoencoder:
             (N, h, w, C) float32, raw.
         """
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
-        with _exactly():
+        with _exactly(self.device):
             posterior = self._network.encode(pixels.float() / 127.5 - 1).latent_dist
             latents = posterior.mean + posterior.std * noise.to(self.device, torch.float32)
         return np.ascontiguousarray(latents.permute(0, 2, 3, 1).cpu().numpy())
@@ -153,7 +153,7 @@ class Autoencoder:
             RunError: a number in them is infinite or NaN.
         """
         codes = torch.from_numpy(np.ascontiguousarray(latents, dtype=np.float32)).permute(0, 3, 1, 2)
-        with _exactly():
+        with _exactly(self.device):
             pixels = self._network.decode(codes.to(self.device)).sample.permute(0, 2, 3, 1).cpu().numpy()
         if not np.isfinite(pixels).all():
             raise RunError("latents decode to numbers that are infinite or NaN")
@@ -165,10 +165,10 @@ class Autoencoder:
 
 
 @contextmanager
-def _exactly() -> Iterator[None]:
+def _exactly(device: str) -> Iterator[None]:
     """Full float32 and the same algorithms each time, whatever this process allows elsewhere."""
     cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with torch.inference_mode(), cudnn:
+    with torch.inference_mode(), torch.autocast(device, enabled=False), cudnn:
         yield
 
 

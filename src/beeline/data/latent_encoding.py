@@ -143,7 +143,7 @@ def encode_images(
     batch_size = batch_size or max(1, _PIXELS_A_BATCH // math.prod(index.size))
     rows, columns, channels = index.shape
     for start, images in _read_ahead(pictures, reading, writer.done, index.count, batch_size):
-        key = Key.range(index.seed, start, len(images)).fold("latents")
+        key = Key.range(index.seed, start, len(images)).fold("posterior")
         sides = [images, images[:, :, ::-1]][: 1 + index.flips]
         drawn = [
             autoencoder.encode(side, key.fold(flip).normal(channels * rows * columns).view(-1, channels, rows, columns))

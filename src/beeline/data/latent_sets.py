@@ -49,7 +49,8 @@ class LatentSet(Deferred):
         self._images = images
         self._numbers = np.tile(np.asarray(numbers, dtype=np.int64), 1 + flips)
         self._unflipped = len(numbers)
-        self._condition_name = condition
+        self._condition_name = condition if images.label is not None else None
+        self._labels = np.asarray(images.label or (), dtype=np.int32)
         self._array = self._mapped()
 
     def _mapped(self) -> Array:
@@ -73,9 +74,9 @@ class LatentSet(Deferred):
 
     def condition(self, index: int) -> Mapping[str, Any]:
         """The class, where it is a condition."""
-        if self._condition_name is None or self._images.label is None:
+        if self._condition_name is None:
             return {}
-        return {self._condition_name: self._images.label[self._numbers[index]]}
+        return {self._condition_name: int(self._labels[self._numbers[index]])}
 
     def group(self, index: int) -> Hashable:
         """What the image belongs to, else the image itself: its mirror image is of the same group."""

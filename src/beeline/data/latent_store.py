@@ -6,14 +6,17 @@ the file takes its name when it is whole. A kill at any moment costs the images 
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
 import time
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +27,7 @@ from beeline.core.errors import UserError
 from beeline.core.files import (
     append_bytes,
     is_leftover,
+    make_folder,
     read_json,
     remove_leftovers,
     sync_file,
@@ -32,6 +36,7 @@ from beeline.core.files import (
     write_json,
     write_text,
 )
+from beeline.core.units import size
 
 Array = np.ndarray[Any, Any]
 Split = Literal["train", "held_out", "none"]
@@ -113,7 +118,9 @@ class LatentImages:
 
     def text(self) -> str:
         """As JSON, a line a column."""
-        columns = [f"{json.dumps(field.name)}: {json.dumps(getattr(self, field.name))}" for field in fields(self)]
+        columns = [
+            f"{json.dumps(field.name)}: {json.dumps(getattr(self, field.name))}" for field in dataclasses.fields(self)
+        ]
         return "{" + ",\n ".join(columns) + "}\n"
 
     @property
@@ -162,11 +169,31 @@ def read_images(folder: Path, index: LatentIndex) -> LatentImages:
     return images
 
 
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a folder and keep it for this process while the block lasts.
+
+    Raises:
+        UserError: it is a file, or another process has it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; name a folder for the latents")
+    make_folder(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"{folder}: another process is filling it; wait for it, or choose another folder") from None
+    finally:
+        os.close(handle)
+
+
 class LatentWriter:
     """Fills a folder of latents, from where an earlier attempt was stopped.
 
     Args:
-        folder: of the latents.
+        folder: of the latents, claimed.
         index: what they are.
         images: that they are of.
 
@@ -201,7 +228,7 @@ class LatentWriter:
         self.done += len(latents)
         if time.monotonic() - self._marked >= _SECONDS_BETWEEN_MARKS:
             sync_file(self.folder / _PARTIAL)
-            write_json(self.folder / _PROGRESS, {"images": self.done})
+            write_json(self.folder / _PROGRESS, {"done": self.done})
             self._marked = time.monotonic()
 
     def finish(self) -> None:
@@ -230,7 +257,7 @@ def latents_done(folder: Path) -> int:
     """Of how many images an unfinished folder holds the latents for sure."""
     path = folder / _PROGRESS
     done = read_json(path) if path.is_file() else {}
-    return int(done.get("images", 0)) if isinstance(done, dict) else 0
+    return int(done.get("done", 0)) if isinstance(done, dict) else 0
 
 
 def _header(index: LatentIndex) -> bytes:
@@ -241,7 +268,7 @@ def _header(index: LatentIndex) -> bytes:
 
 
 def _refuse_changes(folder: Path, before: LatentIndex, now: LatentIndex) -> None:
-    for field in fields(LatentIndex):
+    for field in dataclasses.fields(LatentIndex):
         old, new = (getattr(index, field.name) for index in (before, now))
         if field.name in _MAY_DIFFER or old == new:
             continue
@@ -257,10 +284,7 @@ def _say(value: object) -> str:
 
 
 def _refuse_others(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: is a file; name a folder for the latents")
-    others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    for name in sorted(others):
+    for name in sorted(path.name for path in folder.iterdir()):
         if name not in (_IMAGES, _PARTIAL) and not is_leftover(folder / name):
             raise UserError(f"{folder}: holds something else ({name}); name an empty folder for the latents")
 
@@ -269,4 +293,4 @@ def _check_room(folder: Path, index: LatentIndex) -> None:
     above = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     needed, free = index.count * index.bytes_an_image, shutil.disk_usage(above).free
     if needed > free:
-        raise UserError(f"{folder}: the latents need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there")
+        raise UserError(f"{folder}: the latents need {size(needed)}, and {size(free)} are free there")

@@ -17,12 +17,13 @@ from beeline.core import config
 from beeline.core.device import find_device
 from beeline.core.errors import UserError
 from beeline.core.files import read_json, sha256
+from beeline.core.offers import Decoding
 from beeline.core.parts import rebuild_part
 from beeline.core.protocols import Modality
 from beeline.data.autoencoder import find_autoencoder
 from beeline.data.normalisers import Scale
 from beeline.generate.engine import Engine
-from beeline.modalities.loading import ModalitySource, find_modality
+from beeline.modalities.loading import ModalitySource, find_decoding_modality, find_modality
 from beeline.model import interop
 from beeline.model.codec import Codec
 from beeline.model.format import (
@@ -70,7 +71,7 @@ def load(
             peer's .pt or .safetensors file, or a folder of diffusers.
         modality: file to use in place of the modality file that the model was trained with.
         device: ``cpu``, ``cuda`` or ``auto``.
-        vae: folder of the autoencoder that decodes a peer's samples; a pipeline has its own.
+        vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
         said: what a peer's file cannot say: layout, num_heads, null_row, input_size, use_rope, weights; see
             ``interop.load``.
 
@@ -86,12 +87,25 @@ def load(
         if modality is not None:
             raise UserError("modality: a peer's checkpoint has none to replace; leave it out")
         return open_imported(interop.load(path, **said), vae, device)
-    if vae is not None:
-        raise UserError(f"vae {vae}: is for peers' checkpoints; a model of ours knows its own (--data.vae in training)")
     _, description_path = locate(Path(path))
     stored = read_description(description_path)["modality"]
     source = find_trained_modality(stored, modality, output_folder(Path(path)) / "modality.py")
-    return open_engine(Path(path), source, device)
+    engine = open_engine(Path(path), source, device)
+    if vae is not None:
+        engine.modality = _with_decoder(engine.modality, str(vae))
+    return engine
+
+
+def _with_decoder(modality: Any, vae: str) -> Any:
+    """A modality with another autoencoder.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not (isinstance(modality, Decoding) and hasattr(modality, "vae")):
+        raise UserError(f"vae {vae}: this model's samples are not latents; leave it out")
+    options: Any = modality
+    return replace(options, vae=vae)
 
 
 def is_file_of_peer(path: Path) -> bool:
@@ -112,16 +126,17 @@ def open_imported(imported: Imported, vae: str | Path | None = None, device: str
         UserError: there is no such autoencoder or device.
     """
     pipeline, start = imported.kept.pipeline, imported.starting()
-    if vae is not None:
-        files = find_autoencoder(Path(vae))
+    if vae not in (None, "none"):
+        files = find_autoencoder(Path(str(vae)))
         if files.channels != imported.anatomy.channels:
             raise UserError(
                 f"vae {vae}: its latents have {files.channels} channels, the network's {imported.anatomy.channels}"
             )
         start = replace(start, codec=replace(start.codec, normaliser=Scale(files.scale, files.shift)))
-    folder = vae if vae is not None else pipeline.vae if pipeline else None
-    options = {"vae": "none" if folder is None else str(Path(folder).absolute()), "patch": imported.anatomy.patch}
-    modality = find_modality("latents").make(options)
+    folder = vae if vae is not None else pipeline.vae if pipeline else "none"
+    decoder = "none" if folder == "none" else str(Path(str(folder)).expanduser().absolute())
+    options = {"vae": decoder, "patch": imported.anatomy.patch}
+    modality = find_decoding_modality().make(options)
     process, source, _ = start.parts()
     network = imported.to(find_device(device)).network
     return Engine(network, start, modality, process, source, imported)
@@ -322,6 +337,13 @@ def build_codec(description: Mapping[str, Any], user_module: str) -> Codec:
         tuple((tuple(form), count) for form, count in description["forms"]),
         tuple(description["extents"]),
     )
+
+
+def samples_folder(engine: Engine, path: Path) -> Path:
+    """Where samples go unless told otherwise: into the run; of a peer's checkpoint, which stays as it is, here."""
+    if engine.imported is not None:
+        return Path("samples") / Path(path).resolve().stem
+    return output_folder(path) / "samples"
 
 
 def output_folder(path: Path) -> Path:

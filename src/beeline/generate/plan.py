@@ -59,7 +59,7 @@ class Plan:
         if settings.grid == "auto":
             settings = replace(settings, grid=default_grid(settings.sampler, network.process.levels))
         process = network.process
-        interval = process.interval(network.prediction)
+        interval = process.solver_interval(network.prediction)
         times = build_grid(settings.grid, settings.steps, interval, settings.shift, process.levels)
         return cls(settings, build_sampler(settings, source), times, _channel_mask(settings.guide_channels, codec))
 

@@ -55,8 +55,10 @@ class Latents:
     label_dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        if "" in (self.path, self.vae):
-            raise UserError(f"{'path' if self.path == '' else 'vae'}: is empty; name a folder, or leave it out")
+        if self.path == "":
+            raise UserError("path: missing; say where the latents are, --data.path FOLDER")
+        if self.vae == "":
+            raise UserError("vae: is empty; name a folder, or none, or leave it out")
         if self.patch < 1:
             raise UserError(f"patch {self.patch}: must be at least 1")
         if self.held_out is not None and not 0 < self.held_out < 1:

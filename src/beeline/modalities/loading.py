@@ -21,6 +21,7 @@ import beeline.modalities
 from beeline.core import config
 from beeline.core.data import Metric
 from beeline.core.errors import UserError, unknown
+from beeline.core.offers import Decoding
 from beeline.core.parts import USER_MODULE
 from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
 
@@ -120,6 +121,12 @@ def built_in_modalities() -> list[str]:
     """Names of the modalities that come with the package."""
     names = (module.name for module in pkgutil.iter_modules(beeline.modalities.__path__))
     return sorted(name for name in names if name != "loading")
+
+
+def find_decoding_modality() -> ModalitySource:
+    """The built-in modality whose samples a decoder turns into what people look at."""
+    found = (find_modality(name) for name in built_in_modalities())
+    return next(source for source in found if issubclass(source.cls, Decoding))
 
 
 def is_file_name(name: str) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from beeline.backbone.config import ModelConfig
+from beeline.core.parts import describe_part
 from beeline.core.protocols import Objective, Process, Source
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec
+from beeline.model.format import FORMAT, conventions, library_version
 from beeline.model.network import Network
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.build import build_process, build_source
@@ -57,3 +59,30 @@ class Starting:
             UserError: the options do not fit together.
         """
         return build_network(self.model, process, objective, self.codec)
+
+
+def describe(
+    start: Starting, modality: Mapping[str, Any], config: Mapping[str, Any], training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Contents of model.json.
+
+    Args:
+        start: the model.
+        modality: name, hash, text and options of its kind of data.
+        config: of the whole run, in plain values.
+        training: how many examples it has seen, and their fingerprint.
+    """
+    process, _, objective = start.parts()
+    return {
+        "format": FORMAT,
+        "library": library_version(),
+        "modality": dict(modality),
+        "config": dict(config),
+        "conventions": conventions(process, objective.prediction, start.process.path),
+        "normaliser": describe_part(start.codec.normaliser),
+        "tokenizer": describe_part(start.codec.tokenizer),
+        "conditions": [describe_part(part) for part in start.codec.conditions],
+        "forms": [[list(form), count] for form, count in start.codec.forms],
+        "extents": list(start.codec.extents),
+        "training": dict(training),
+    }

@@ -12,8 +12,6 @@ from beeline.process.linear import Linear
 from beeline.process.sources import Gaussian, ZeroMean
 from beeline.process.vp import VariancePreserving
 
-_TIME_INPUTS = {"auto": "1000 t", "1 - t": "1 - t"}
-
 
 def build_process(config: ProcessConfig) -> Process:
     """The path that a config describes.
@@ -21,11 +19,12 @@ def build_process(config: ProcessConfig) -> Process:
     Raises:
         UserError: no path has that name.
     """
+    time_input = None if config.time_input == "auto" else config.time_input
     match config.path:
         case "linear":
-            return Linear(_TIME_INPUTS[config.time_input])
+            return Linear(time_input)
         case "vp":
-            return VariancePreserving(config.beta_min, config.beta_max, _TIME_INPUTS[config.time_input])
+            return VariancePreserving(config.beta_min, config.beta_max, time_input)
         case "ddpm":
             return DiscreteDDPM(config.noise_rates())
     raise unknown("path", config.path, get_args(Path))

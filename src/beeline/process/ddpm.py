@@ -63,13 +63,27 @@ class DiscreteDDPM(GaussianPath):
         """T t - 1: the index n of a level, a whole number to the last bit."""
         return (self._place(t) - 1.0).to(t.dtype)
 
-    def is_usable(self, t: Tensor, prediction: str) -> Tensor:
-        """Whether x0 and e can be read from a prediction at time t.
+    def interval(self, prediction: str) -> tuple[float, float]:
+        """[t_min, t_max] on which x0 and e can be read from that prediction: on the usual tables every level.
 
-        Networks are trained at every level whatever they predict, and ancestral and DDIM steps give x0 and e weights
-        of at most 1: the bound on the velocity of continuous paths, which would forbid the first levels to x0 and the
-        last one of the cosine table to e, is not asked here.
+        Networks are trained at every level whatever they predict, and steps from level to level give x0 and e weights
+        of at most 1. What continuous paths also ask, a velocity that does not blow errors up, would forbid the first
+        levels to x0 and the last of the cosine table to e; it is asked of ``solver_interval`` alone.
+
+        Raises:
+            UserError: there is no such stretch.
         """
+        return self._longest_stretch(self._is_readable, prediction)
+
+    def solver_interval(self, prediction: str) -> tuple[float, float]:
+        """The part of it where the velocity read from a prediction is as good as the prediction.
+
+        Raises:
+            UserError: there is no such stretch.
+        """
+        return self._longest_stretch(self.is_usable, prediction)
+
+    def _is_readable(self, t: Tensor, prediction: str) -> Tensor:
         a, b = self.coefficients(t, prediction)
         largest = torch.maximum(a.abs(), b.abs())
         return (self.determinant(t, prediction).abs() >= _SMALLEST_DETERMINANT) & (largest <= LARGEST_FACTOR)

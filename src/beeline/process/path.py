@@ -20,6 +20,7 @@ Shapes: B rows, L tokens a row, C numbers a token, N samples.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import groupby
 from typing import get_args
 
@@ -52,15 +53,17 @@ class GaussianPath(ABC):
         levels: number of noise levels of a discrete process, which are at t = 1/levels, 2/levels, ... 1; else 0.
 
     Args:
-        time_input_name: what the time embedding sees: 1000 t or 1 - t.
+        time_input_name: what the time embedding sees: 1000 t or 1 - t; the path's own when None.
     """
 
     t_min: float = 0.0
     t_max: float = 1.0
     levels: int = 0
+    time_input_name: str = "1000 t"
 
-    def __init__(self, time_input_name: str = "1000 t") -> None:
-        self.time_input_name = time_input_name
+    def __init__(self, time_input_name: str | None = None) -> None:
+        if time_input_name is not None:
+            self.time_input_name = time_input_name
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
@@ -118,26 +121,26 @@ class GaussianPath(ABC):
         Raises:
             UserError: there is no such stretch.
         """
+        return self._longest_stretch(self.is_usable, prediction)
+
+    def solver_interval(self, prediction: str) -> tuple[float, float]:
+        """The part of ``interval`` along which solvers walk; on continuous paths the whole."""
+        return self.interval(prediction)
+
+    def _longest_stretch(self, is_usable: Callable[[Tensor, str], Tensor], prediction: str) -> tuple[float, float]:
         times = torch.linspace(self.t_min, self.t_max, _TIMES_TRIED, dtype=torch.float64)
-        usable = self.is_usable(times, prediction).tolist()
+        usable = is_usable(times, prediction).tolist()
         stretches = [list(group) for good, group in groupby(range(len(times)), usable.__getitem__) if good]
         if not stretches:
             raise UserError(f"prediction {prediction}: nowhere on this path can data and noise be read from it")
         longest = max(stretches, key=len)
         first, last = longest[0], longest[-1]
-        low = times[0] if first == 0 else self._edge(prediction, times[first - 1], times[first])
-        high = times[-1] if last == len(times) - 1 else self._edge(prediction, times[last + 1], times[last])
+        low, high = times[first], times[last]
+        if first > 0:
+            low = _edge(lambda t: bool(is_usable(t, prediction)), times[first - 1], low)
+        if last < len(times) - 1:
+            high = _edge(lambda t: bool(is_usable(t, prediction)), times[last + 1], high)
         return low.item(), high.item()
-
-    def _edge(self, prediction: str, outside: Tensor, inside: Tensor) -> Tensor:
-        """Where, between two times, a prediction begins to be usable: the last usable one found by bisection."""
-        for _ in range(50):
-            middle = 0.5 * (inside + outside)
-            if self.is_usable(middle, prediction):
-                inside = middle
-            else:
-                outside = middle
-        return inside
 
     def is_usable(self, t: Tensor, prediction: str) -> Tensor:
         """Whether x0 and e can be read from a prediction at time t, as ``interval`` asks."""
@@ -189,3 +192,14 @@ class GaussianPath(ABC):
         e = (alpha * y - a * x_t.values) / determinant
         a, b = (x_t.expand(c) for c in self.coefficients(t, target))
         return a * x0 + b * e
+
+
+def _edge(usable: Callable[[Tensor], bool], outside: Tensor, inside: Tensor) -> Tensor:
+    """Where, between two times, a prediction begins to be usable: the last usable one found by bisection."""
+    for _ in range(50):
+        middle = 0.5 * (inside + outside)
+        if usable(middle):
+            inside = middle
+        else:
+            outside = middle
+    return inside

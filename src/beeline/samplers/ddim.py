@@ -33,7 +33,7 @@ class DDIM(Walker):
     clip: float | None = None
 
     def step(self, state: SamplerState, predictor: Predictor, conditions: Conditions, key: Key) -> SamplerState:
-        """One step along the grid; draws nothing at eta 0 and on reaching t = 0."""
+        """One step along the grid; draws nothing at eta 0 and where no noise is left."""
         t, t_next = state.times[state.index], state.times[state.index + 1]
         here = evaluate(state.x, t, predictor, conditions)
         process = here.process
@@ -42,9 +42,8 @@ class DDIM(Walker):
         if self.clip is not None:
             x0 = clipped(x0, self.clip)
             e = (state.x.values - process.alpha(t).item() * x0) / process.sigma(t).item()
-        drawn = self.eta > 0 and t_next > 0
-        deviation = self.eta * posterior(process, t, t_next).variance.sqrt().item() if drawn else 0.0
+        deviation = self.eta * posterior(process, t, t_next).variance.sqrt().item() if self.eta else 0.0
         x = alpha * x0 + (sigma**2 - deviation**2) ** 0.5 * e
-        if drawn:
+        if deviation:
             x = x + deviation * self.source.sample(state.x, key)
         return replace(state, x=state.x.with_values(x), index=state.index + 1, passes=state.passes + here.passes)

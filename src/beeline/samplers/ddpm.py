@@ -6,7 +6,7 @@
     learned    log V = (v + 1)/2 log step + (1 - v)/2 log variance,   v the network's second output, -1 to 1
 
 Sources: Ho et al. 2020, algorithm 2 and section 3.2 (the two fixed choices); Nichol & Dhariwal 2021, equation 15.
-The step that reaches t = 0 draws nothing: it gives x0_hat.
+A step that leaves no noise draws none: the last one gives x0_hat.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Ancestral(Walker):
         here = evaluate(state.x, t, predictor, conditions)
         factors = posterior(here.process, t, t_next)
         x = factors.data.item() * clipped(here.x0, self.clip) + factors.noisy.item() * state.x.values
-        if t_next > 0:
+        if factors.variance > 0:
             x = x + self._deviation(factors, here) * self.source.sample(state.x, key)
         return replace(state, x=state.x.with_values(x), index=state.index + 1, passes=state.passes + here.passes)
 

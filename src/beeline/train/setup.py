@@ -14,12 +14,11 @@ from beeline.core.config import plain
 from beeline.core.data import Deferred, Examples, evenly, group_of, located
 from beeline.core.errors import UserError
 from beeline.core.offers import Augmented
-from beeline.core.parts import describe_part
 from beeline.core.protocols import Modality
 from beeline.modalities.loading import ModalitySource, ask, users_code
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded, check_example
-from beeline.model.format import FORMAT, conventions, library_version
+from beeline.model.starting import Starting, describe
 from beeline.process.build import build_process, build_source
 from beeline.train.adaptation import adapt, base_tensors
 from beeline.train.beginning import Beginning
@@ -163,24 +162,14 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
     tokens = codec.tokenizer.blank(codec.forms[0][0]).values.shape[1]
     choice = choose(config, feed.size, tokens, fresh)
     config = choice.config
-    description = {
-        "format": FORMAT,
-        "library": library_version(),
-        "modality": {
-            "name": source.name,
-            "sha256": source.sha256,
-            "text": source.text,
-            "options": plain(config.data),
-        },
-        "config": plain(config),
-        "conventions": conventions(process, objective.prediction, config.process.path),
-        "normaliser": describe_part(codec.normaliser),
-        "tokenizer": describe_part(codec.tokenizer),
-        "conditions": [describe_part(part) for part in codec.conditions],
-        "forms": [[list(form), count] for form, count in codec.forms],
-        "extents": list(codec.extents),
-        "training": {"examples": feed.size, "sha256": fingerprint(training)},
-        **({"began": began} if began else {}),
+    start = Starting(codec, config.model, config.process, config.objective, config.sample, {})
+    modality_record = {
+        "name": source.name,
+        "sha256": source.sha256,
+        "text": source.text,
+        "options": plain(config.data),
     }
+    trained_on = {"examples": feed.size, "sha256": fingerprint(training)}
+    description = describe(start, modality_record, plain(config), trained_on) | ({"began": began} if began else {})
     trainer, reasons = fresh(config, choice.steps), (*reasons, kept)
     return Prepared(config, source, codec, training, held_out, unseen, trainer, description, choice, reasons)

@@ -19,7 +19,7 @@ from beeline.tokenizers.grid import GridTokenizer
 LayoutName = Literal["dit", "sit", "lightningdit", "diffusers"]
 LAYOUTS = get_args(LayoutName)
 
-# The name of the one condition that these networks have.
+# What the one condition of an imported network is called.
 LABEL = "label"
 
 # What the peers' training scripts hide: one label in ten.
@@ -47,6 +47,7 @@ class Anatomy:
         prediction: what the network predicts.
         names: of the classes, empty where the file has none.
         scale: by which native latents are multiplied.
+        condition: name of the class label in our network.
     """
 
     layout: LayoutName
@@ -65,6 +66,7 @@ class Anatomy:
     prediction: PredictionName = "noise"
     names: tuple[str, ...] = ()
     scale: float = 1.0
+    condition: str = LABEL
 
     @property
     def outputs(self) -> int:
@@ -84,7 +86,7 @@ class Anatomy:
         codec = Codec(
             Scale(self.scale),
             GridTokenizer((self.patch, self.patch), self.channels),
-            (ClassLabel(LABEL, self.classes, _DROPOUT if self.null_row else 0.0, self.names),),
+            (ClassLabel(self.condition, self.classes, _DROPOUT if self.null_row else 0.0, self.names),),
             (((rows, columns), 1),),
             self.extents,
         )

@@ -20,7 +20,8 @@ _MOST_RECORDS = 100_000
 _MOST_TABLE = 32 * 2**20
 _CHUNK = 2**20
 _END, _END64, _LOCATOR, _LOCAL = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x03\x04"
-_OLD = "torch's old format; where you trust it, save it anew with torch.save(torch.load(path), path)"
+_OLD = "torch's old format; save it anew: torch.save(torch.load(path, weights_only=True), path)"
+_OLDEST = "torch's oldest format; where you trust it: torch.save(torch.load(path, weights_only=False), path)"
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,10 @@ def _check_format(path: Path, file: IO[bytes], size: int) -> None:
     head = file.read(512)
     if head.startswith(_LOCAL):
         return
-    if head[257:262] == b"ustar" or head[:1] == b"\x80":
+    if head[:1] == b"\x80":
         raise UserError(f"{path}: is in {_OLD}")
+    if head[257:262] == b"ustar":
+        raise UserError(f"{path}: is in {_OLDEST}")
     if size > 8 and head[8:9] == b"{":
         raise UserError(f"{path}: looks like a safetensors file; name it so: {path.stem}.safetensors")
     raise UserError(f"{path}: is no torch file (no zip archive); name a .pt, .bin or .safetensors file of weights")

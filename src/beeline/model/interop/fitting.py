@@ -82,6 +82,7 @@ def anatomy_for(start: Starting, layout: LayoutName, own: Anatomy | None) -> Ana
         start.objective.prediction,
         label.names,
         own.scale if own else 1.0,
+        label.name,
     )
 
 

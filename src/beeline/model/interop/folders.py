@@ -208,7 +208,7 @@ def sampling_of(scheduler: Mapping[str, Any], guided: bool) -> SampleConfig:
     return SampleConfig(
         sampler=_SAMPLERS.get(name, "ddim"),  # type: ignore[arg-type]
         steps=50,
-        grid="strided" if leading else "respaced",
+        grid="auto" if leading else "respaced",
         cfg_scale=4.0 if guided else 1.0,
         clip=float(scheduler.get("clip_sample_range", 1.0)) if scheduler.get("clip_sample") else None,
     )

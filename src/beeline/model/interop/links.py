@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from beeline.model.interop.anatomy import LABEL, Anatomy
+from beeline.model.interop.anatomy import Anatomy
 
 _KINDS = ("weight", "bias")
 
@@ -55,7 +55,7 @@ def _official(anatomy: Anatomy) -> list[Link]:
         *_patches("x_embedder.proj", anatomy),
         *_plain("t_embedder.mlp.0", "backbone.time.first"),
         *_plain("t_embedder.mlp.2", "backbone.time.second"),
-        *_plain("y_embedder.embedding_table", f"embedders.{LABEL}.table", ("weight",)),
+        *_plain("y_embedder.embedding_table", f"embedders.{anatomy.condition}.table", ("weight",)),
         *_plain("final_layer.adaLN_modulation.1", "backbone.modulation.linear"),
     ]
     if rms:
@@ -93,7 +93,7 @@ def _diffusers(anatomy: Anatomy) -> list[Link]:
     for theirs, ours, leaf, kinds in (
         ("timestep_embedder.linear_1", "backbone.time", "first", _KINDS),
         ("timestep_embedder.linear_2", "backbone.time", "second", _KINDS),
-        ("class_embedder.embedding_table", f"embedders.{LABEL}", "table", ("weight",)),
+        ("class_embedder.embedding_table", f"embedders.{anatomy.condition}", "table", ("weight",)),
     ):
         for kind in kinds:
             names = [f"transformer_blocks.{index}.norm1.emb.{theirs}.{kind}" for index in blocks]
@@ -135,12 +135,13 @@ def _head(anatomy: Anatomy, kind: str) -> Link:
         f"backbone.head.{kind}",
         (f"{theirs}.{kind}",),
         lambda each: halves(each[0], anatomy)[0] if anatomy.outputs == 1 else torch.cat(halves(each[0], anatomy)),
-        lambda own: (interleaved(_with_unused(own.chunk(anatomy.outputs), anatomy), anatomy),),
+        lambda own: (interleaved(_with_unused(own, anatomy), anatomy),),
     )
 
 
-def _with_unused(groups: Sequence[Tensor], anatomy: Anatomy) -> list[Tensor]:
-    """Groups of rows with zeros for those that the file has and the network ignores."""
+def _with_unused(own: Tensor, anatomy: Anatomy) -> list[Tensor]:
+    """Rows of our head as groups for every C of the channels, with zeros for those that the network ignores."""
+    groups = list(own.split(anatomy.patch**2 * anatomy.channels))
     missing = anatomy.head_channels // anatomy.channels - len(groups)
     return [*groups, *[torch.zeros_like(groups[0])] * missing]
 

@@ -118,7 +118,7 @@ def _sampling(anatomy: Anatomy, pipeline: Pipeline | None) -> SampleConfig:
     if anatomy.layout == "diffusers" and guided:
         guided["guide_channels"] = None
     if anatomy.layout in ("dit", "diffusers"):
-        return SampleConfig(sampler="ddpm", steps=250, grid="respaced", **guided)
+        return SampleConfig(sampler="ddpm", steps=250, **guided)
     return SampleConfig(sampler="heun", steps=50, **guided)
 
 

@@ -213,9 +213,9 @@ def _named(name: str) -> _Global:
     storage = module == "torch" and attribute in _STORAGES
     dtype = module == "torch" and isinstance(vars(torch).get(attribute), torch.dtype)
     if not (name in _FUNCTIONS or storage or dtype):
-        asked = shown(name.replace(" ", ".", 1))
+        asked = shown(f"{module}.{attribute}".replace("__builtin__", "builtins"))
         raise _RefusedError(
-            f"asks for {asked}, which is refused: only tensors and plain values are read; save those alone"
+            f"asks for {asked}, which is refused: only tensors and plain values are read; save the state_dict() alone"
         )
     return _Global(name)
 

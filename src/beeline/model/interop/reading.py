@@ -171,7 +171,7 @@ def _state(path: Path, state: Any) -> dict[str, Tensor]:
             )
         if not isinstance(value, Tensor):
             kind = type(value).__name__
-            raise UserError(f"{path}: '{shown(name)}' is {kind}, not a tensor; save the state_dict() alone")
+            raise UserError(f"{path}: its entry {shown(name)} is {kind}, not a tensor; save the state_dict() alone")
         tensors[name] = value.detach()
     return tensors
 

@@ -143,13 +143,9 @@ def their_tensors(
     """
     theirs: dict[str, Tensor] = {}
     rows: list[dict[str, Any]] = []
-    outputs = 2 if start.objective.variance == "learned" else 1
     for link in links_of(anatomy):
         ours = start.tensors[link.ours].detach().cpu()
-        parts = link.write(ours)
-        if ".head." in link.ours and outputs > anatomy.outputs:
-            parts = (interleaved(ours.chunk(outputs), anatomy),)
-        for name, part in zip(link.theirs, parts, strict=True):
+        for name, part in zip(link.theirs, link.write(ours), strict=True):
             theirs[name] = part.contiguous().clone()
             rows.append({"theirs": name, "ours": link.ours, "shape": list(part.shape)})
     kept = imported.kept if imported else None

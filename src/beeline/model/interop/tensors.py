@@ -128,7 +128,7 @@ def _check_header(path: Path) -> list[str]:
                 )
             if length > MOST_TEXT:
                 raise UserError(f"{path}: its header has {length} bytes; more than {MOST_TEXT} are not read")
-            header = _parsed(path, file.read(length))
+            header = _parsed(path, file.read(length), "its header is ")
     except OSError as error:
         raise unreadable(path, error) from None
     if not isinstance(header, dict):
@@ -157,13 +157,13 @@ def _span(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     raise UserError(f"{path}: damaged: the size of tensor {shown(name)} does not fit its shape; fetch it again")
 
 
-def _parsed(path: Path, data: bytes) -> Any:
+def _parsed(path: Path, data: bytes, what: str = "") -> Any:
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_once)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")  # so that it can be written again
         return value
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON ({shown(str(error))})") from None
+        raise UserError(f"{path}: {what}not readable as JSON ({shown(str(error))}); fetch it again") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
