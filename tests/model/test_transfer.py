@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -304,6 +304,24 @@ def test_what_has_another_meaning_is_refused_whatever_its_shape(
     start, _ = made(codec())
     with pytest.raises(UserError, match=message):
         moved(start, options, model)
+
+
+def test_tokens_without_a_place_are_not_resized() -> None:
+    @dataclass(frozen=True)
+    class Frames(GridTokenizer):
+        """Numbers that are no channels of cells."""
+
+        numbers: int = 6
+
+        @property
+        def width(self) -> int:
+            return self.numbers
+
+    start, _ = made(replace(codec(), tokenizer=Frames((2, 2))))
+    with pytest.raises(UserError, match="reads tokens of 6 numbers, these data have 7 that are no patches"):
+        moved(start, replace(codec(), tokenizer=Frames((2, 2), numbers=7)))
+    with pytest.raises(UserError, match="reads tokens of 6 numbers, these data have 4"):
+        moved(start, codec())
 
 
 def test_blocks_that_are_more_begin_as_they_are_drawn_and_those_that_are_fewer_are_left() -> None:

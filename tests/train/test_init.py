@@ -15,6 +15,7 @@ import yaml
 
 import beeline
 from beeline.cli.convert import convert
+from beeline.cli.initial import starting_of
 from beeline.cli.inspect import inspect
 from beeline.cli.train import train
 from beeline.core.memory import held_bytes
@@ -43,8 +44,10 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tuned(start: Path, out: Path, target: Any = "digits", **options: Any) -> Path:
-    given = {name.replace("__", "."): value for name, value in options.items()}
-    return train(str(target), out, options={**FAST, "train.steps": 4, **given}, init=start)
+    """A run begun from a trained network; an option that is None is left out."""
+    given = {**FAST, "train.steps": 4, **{name.replace("__", "."): value for name, value in options.items()}}
+    given = {name: value for name, value in given.items() if value is not None}
+    return train(str(target), out, options=given, init=start)
 
 
 def began(run: Path) -> dict[str, Any]:
@@ -160,6 +163,23 @@ def test_other_images_classes_sizes_and_channels(small_run: Path, tmp_path: Path
     assert drawn(run, "dog").shape == (2, 12, 12, 3)
     again = tuned(run, tmp_path / "again", images, train__batch_size=4, data__labelled="false")
     assert began(again)["left"] == {"embedders.label.table.weight": "nothing here takes it"}
+
+
+def test_a_peers_network_with_all_that_it_predicts(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """diffusers' DiT: embedders for each block, discrete levels, a learned variance."""
+    peer = real_data("parity") / "diffusers_random"
+    images = folder_of(tmp_path / "images", {"cat": 8, "dog": 8}, size=(16, 16), channels=4)
+    run = tuned(peer, tmp_path / "run", images, train__batch_size=4, model__preset=None, data__channels="rgba")
+    start = starting_of(peer)
+    kept = read_tensors(run / "init" / "model.safetensors")
+    told = began(run)["tensors"]
+    tables = {f"embedders.label.copies.{block}.table.weight" for block in range(2)}
+    assert {name for name, text in told.items() if text != "loaded"} == tables
+    assert all(torch.equal(kept[name], start.tensors[name]) for name in kept.keys() - tables)
+    assert all(torch.equal(kept[name][-1], start.tensors[name][-1]) for name in tables)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["process"]["path"], config["objective"]["variance"]) == ("ddpm", "learned")
+    assert drawn(run, "dog").shape == (2, 16, 16, 4)
 
 
 def test_a_part_of_the_digits(small_run: Path, tmp_path: Path) -> None:

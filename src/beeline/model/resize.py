@@ -31,6 +31,11 @@ class Cells:
         """Cells of a patch."""
         return math.prod(self.patch)
 
+    @property
+    def numbers(self) -> int:
+        """Numbers of a token."""
+        return self.volume * self.channels
+
     def with_channels(self, channels: int) -> Cells:
         """The same patch with another number of channels."""
         return Cells(self.patch, channels)

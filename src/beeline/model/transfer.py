@@ -74,7 +74,7 @@ def check_config(start: Starting, model: ModelConfig, tokenizer: Tokenizer) -> N
 
 
 def check_fit(start: Starting, head_size: int, width: int, tokenizer: Tokenizer) -> None:
-    """Refuse what has another meaning, whatever its shape: heads, axes, kinds of tokens.
+    """Refuse what has another meaning, whatever its shape: heads and axes.
 
     Args:
         start: the trained network.
@@ -91,14 +91,9 @@ def check_fit(start: Starting, head_size: int, width: int, tokenizer: Tokenizer)
             f"the network to begin from has hidden_size {sizes.hidden_size} and num_heads {sizes.num_heads}, this one "
             f"{width} and {width // head_size}; leave out model.preset, model.hidden_size and model.num_heads"
         )
-    before, after = cells_of(trained), cells_of(tokenizer)
-    if trained.axes != tokenizer.axes or len(before.patch) != len(after.patch):
+    if trained.axes != tokenizer.axes:
         raise UserError(
             f"the network to begin from reads tokens along {trained.axes} axes, these data have {tokenizer.axes}"
-        )
-    if not after.patch and before.channels != after.channels:
-        raise UserError(
-            f"the network to begin from reads {before.channels} numbers a token, these data have {after.channels}"
         )
 
 
@@ -132,6 +127,11 @@ class _Rules:
         self.codec = codec
         self.pairs = pair_conditions(start.codec.conditions, codec.conditions)
         self.before, self.after = cells_of(start.codec.tokenizer), cells_of(codec.tokenizer)
+        if len(self.before.patch) != len(self.after.patch) or (not self.after.patch and self.before != self.after):
+            raise UserError(
+                f"the network to begin from reads tokens of {self.before.numbers} numbers, these data have "
+                f"{self.after.numbers} that are no patches of such"
+            )
         self.used: set[str] = set()
 
     def apply(self, name: str, own: Tensor) -> tuple[Tensor, Row]:
