@@ -11,19 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beeline.backbone.config import ModelConfig
-from beeline.conditioning.label import ClassLabel
 from beeline.core.batching import collate
 from beeline.core.conditions import Conditions
 from beeline.core.prediction import Prediction
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
+from beeline.model import interop
 from beeline.model.network import Network
 from beeline.process.build import build_process
 from beeline.process.config import ProcessConfig
 from beeline.process.ddpm import DiscreteDDPM
 from beeline.tokenizers.grid import GridTokenizer
-from tests.model.test_parity import from_official
 
 TOKENIZER = GridTokenizer((2, 2), 4)
 
@@ -68,16 +66,17 @@ class Analytic:
 
 def official_network(folder: Path, process: DiscreteDDPM, kind: str = "noise") -> Network:
     """The small official DiT."""
-    config = ModelConfig(hidden_size=64, depth=2, num_heads=4, activation="gelu")
-    network = Network(config, TOKENIZER, [ClassLabel("y", 10)], process, kind, outputs=2)
-    weights = torch.load(folder / "dit_small.pt", weights_only=True)
-    network.load_state_dict(from_official(weights, 2, 4))
+    imported = interop.load(folder / "dit_small.pt", "dit", num_heads=4, null_row=True)
+    start = imported.starting()
+    network = Network(start.model, TOKENIZER, start.codec.conditions, process, kind, outputs=2)
+    network.load_state_dict(start.tensors)
     return network.eval()
 
 
 def labels(y: np.ndarray[Any, Any]) -> Conditions:
     """Classes that guidance may drop."""
-    return Conditions({"y": torch.from_numpy(y).long()}, {"y": torch.zeros(len(y), dtype=torch.bool)}, {"y": 0.1})
+    null = torch.zeros(len(y), dtype=torch.bool)
+    return Conditions({"label": torch.from_numpy(y).long()}, {"label": null}, {"label": 0.1})
 
 
 @dataclass(frozen=True)

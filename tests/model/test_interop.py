@@ -20,10 +20,10 @@ from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError
 from beeline.core.files import read_json
 from beeline.core.random import Key
+from beeline.data.checkpoints.reading import read_foreign
 from beeline.model import interop
 from beeline.model.interop.imported import Imported
 from beeline.model.interop.links import links_of
-from beeline.model.interop.reading import read_foreign
 from beeline.process.sources import Gaussian
 from beeline.samplers.guidance import Guided
 from tests.model.peers import Recipe, State, forward, inputs, state

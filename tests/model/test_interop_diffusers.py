@@ -20,8 +20,8 @@ from beeline.core.errors import UserError
 from beeline.core.files import read_json
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
+from beeline.data.checkpoints.reading import read_foreign
 from beeline.model import interop
-from beeline.model.interop.reading import read_foreign
 from tests.model.peers import Recipe, inputs, state
 
 SIZE, CLASSES = 8, 1000  # its pipeline takes label 1000 for the null, whatever the network

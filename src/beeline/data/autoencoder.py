@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from beeline.core.errors import RunError, UserError
 from beeline.core.files import read_json, sha256
+from beeline.data.checkpoints.reading import read_foreign
 
 Array = np.ndarray[Any, Any]
 _CLASS = "AutoencoderKL"
@@ -182,7 +183,7 @@ def _build(files: AutoencoderFiles) -> nn.Module:
             network: nn.Module = cls(**options)
     except Exception as error:  # whatever its constructor makes of options that do not fit together
         raise UserError(f"{files.folder / 'config.json'}: cannot be built ({_one_line(error)})") from None
-    tensors = {_current_name(name): tensor for name, tensor in _read_weights(files.weights).items()}
+    tensors = {_current_name(name): tensor for name, tensor in read_foreign(files.weights).tensors.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise UserError(f"{files.weights}: tensor {name} is {'missing' if name in expected else 'not of its config'}")
@@ -201,21 +202,6 @@ def _autoencoder_class() -> Any:
     except RuntimeError as error:  # what its lazy modules make of a dependency that does not import
         raise UserError(f"diffusers does not import ({_one_line(error)}); pip install 'beeline[vae]' anew") from None
     return AutoencoderKL
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors of a weights file by name, with no code of the file's executed."""
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # foreign bytes may break a reader in any way
-        raise UserError(f"{path}: is damaged, or no weights file ({_one_line(error)[:200]})") from None
-    if not isinstance(tensors, dict) or not all(isinstance(each, Tensor) for each in tensors.values()):
-        raise UserError(f"{path}: holds something else than tensors by name")
-    return tensors
 
 
 def _current_name(name: str) -> str:

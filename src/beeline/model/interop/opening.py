@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from beeline.core.errors import UserError, whole_number
+from beeline.data.checkpoints.reading import ForeignFile, read_foreign
 from beeline.model.interop.anatomy import Anatomy, LayoutName
 from beeline.model.interop.folders import (
     MODEL_INDEX,
@@ -23,7 +24,6 @@ from beeline.model.interop.folders import (
 from beeline.model.interop.imported import QUIRK, Imported, Kept
 from beeline.model.interop.inferring import Evidence, Said, anatomy_of, find_layout
 from beeline.model.interop.links import halves, links_of
-from beeline.model.interop.reading import ForeignFile, read_foreign
 from beeline.model.interop.record import remembered
 from beeline.model.interop.tables import is_same, position_table, rotary_tables
 from beeline.samplers.config import SampleConfig

@@ -12,10 +12,10 @@ from typing import Any
 
 from beeline.core.errors import UserError
 from beeline.core.files import read_json, write_json
+from beeline.data.checkpoints.reading import ForeignFile
 from beeline.model.format import library_version
 from beeline.model.interop.anatomy import Anatomy
 from beeline.model.interop.inferring import Said
-from beeline.model.interop.reading import ForeignFile
 
 
 def record_path(path: Path) -> Path:

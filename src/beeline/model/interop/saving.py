@@ -15,15 +15,15 @@ from beeline.core.data import Batch
 from beeline.core.errors import UserError, unknown
 from beeline.core.files import check_writable, folder_in_the_making, sha256, write_json
 from beeline.core.random import Key
+from beeline.data.checkpoints.reading import read_foreign
+from beeline.data.checkpoints.writing import write_safetensors, write_torch
 from beeline.model.interop.anatomy import LAYOUTS, Anatomy, LayoutName
 from beeline.model.interop.fitting import anatomy_for, changes, reinterpreted
 from beeline.model.interop.folders import MODEL_INDEX, Pipeline, first_difference
 from beeline.model.interop.imported import Imported
 from beeline.model.interop.links import halves, interleaved, links_of
 from beeline.model.interop.opening import fixed_tables
-from beeline.model.interop.reading import read_foreign
 from beeline.model.interop.record import write_record
-from beeline.model.interop.writing import write_safetensors, write_torch
 from beeline.model.starting import Starting
 
 _FILES = (".pt", ".pth", ".bin", ".safetensors")

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from beeline.core.errors import UserError
-from beeline.model.interop.reading import ForeignFile, read_foreign
-from beeline.model.interop.writing import write_safetensors, write_torch
-from tests.model.foreign_corpus import CORPUS, EVIL, STATE, Storage, claim, diffusers_folder, torch_zip, training_file
+from beeline.data.checkpoints.reading import ForeignFile, read_foreign
+from beeline.data.checkpoints.writing import write_safetensors, write_torch
+from tests.data.foreign_corpus import CORPUS, EVIL, STATE, Storage, claim, diffusers_folder, torch_zip, training_file
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = "diffusion_pytorch_model"
@@ -323,8 +323,8 @@ import json, os, resource, sys
 from pathlib import Path
 import torch
 from beeline.core.errors import UserError
-from beeline.model.interop.reading import read_foreign
-from tests.model.foreign_corpus import CORPUS, training_file
+from beeline.data.checkpoints.reading import read_foreign
+from tests.data.foreign_corpus import CORPUS, training_file
 
 folder = Path(sys.argv[1])
 os.chdir(folder)
@@ -367,8 +367,8 @@ OPTIMISER = """
 import sys
 from pathlib import Path
 import torch
-from beeline.model.interop.reading import read_foreign
-from tests.model.foreign_corpus import STATE, training_file
+from beeline.data.checkpoints.reading import read_foreign
+from tests.data.foreign_corpus import STATE, training_file
 
 torch.set_num_threads(1)
 read_foreign(training_file(Path(sys.argv[1]) / "good.pt"))

@@ -18,8 +18,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from beeline.core.errors import UserError
-from beeline.model.interop.archive import shown, unreadable
-from beeline.model.interop.tensors import load_safetensors, load_torch, own_tensors, read_json_file
+from beeline.data.checkpoints.archive import shown, unreadable
+from beeline.data.checkpoints.tensors import load_safetensors, load_torch, own_tensors, read_json_file
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model"

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from beeline.core.errors import UserError
-from beeline.model.interop.archive import shown
+from beeline.data.checkpoints.archive import shown
 
 _MOST_STEPS = 1_000_000  # a training file of DiT-XL has 70 thousand
 _MOST_DIMENSIONS = 32

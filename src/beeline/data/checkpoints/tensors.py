@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from beeline.core.errors import UserError
-from beeline.model.interop.archive import MOST_TEXT, file_size, open_archive, shown, unreadable
-from beeline.model.interop.pickles import check_pickle
+from beeline.data.checkpoints.archive import MOST_TEXT, file_size, open_archive, shown, unreadable
+from beeline.data.checkpoints.pickles import check_pickle
 
 _CHUNK = 2**20
 _BYTES = {

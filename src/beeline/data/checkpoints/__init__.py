@@ -1,0 +1,1 @@
+"""Checkpoints of other libraries: reading them without trusting them, and writing what those libraries read."""
