@@ -14,7 +14,7 @@ from beeline.core.errors import UserError
 if TYPE_CHECKING:
     from beeline.model.interop.anatomy import LayoutName
 
-_BLOCK = re.compile(r"\bblocks\.(\d+)\.")
+_BLOCK = re.compile(r"(?<![a-z])blocks\.(\d+)\.")
 
 
 def add_arguments(parser: argparse.ArgumentParser, layout: str = "--layout") -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from beeline.core.errors import UserError
+from beeline.core.errors import UserError, unknown
 from beeline.data.checkpoints.archive import shown, unreadable
 from beeline.data.checkpoints.tensors import load_safetensors, load_torch, own_tensors, read_json_file
 
@@ -63,6 +63,8 @@ def read_foreign(path: Path, weights: Literal["ema", "raw"] = "ema") -> ForeignF
     Raises:
         UserError: one line that names the file and what is wrong with it.
     """
+    if weights not in ("ema", "raw"):
+        raise unknown("weights", weights, ("ema", "raw"))
     try:
         return _read_folder(path) if path.is_dir() else _read_file(path, weights)
     except OSError as error:
@@ -77,7 +79,7 @@ def _read_file(path: Path, weights: str) -> ForeignFile:
 
 
 def _load(path: Path) -> Any:
-    return load_safetensors(path) if path.suffix == ".safetensors" else load_torch(path)
+    return load_safetensors(path) if path.suffix.lower() == ".safetensors" else load_torch(path)
 
 
 def _read_folder(folder: Path) -> ForeignFile:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from beeline.core.files import write_bytes, written
+from beeline.core.files import written
+
+_NAMES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2", torch.int64: "I64", torch.int32: "I32",
+    torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
 
 
 def write_torch(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -29,6 +35,8 @@ def write_torch(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors as diffusers reads them, whose loader asks for the entry ``format`` in the metadata.
 
+    They go to the file one by one: the library's own writer first makes two copies of all of them in memory.
+
     Args:
         path: the file.
         tensors: by name.
@@ -37,11 +45,24 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     Raises:
         OSError: naming the file, of which nothing temporary is left behind.
     """
-    write_bytes(path, safetensors.torch.save(_apart(tensors), metadata={"format": "pt", **(metadata or {})}))
+    header: dict[str, object] = {"__metadata__": {"format": "pt", **(metadata or {})}}
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # every number at a multiple of it
+    reached = 0
+    for name in names:
+        tensor, start = tensors[name], reached
+        reached += tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, reached]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    with written(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            held = tensors[name].detach().to("cpu").contiguous().reshape(-1)
+            file.write(memoryview(held.view(torch.uint8).numpy()))
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors on the CPU, each alone in its storage: a view brings all of it, and safetensors refuses tied ones."""
+    """Tensors on the CPU, each alone in its storage: a view brings all of it, and tied ones stay tied."""
     apart: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():

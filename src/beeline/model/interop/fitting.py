@@ -86,17 +86,22 @@ def anatomy_for(start: Starting, layout: LayoutName, own: Anatomy | None) -> Ana
     )
 
 
-def changes(start: Starting, anatomy: Anatomy) -> list[str]:
-    """How a peer's code would compute something else with the same tensors, one line each."""
+def changes(start: Starting, anatomy: Anatomy, scheduled: bool = False) -> list[str]:
+    """How a peer's code would compute something else with the same tensors, one line each.
+
+    Args:
+        start: the network.
+        anatomy: what it would be as the peer's.
+        scheduled: whether diffusers' own scheduler, which says noise levels and prediction, is written beside it.
+    """
     peer, found = PEERS[anatomy.layout], []
+    scheduled = scheduled and anatomy.layout == "diffusers"
     model, process = start.model, start.process
     if (process.path, process.time_input) != (peer.process.path, peer.process.time_input):
         found.append(f"{_path(process)} becomes {_path(peer.process)}")
-    elif process != peer.process and anatomy.layout != "diffusers":
+    elif process != peer.process and not scheduled:
         found.append("other noise levels than the 1,000 of betas from 1e-4 to 0.02")
-    if start.objective.prediction != peer.prediction and not (
-        anatomy.layout == "diffusers" and start.objective.prediction in ("data", "v")
-    ):
+    if start.objective.prediction != peer.prediction and not scheduled:
         found.append(f"prediction {start.objective.prediction} becomes {peer.prediction}")
     if model.frequency_divisor != peer.divisor:
         found.append(f"the time embedding's frequency divisor {model.frequency_divisor} becomes {peer.divisor}")

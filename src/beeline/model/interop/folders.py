@@ -10,7 +10,8 @@ from typing import Any
 from beeline.core.errors import UserError, whole_number
 from beeline.core.files import read_json
 from beeline.model.interop.anatomy import Anatomy
-from beeline.model.interop.inferring import Evidence, Said, depth_of, head_channels
+from beeline.model.interop.evidence import Evidence, Said
+from beeline.model.interop.inferring import depth_of, head_channels
 from beeline.process.config import PredictionName, ProcessConfig
 from beeline.samplers.config import SampleConfig
 

@@ -34,6 +34,7 @@ class Kept:
         dtypes: of the tensors that are not of 32 bits, by the peer's names.
         tables: fixed tables, by the peer's names.
         unused: rows of the head that the peer's network ignores, by the peer's names.
+        wide: tensors of 64 bits that 32 do not hold, by the peer's names.
         config: config.json of a diffusers folder.
         pipeline: what lies beside the transformer of a pipeline.
     """
@@ -41,6 +42,7 @@ class Kept:
     dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
     tables: Mapping[str, Tensor] = field(default_factory=dict)
     unused: Mapping[str, Tensor] = field(default_factory=dict)
+    wide: Mapping[str, Tensor] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     pipeline: Pipeline | None = None
 

@@ -9,16 +9,14 @@ Shapes: D hidden numbers, C channels, p cells of a patch along a side, T tokens.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from beeline.backbone.config import PRESETS
 from beeline.core.errors import UserError, unknown
 from beeline.model.interop.anatomy import LAYOUTS, Anatomy, LayoutName
+from beeline.model.interop.evidence import Evidence, Said
 from beeline.model.interop.tables import ROTARY_PERIOD, extents_of
 from beeline.process.config import ProcessConfig
 
@@ -27,69 +25,6 @@ _PUBLISHED = ("DiT-S", "DiT-B", "DiT-L", "DiT-XL")
 _BLOCK = re.compile(r"^(?:transformer_)?blocks\.(\d+)\.")
 _DIFFUSION = ProcessConfig(path="ddpm")
 _FLOW = ProcessConfig(path="linear", time_input="1 - t")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the user says of a file that the file may not.
-
-    Args:
-        layout: the peer.
-        num_heads: attention heads.
-        null_row: whether the last row of the label table stands for "unknown".
-        input_size: rows and columns of the data.
-        use_rope: whether a LightningDiT without rotary buffers in its file turns queries and keys.
-    """
-
-    layout: LayoutName | None = None
-    num_heads: int | None = None
-    null_row: bool | None = None
-    input_size: tuple[int, int] | None = None
-    use_rope: bool | None = None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A file's contents on the way to an anatomy.
-
-    Args:
-        path: for messages.
-        tensors: by the names of the file.
-        options: inert facts beside them (``args`` of a training file and the like).
-        config: config.json of a diffusers folder.
-    """
-
-    path: Path
-    tensors: Mapping[str, Tensor]
-    options: Mapping[str, Any]
-    config: Mapping[str, Any]
-
-    def tensor(self, name: str, dimensions: int) -> Tensor:
-        """A tensor that must be there.
-
-        Raises:
-            UserError: it is not, or has another number of dimensions.
-        """
-        if name not in self.tensors:
-            raise UserError(f"{self.path}: tensor {name} is missing")
-        found = self.tensors[name]
-        if found.dim() != dimensions or not found.numel():
-            raise UserError(f"{self.path}: tensor {name} is {tuple(found.shape)}, which cannot be")
-        return found
-
-    def tensor_or_none(self, name: str) -> Tensor | None:
-        """A tensor, where it is there."""
-        return self.tensors.get(name)
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """The training script's own options, empty where the file has none."""
-        found = self.options.get("args")
-        return found if isinstance(found, Mapping) else {}
-
-    def has(self, *parts: str) -> bool:
-        """Whether a tensor's name holds one of some parts."""
-        return any(part in name for name in self.tensors for part in parts)
 
 
 def find_layout(evidence: Evidence, said: LayoutName | None) -> LayoutName | None:
@@ -108,7 +43,10 @@ def find_layout(evidence: Evidence, said: LayoutName | None) -> LayoutName | Non
             raise UserError(f"{evidence.path}: a file of diffusers says nothing without config.json; name its folder")
         return "diffusers"
     if found == "lightningdit" and said in ("dit", "sit"):
-        raise UserError(f"{evidence.path}: holds tensors that only LightningDiT has; layout='{said}' cannot be")
+        raise UserError(f"{evidence.path}: holds what only LightningDiT's files have; layout='{said}' cannot be")
+    if found == "sit" and said == "dit":
+        given = evidence.arguments["path_type"]
+        raise UserError(f"{evidence.path}: was trained by SiT's script (path_type {given}); layout='dit' cannot be")
     return said or found
 
 
@@ -117,13 +55,12 @@ def _traced_layout(evidence: Evidence) -> LayoutName | None:
         return "diffusers"
     if not evidence.has("x_embedder.proj.weight"):
         raise UserError(f"{evidence.path}: holds no x_embedder.proj.weight; it is no DiT, SiT or LightningDiT")
-    first = next(
-        (each for name, each in evidence.tensors.items() if name.endswith("blocks.0.adaLN_modulation.1.bias")), None
-    )
-    without_shift = first is not None and first.shape[0] == 4 * evidence.tensors["x_embedder.proj.weight"].shape[0]
-    if evidence.has(*_ONLY_LIGHTNING) or without_shift:
-        return "lightningdit"
+    width = evidence.tensor("x_embedder.proj.weight", 4).shape[0]
+    first = evidence.tensor_or_none("blocks.0.adaLN_modulation.1.bias")
     arguments = evidence.arguments
+    named = str(arguments.get("model", "")).startswith("LightningDiT")
+    if evidence.has(*_ONLY_LIGHTNING) or named or (first is not None and first.numel() == 4 * width):
+        return "lightningdit"
     if "path_type" in arguments:
         return "sit"
     if str(arguments.get("model", "")).startswith("DiT"):
@@ -158,9 +95,13 @@ def anatomy_of(evidence: Evidence, said: Said) -> Anatomy:
     if extents[0] * extents[1] != table.shape[1]:
         needed = extents[0] * extents[1]
         raise UserError(f"{evidence.path}: has {table.shape[1]} positions; input_size {said.input_size} needs {needed}")
+    others, of_others = extents_of(table, None)
+    if others and of_others and not fixed:
+        size = "x".join(str(patch * extent) for extent in others)
+        raise UserError(f"{evidence.path}: its positions are those of {size}; input_size {said.input_size} cannot be")
     positions = ("sincos" if fixed else "learned") + ("_rotary" if options.pop("rotary") else "")
     rotary = {"rotary_period": ROTARY_PERIOD, "rotary_pairs": "adjacent"} if "rotary" in positions else {}
-    if layout == "sit":
+    if layout != "dit":
         _check_transport(evidence)
     return Anatomy(
         layout,
@@ -187,13 +128,14 @@ def _options(evidence: Evidence, said: Said, layout: LayoutName, swiglu: bool) -
     width = evidence.tensor("x_embedder.proj.weight", 4).shape[0]
     normed = evidence.has(".attn.q_norm.")
     buffers = evidence.has("feat_rope.")
+    lost = said.use_rope if said.use_rope is not None else evidence.arguments.get("use_rope") is True
     if said.use_rope is False and buffers:
         raise UserError(f"{evidence.path}: holds rotary buffers; use_rope=False cannot be")
     return {
         "activation": "swiglu" if swiglu else "gelu",
         "norm": "rms" if evidence.has(".norm1.weight") else "layer",
         "shift": evidence.tensor("blocks.0.adaLN_modulation.1.bias", 1).shape[0] != 4 * width,
-        "rotary": buffers or bool(said.use_rope),
+        "rotary": buffers or lost,
         "qk_norm": normed,
         "qk_norm_kind": "layer" if evidence.has(".attn.q_norm.bias") else "rms",
     }
@@ -254,9 +196,10 @@ def _null_row(evidence: Evidence, said: Said, rows: int) -> bool | None:
 
 def _heads(evidence: Evidence, said: Said, width: int) -> int | None:
     """Attention heads: what a norm of heads or rotary buffers tell, or a name in the file, or the user."""
-    size = next((each.shape[-1] for name, each in evidence.tensors.items() if ".attn.q_norm." in name), None)
+    norm = next((name for name in sorted(evidence.tensors) if ".attn.q_norm." in name), None)
+    size = evidence.tensor(norm, 1).shape[0] if norm else None
     if size is None and "feat_rope.freqs_cos" in evidence.tensors:
-        size = evidence.tensors["feat_rope.freqs_cos"].shape[-1]
+        size = evidence.tensor("feat_rope.freqs_cos", 2).shape[1]
     told = width // size if size else _named_heads(evidence, width)
     if told is not None and said.num_heads is not None and told != said.num_heads:
         raise UserError(f"{evidence.path}: has {told} heads, as the file says, not num_heads={said.num_heads}")
@@ -296,7 +239,7 @@ def _named_heads(evidence: Evidence, width: int) -> int | None:
 
 
 def _check_transport(evidence: Evidence) -> None:
-    """Refuse what a SiT was trained for where it is not the velocity of the straight path."""
+    """Refuse what a SiT or a LightningDiT was trained for where it is not the velocity of the straight path."""
     for name, known in (("path_type", "Linear"), ("prediction", "velocity")):
         given = evidence.arguments.get(name, known)
         if given != known:

@@ -13,6 +13,7 @@ from torch import Tensor
 from beeline.core.errors import UserError, whole_number
 from beeline.data.checkpoints.reading import ForeignFile, read_foreign
 from beeline.model.interop.anatomy import Anatomy, LayoutName
+from beeline.model.interop.evidence import Evidence, Said
 from beeline.model.interop.folders import (
     MODEL_INDEX,
     Pipeline,
@@ -22,9 +23,9 @@ from beeline.model.interop.folders import (
     sampling_of,
 )
 from beeline.model.interop.imported import QUIRK, Imported, Kept
-from beeline.model.interop.inferring import Evidence, Said, anatomy_of, find_layout
-from beeline.model.interop.links import halves, links_of
-from beeline.model.interop.record import remembered
+from beeline.model.interop.inferring import anatomy_of, find_layout
+from beeline.model.interop.links import Link, halves, links_of
+from beeline.model.interop.record import record_path, remembered
 from beeline.model.interop.tables import is_same, position_table, rotary_tables
 from beeline.samplers.config import SampleConfig
 
@@ -53,6 +54,9 @@ def load(
         UserError: in one line, what is missing, damaged, unsafe, contradictory or has to be said.
     """
     path = Path(path)
+    for name, switch in (("null_row", null_row), ("use_rope", use_rope)):
+        if not isinstance(switch, bool | None):
+            raise UserError(f"{name} {switch!r}: must be True or False")
     said = Said(layout, _count("num_heads", num_heads), null_row, _extents(input_size), use_rope)
     pipeline = read_pipeline(path) if is_pipeline(path) else None
     file = read_foreign(_weights_of(path, pipeline), weights)
@@ -60,10 +64,10 @@ def load(
         said = remembered(file, said)
     tensors, config = _with_biases(file)
     evidence = Evidence(file.path, tensors, file.options, config)
-    if find_layout(evidence, said.layout) == "diffusers":
-        anatomy = anatomy_of_folder(evidence, said, pipeline)
-    else:
-        anatomy = anatomy_of(evidence, said)
+    found = find_layout(evidence, said.layout)
+    if use_rope is not None and found not in (None, "lightningdit"):
+        raise UserError(f"{path}: is {found}'s, which has no rotary positions; leave use_rope out")
+    anatomy = anatomy_of_folder(evidence, said, pipeline) if found == "diffusers" else anatomy_of(evidence, said)
     starting = anatomy.starting(_sampling(anatomy, pipeline))
     process, _, objective = starting.parts()
     with torch.device("meta"):
@@ -85,6 +89,8 @@ def is_foreign(path: Path) -> bool:
     """Whether a path looks like a peer's checkpoint rather than a model of ours."""
     if path.is_dir():
         return is_pipeline(path) or ((path / "config.json").is_file() and not (path / "model.json").is_file())
+    if path.suffix.lower() == ".safetensors":  # ours end so too; what was exported has its record beside it
+        return record_path(path).is_file()
     return path.suffix.lower() in (".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -142,11 +148,28 @@ def _read(evidence: Evidence, anatomy: Anatomy, blank: Mapping[str, Tensor]) -> 
     for name, table in tables.items():
         if not is_same(evidence.tensors[name], table):
             raise UserError(f"{evidence.path}: tensor {name} is not what {anatomy.layout} computes for this grid")
-    theirs = {name: evidence.tensors[name].to(torch.float32, copy=True) for name in expected}
-    own = {link.ours: link.read([theirs[name] for name in link.theirs]).contiguous() for link in links}
+    theirs = {name: evidence.tensors[name].to(torch.float32) for name in expected}
     stored = {name: evidence.tensors[name] for name in (*expected, *tables)}
     dtypes = {name: tensor.dtype for name, tensor in stored.items() if tensor.dtype != torch.float32}
-    return own, Kept(dtypes, {name: evidence.tensors[name].clone() for name in tables}, _unused(theirs, anatomy))
+    doubles = (name for name in expected if stored[name].dtype == torch.float64)
+    wide = {name: stored[name] for name in doubles if not torch.equal(theirs[name].double(), stored[name])}
+    for name in wide:
+        if not bool(torch.isfinite(theirs[name]).all()):
+            raise UserError(f"{evidence.path}: tensor {name} holds numbers too large for 32 bits")
+    kept = {name: evidence.tensors[name].clone() for name in tables}
+    return _own(links, theirs), Kept(dtypes, kept, _unused(theirs, anatomy), wide)
+
+
+def _own(links: Sequence[Link], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensors, each in memory of its own: a file may hold two of a peer's as one, and training moves them apart."""
+    own: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for link in links:
+        read = link.read([theirs[name] for name in link.theirs]).contiguous()
+        place = read.untyped_storage().data_ptr()
+        own[link.ours] = read.clone() if place in places else read
+        places.add(place)
+    return own
 
 
 def fixed_tables(anatomy: Anatomy) -> dict[str, Tensor]:
@@ -179,7 +202,7 @@ def _count(name: str, value: int | None) -> int | None:
 def _extents(size: int | Sequence[int] | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2:
+    pair = (size, size) if isinstance(size, int) else size
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise UserError(f"input_size {size}: need one number, or rows and columns")
     return whole_number("input_size", pair[0], 1, 2**20), whole_number("input_size", pair[1], 1, 2**20)

@@ -14,8 +14,8 @@ from beeline.core.errors import UserError
 from beeline.core.files import read_json, write_json
 from beeline.data.checkpoints.reading import ForeignFile
 from beeline.model.format import library_version
-from beeline.model.interop.anatomy import Anatomy
-from beeline.model.interop.inferring import Said
+from beeline.model.interop.anatomy import LAYOUTS, Anatomy
+from beeline.model.interop.evidence import Said
 
 
 def record_path(path: Path) -> Path:
@@ -57,7 +57,7 @@ def write_record(
 
 
 def remembered(file: ForeignFile, said: Said) -> Said:
-    """What the record beside a file adds to what the user says."""
+    """What the record beside a file adds to what the user says; nothing where it is another file's or damaged."""
     path = record_path(file.path)
     if not path.is_file():
         return said
@@ -67,11 +67,18 @@ def remembered(file: ForeignFile, said: Said) -> Said:
         return said
     if not isinstance(record, dict) or record.get("sha256") != file.sha256:
         return said
-    size = record.get("input_size")
-    return replace(
-        said,
-        layout=said.layout or record.get("layout"),
-        num_heads=said.num_heads or record.get("num_heads"),
-        null_row=record.get("null_row") if said.null_row is None else said.null_row,
-        input_size=said.input_size or (tuple(size) if isinstance(size, list) and len(size) == 2 else None),
-    )
+    match record:
+        case {
+            "layout": layout,
+            "num_heads": int() as heads,
+            "null_row": bool() as null_row,
+            "input_size": [int() as height, int() as width],
+        } if layout in LAYOUTS and heads > 0:
+            return replace(
+                said,
+                layout=said.layout or layout,
+                num_heads=said.num_heads or heads,
+                null_row=null_row if said.null_row is None else said.null_row,
+                input_size=said.input_size or (height, width),
+            )
+    return said

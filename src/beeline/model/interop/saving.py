@@ -15,12 +15,11 @@ from beeline.core.data import Batch
 from beeline.core.errors import UserError, unknown
 from beeline.core.files import check_writable, folder_in_the_making, sha256, write_json
 from beeline.core.random import Key
-from beeline.data.checkpoints.reading import read_foreign
 from beeline.data.checkpoints.writing import write_safetensors, write_torch
 from beeline.model.interop.anatomy import LAYOUTS, Anatomy, LayoutName
 from beeline.model.interop.fitting import anatomy_for, changes, reinterpreted
 from beeline.model.interop.folders import MODEL_INDEX, Pipeline, first_difference
-from beeline.model.interop.imported import Imported
+from beeline.model.interop.imported import Imported, Kept
 from beeline.model.interop.links import halves, interleaved, links_of
 from beeline.model.interop.opening import fixed_tables
 from beeline.model.interop.record import write_record
@@ -28,7 +27,7 @@ from beeline.model.starting import Starting
 
 _FILES = (".pt", ".pth", ".bin", ".safetensors")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-_SAMPLES, _TIMES = 8, (0.1, 0.5, 0.9)
+_SAMPLES, _TIMES = 2, (0.1, 0.5, 0.9)
 
 
 class Source(Protocol):
@@ -76,13 +75,11 @@ def save(m: Source, path: str | Path, layout: LayoutName, reinterpret: bool = Fa
     start, own = m.starting(), imported.anatomy if imported else None
     anatomy = anatomy_for(start, layout, own)
     _check_embedders(start, anatomy)
-    different = changes(start, anatomy)
+    different = changes(start, anatomy, imported is not None and imported.kept.pipeline is not None)
     if different and not reinterpret:
-        mend = (
-            "reinterpret=True (--reinterpret) copies the tensors all the same"
-            if imported
-            else f"train with --model.compatible_with {layout}"
-        )
+        mend = "reinterpret=True (--reinterpret) copies the tensors all the same"
+        if imported is None:
+            mend = f"train with --model.compatible_with {layout}; {mend}"
         raise UserError(f"{layout} would compute another function with these tensors: {'; '.join(different)}; {mend}")
     read_as = reinterpreted(start, anatomy) if different else start
     anatomy = replace(anatomy, process=read_as.process, prediction=read_as.objective.prediction)
@@ -146,7 +143,7 @@ def their_tensors(
     for link in links_of(anatomy):
         ours = start.tensors[link.ours].detach().cpu()
         for name, part in zip(link.theirs, link.write(ours), strict=True):
-            theirs[name] = part.contiguous().clone()
+            theirs[name] = part
             rows.append({"theirs": name, "ours": link.ours, "shape": list(part.shape)})
     kept = imported.kept if imported else None
     for name, table in fixed_tables(anatomy).items():
@@ -157,12 +154,20 @@ def their_tensors(
     if kept:
         for name, unused in kept.unused.items():
             _put_unused(theirs, name, unused, anatomy)
-        for name, dtype in kept.dtypes.items():
-            if name in theirs and torch.equal(theirs[name].to(dtype).to(torch.float32), theirs[name].float()):
-                theirs[name] = theirs[name].to(dtype)
+        for name in theirs:
+            theirs[name] = _as_stored(theirs[name], name, kept)
         if kept.config.get("attention_bias") is False and anatomy.layout == "diffusers":
             _drop_zero_biases(theirs, rows)
     return theirs, rows
+
+
+def _as_stored(tensor: Tensor, name: str, kept: Kept) -> Tensor:
+    """A tensor as it was stored, dtype and all bits, where its numbers are still the stored ones."""
+    wide, dtype = kept.wide.get(name), kept.dtypes.get(name, torch.float32)
+    if wide is not None and wide.shape == tensor.shape and torch.equal(wide.float().to(tensor.dtype), tensor):
+        return wide
+    narrow = tensor.to(dtype)
+    return narrow if torch.equal(narrow.to(tensor.dtype), tensor) else tensor
 
 
 def _put_unused(theirs: dict[str, Tensor], name: str, unused: Tensor, anatomy: Anatomy) -> None:
@@ -195,13 +200,14 @@ def difference(start: Starting, read_as: Starting) -> dict[str, Any]:
     outputs = []
     for each in (start, read_as):
         process, source, objective = each.parts()
-        network = each.blank_network(process, objective).eval()
-        state = dict(each.tensors)
+        with torch.device("meta"):
+            network = each.blank_network(process, objective).eval()
+        state = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in each.tensors.items()}
         width = each.codec.tokenizer.width
         for kind in ("weight", "bias"):
             name = f"backbone.head.{kind}"
             state[name] = state[name][: network.outputs * width]
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
         blank = each.codec.tokenizer.blank(each.codec.forms[0][0])
         label = each.codec.conditions[0]
         assert label.choices is not None
@@ -228,13 +234,13 @@ def _write(path: Path, theirs: Mapping[str, Tensor], anatomy: Anatomy, imported:
         place = folder if pipeline is None else folder / "transformer"
         place.mkdir(exist_ok=True)
         write_safetensors(place / WEIGHTS, theirs)
-        write_json(place / "config.json", _config(anatomy, imported))
+        write_json(place / "config.json", _config(anatomy, imported, theirs))
         if pipeline is not None:
             _copy_pipeline(pipeline, folder)
-    return read_foreign(path if pipeline is None else path / "transformer").sha256
+    return sha256((path if pipeline is None else path / "transformer") / WEIGHTS)
 
 
-def _config(anatomy: Anatomy, imported: Imported | None) -> dict[str, Any]:
+def _config(anatomy: Anatomy, imported: Imported | None, theirs: Mapping[str, Tensor]) -> dict[str, Any]:
     """config.json of a DiTTransformer2DModel: the file's own where there is one."""
     config: dict[str, Any] = {
         "_class_name": "DiTTransformer2DModel",
@@ -245,7 +251,6 @@ def _config(anatomy: Anatomy, imported: Imported | None) -> dict[str, Any]:
         "num_layers": anatomy.depth,
         "dropout": 0.0,
         "norm_num_groups": 32,
-        "attention_bias": True,
         "sample_size": anatomy.extents[0] * anatomy.patch,
         "patch_size": anatomy.patch,
         "activation_fn": "gelu-approximate",
@@ -256,7 +261,10 @@ def _config(anatomy: Anatomy, imported: Imported | None) -> dict[str, Any]:
         "norm_eps": anatomy.options["second_norm_epsilon"],
     }
     kept = imported.kept.config if imported else {}
-    return {**config, **kept}
+    biased = (
+        "transformer_blocks.0.attn1.to_q.bias" in theirs
+    )  # training may have moved zeros that were added in reading
+    return {**config, **kept, "attention_bias": biased}
 
 
 def _copy_pipeline(pipeline: Pipeline, folder: Path) -> None:
