@@ -103,7 +103,10 @@ def test_flows_that_are_not_straight_are_refused_whatever_is_said(
 ) -> None:
     weights, word = state(Recipe(outputs=1)), next(iter(transport.values()))
     arguments = argparse.Namespace(**{"num_classes": 5, "path_type": "Linear", "prediction": "velocity", **transport})
-    files = {"args.pt": {"args": arguments}, "config.pt": {"config": lightning_config(transport=transport)}}
+    files: dict[str, dict[str, Any]] = {
+        "args.pt": {"args": arguments},
+        "config.pt": {"config": lightning_config(transport=transport)},
+    }
     for name, facts in files.items():
         if layout == "sit" and name == "config.pt":
             continue

@@ -43,7 +43,7 @@ def convert(
         display: where progress goes; silent when None.
         layout: peer to write for: dit, sit, lightningdit or diffusers; a slim model when None.
         reinterpret: write a peer's tensors though its code computes another function with them.
-        said: what a peer's file that is read cannot say: from_layout, num_heads, null_row, input_size.
+        said: what a peer's file that is read cannot say: from_layout, num_heads, null_row, input_size, use_rope.
 
     Returns:
         the folder or file written.
@@ -61,7 +61,7 @@ def convert(
         raise UserError("modality is read for ema_width auto alone; leave it out")
     read_as = {"layout" if name == "from_layout" else name: value for name, value in said.items()}
     if layout is not None:
-        return _for_peer(source, to, (width, weights), layout, reinterpret, display, read_as)
+        return peers.export(source, to, layout, (width, weights), reinterpret, display, read_as)
     if reinterpret:
         raise UserError("reinterpret is for a peer's layout; say which")
     if said or peers.is_checkpoint(source):
@@ -106,26 +106,6 @@ def _slim(
     for path in write_slim(target, contents, {**description, "ema": ema}):
         display.result(str(path))
     return target
-
-
-def _for_peer(
-    source: str | Path,
-    to: str | Path | None,
-    asked: tuple[Any, str],
-    layout: LayoutName,
-    reinterpret: bool,
-    display: Display,
-    said: dict[str, Any],
-) -> Path:
-    """A checkpoint of another library."""
-    if to is None:
-        raise UserError("name where the checkpoint goes: NAME.pt or NAME.safetensors, for diffusers a folder")
-    width, weights = asked
-    if weights == "raw":
-        said = {**said, "weights": "raw"}
-    if width is not None:
-        raise UserError("ema_width makes a slim model; convert that one, with layout, in a second step")
-    return peers.export(source, to, layout, reinterpret, display, said)
 
 
 @dataclass(frozen=True)
@@ -303,7 +283,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline convert``."""
     said = peers.said(arguments, "from_layout")
-    if arguments.layout is None and (said or peers.is_checkpoint(arguments.source)):
+    if arguments.layout is not None or said or peers.is_checkpoint(arguments.source):
+        encode.refuse(arguments, ("vae",) if arguments.layout is not None else ())
         said |= {"vae": arguments.vae} if arguments.vae is not None else {}
     elif encode.is_asked(arguments):
         encode.main(arguments, display)

@@ -106,6 +106,23 @@ def is_asked(arguments: argparse.Namespace) -> bool:
     return arguments.vae is not None
 
 
+def refuse(arguments: argparse.Namespace, more: tuple[str, ...] = ()) -> None:
+    """Refuse the flags of encoding where a checkpoint is converted.
+
+    Args:
+        arguments: of the command.
+        more: further flags that mean nothing then.
+
+    Raises:
+        UserError: one was given.
+    """
+    for name in (*more, *_FLAGS):
+        if getattr(arguments, name) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')}: is about encoding images, not about checkpoints; leave it out"
+            )
+
+
 def main(arguments: argparse.Namespace, display: Display) -> None:
     """Run ``beeline convert IMAGES LATENTS --vae FOLDER``."""
     if arguments.to is None:

@@ -23,7 +23,8 @@ def inspect(run: str | Path, modality: str | None = None, device: str = "cpu", *
         run: a run folder, a checkpoint or a model.safetensors; or a checkpoint of DiT, SiT, LightningDiT or diffusers.
         modality: file to use in place of the modality file that the model was trained with.
         device: where to put it: cpu, cuda or auto.
-        said: what a peer's checkpoint cannot say, see ``beeline.load``: layout, num_heads, null_row, input_size.
+        said: what a peer's checkpoint cannot say, see ``beeline.load``: layout, num_heads, null_row, input_size,
+            use_rope.
 
     Raises:
         UserError: there is no readable model there.
@@ -124,7 +125,9 @@ def as_text(facts: dict[str, Any], indent: int = 0) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``beeline inspect``."""
-    parser.add_argument("run", metavar="RUN|CHECKPOINT", help="run folder, checkpoint or model.safetensors")
+    parser.add_argument(
+        "run", metavar="RUN|CHECKPOINT", help="run folder, checkpoint or model.safetensors, or a peer's"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (cpu)")
     parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")

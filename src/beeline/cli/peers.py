@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser, layout: str = "--layout") -> 
         help="the last row of the label table stands for 'unknown', or is a class",
     )
     group.add_argument("--input-size", metavar="HxW", help="rows and columns of the data, such as 32x32, or one number")
+    group.add_argument(
+        "--use-rope",
+        action=argparse.BooleanOptionalAction,
+        help="a LightningDiT whose file has lost its rotary buffers turns queries and keys all the same",
+    )
 
 
 def said(arguments: argparse.Namespace, layout: str = "layout") -> dict[str, Any]:
@@ -53,6 +58,7 @@ def said(arguments: argparse.Namespace, layout: str = "layout") -> dict[str, Any
         "num_heads": arguments.num_heads,
         "null_row": arguments.null_row,
         "input_size": None if size is None else [int(part) for part in f"{size}x{size}".split("x")[:2]],
+        "use_rope": arguments.use_rope,
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -65,7 +71,13 @@ def is_checkpoint(source: str | Path) -> bool:
 
 
 def export(
-    source: str | Path, to: str | Path, layout: LayoutName, reinterpret: bool, display: Display, said: dict[str, Any]
+    source: str | Path,
+    to: str | Path | None,
+    layout: LayoutName,
+    asked: tuple[Any, str],
+    reinterpret: bool,
+    display: Display,
+    said: dict[str, Any],
 ) -> Path:
     """Write a model as a peer's checkpoint, and print what became of every tensor.
 
@@ -73,6 +85,7 @@ def export(
         source: a run, a model of ours, or a peer's checkpoint.
         to: NAME.pt or NAME.safetensors; for diffusers a folder.
         layout: dit, sit, lightningdit or diffusers.
+        asked: width of an average to be rebuilt, which is refused, and ema or raw weights of a training file.
         reinterpret: write the tensors though there they are another function.
         display: where lines go.
         said: what a peer's file cannot say.
@@ -87,6 +100,14 @@ def export(
     from beeline.model.interop import save
     from beeline.model.interop.saving import check_place
 
+    if to is None:
+        raise UserError("name where the checkpoint goes: NAME.pt or NAME.safetensors, for diffusers a folder")
+    width, weights = asked
+    ours = not said and not is_checkpoint(source)
+    for name, given in (("ema_width", width is not None), ("weights raw", ours and weights == "raw")):
+        if given:
+            raise UserError(f"{name} makes a slim model; convert that one, with layout, in a second step")
+    said |= {"weights": "raw"} if weights == "raw" else {}
     check_place(Path(to), layout)
     exported = save(load(source, device="cpu", **said), to, layout, reinterpret)
     for line in table(exported.rows):

@@ -58,7 +58,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             held = tensors[name].detach().to("cpu").contiguous().reshape(-1)
-            file.write(memoryview(held.view(torch.uint8).numpy()))
+            file.write(held.view(torch.uint8).numpy().data)
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
