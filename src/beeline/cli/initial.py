@@ -33,14 +33,8 @@ def starting_of(path: str | Path | Opened) -> Starting:
     Raises:
         UserError: there is no readable model.
     """
-    from beeline.generate.load import (
-        find_trained_modality,
-        is_file_of_peer,
-        locate,
-        output_folder,
-        read_description,
-        read_starting,
-    )
+    from beeline.generate.imported import is_file_of_peer
+    from beeline.generate.load import find_trained_modality, locate, output_folder, read_description, read_starting
     from beeline.model import interop
     from beeline.model.interop.opening import is_foreign
 

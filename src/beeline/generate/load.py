@@ -17,13 +17,11 @@ from beeline.core import config
 from beeline.core.device import find_device
 from beeline.core.errors import UserError
 from beeline.core.files import read_json, sha256
-from beeline.core.offers import Decoding
 from beeline.core.parts import rebuild_part
 from beeline.core.protocols import Modality
-from beeline.data.autoencoder import find_autoencoder
-from beeline.data.normalisers import Scale
 from beeline.generate.engine import Engine
-from beeline.modalities.loading import ModalitySource, find_decoding_modality, find_modality
+from beeline.generate.imported import is_file_of_peer, open_imported, with_decoder
+from beeline.modalities.loading import ModalitySource, find_modality
 from beeline.model import interop
 from beeline.model.codec import Codec
 from beeline.model.format import (
@@ -37,7 +35,6 @@ from beeline.model.format import (
     read_network,
 )
 from beeline.model.interop.anatomy import LayoutName
-from beeline.model.interop.imported import Imported
 from beeline.model.interop.opening import is_foreign
 from beeline.model.network import Network
 from beeline.model.starting import Starting
@@ -92,54 +89,8 @@ def load(
     source = find_trained_modality(stored, modality, output_folder(Path(path)) / "modality.py")
     engine = open_engine(Path(path), source, device)
     if vae is not None:
-        engine.modality = _with_decoder(engine.modality, str(vae))
+        engine.modality = with_decoder(engine.modality, str(vae))
     return engine
-
-
-def _with_decoder(modality: Any, vae: str) -> Any:
-    """A modality with another autoencoder.
-
-    Raises:
-        UserError: it has none.
-    """
-    if not (isinstance(modality, Decoding) and hasattr(modality, "vae")):
-        raise UserError(f"vae {vae}: this model's samples are not latents; leave it out")
-    options: Any = modality
-    return replace(options, vae=vae)
-
-
-def is_file_of_peer(path: Path) -> bool:
-    """Whether a .safetensors file lies without the description that ours have beside them."""
-    descriptions = (path.with_suffix(".json"), path.with_name(DESCRIPTION))
-    return path.suffix.lower() == ".safetensors" and path.is_file() and not any(map(Path.is_file, descriptions))
-
-
-def open_imported(imported: Imported, vae: str | Path | None = None, device: str = "auto") -> Engine:
-    """A peer's network, ready to sample.
-
-    Args:
-        imported: what ``interop.load`` opened.
-        vae: folder of the autoencoder that decodes its samples; a pipeline has its own.
-        device: ``cpu``, ``cuda`` or ``auto``.
-
-    Raises:
-        UserError: there is no such autoencoder or device.
-    """
-    pipeline, start = imported.kept.pipeline, imported.starting()
-    if vae not in (None, "none"):
-        files = find_autoencoder(Path(str(vae)))
-        if files.channels != imported.anatomy.channels:
-            raise UserError(
-                f"vae {vae}: its latents have {files.channels} channels, the network's {imported.anatomy.channels}"
-            )
-        start = replace(start, codec=replace(start.codec, normaliser=Scale(files.scale, files.shift)))
-    folder = vae if vae is not None else pipeline.vae if pipeline else "none"
-    decoder = "none" if folder == "none" else str(Path(str(folder)).expanduser().absolute())
-    options = {"vae": decoder, "patch": imported.anatomy.patch}
-    modality = find_decoding_modality().make(options)
-    process, source, _ = start.parts()
-    network = imported.to(find_device(device)).network
-    return Engine(network, start, modality, process, source, imported)
 
 
 def open_engine(path: Path, source: ModalitySource, device: str = "auto") -> Engine:
