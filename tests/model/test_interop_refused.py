@@ -128,3 +128,53 @@ def test_a_config_of_something_else_tells_nothing(config: Any, tmp_path: Path) -
     path = written(tmp_path / "a.pt", {"model": state(Recipe()), "config": config})
     with pytest.raises(UserError, match=r"layout=.*num_heads=N.*null_row="):
         interop.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x_embedder.proj.weight": torch.ones(32, 4, 2, 4)}, "patches of 2x4; only square ones"),
+        ({"blocks.3.attn.qkv.weight": torch.ones(96, 32)}, "block 2 is missing"),
+        ({"y_embedder.embedding_table.weight": torch.ones(1, 32)}, "null_row=True leaves no class"),
+        ({"final_layer.linear.weight": torch.ones(48, 32)}, "a head of 48 rows fits neither 4 nor 8 channels"),
+        ({"blocks.0.attn.rel_pos": torch.ones(3)}, r"blocks\.0\.attn\.rel_pos has no place in a network of dit"),
+        ({"feat_rope.freqs_cos": torch.ones(16, 8)}, "only LightningDiT's files have"),
+    ],
+)
+def test_tensors_that_make_no_network_are_named(change: State, message: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.pt", state(Recipe()) | change)
+    with pytest.raises(UserError, match=message):
+        interop.load(path, **SAID)
+
+
+def test_what_the_file_says_of_its_heads_wins_over_no_other_word(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.pt", state(PAPER))
+    assert interop.load(path, null_row=True).anatomy.num_heads == 4
+    with pytest.raises(UserError, match="has 4 heads, as the file says, not num_heads=8"):
+        interop.load(path, num_heads=8, null_row=True)
+    turned = state(PAPER)
+    turned["feat_rope.freqs_sin"] = turned["feat_rope.freqs_sin"] * 0.5
+    with pytest.raises(UserError, match=r"feat_rope\.freqs_sin is not what lightningdit computes"):
+        interop.load(written(tmp_path / "b.pt", turned), null_row=True)
+
+
+def test_a_published_name_tells_the_heads_only_of_its_own_sizes(tmp_path: Path) -> None:
+    arguments = argparse.Namespace(model="DiT-S/2", num_classes=5)
+    path = written(tmp_path / "a.pt", {"ema": state(Recipe()), "args": arguments})
+    with pytest.raises(UserError, match="num_heads=N"):
+        interop.load(path)
+    assert interop.load(path, num_heads=4).anatomy.null_row
+
+
+def test_the_step_and_the_average_of_a_training_file_are_its_origin(tmp_path: Path) -> None:
+    contents = {"model": state(Recipe(), 1), "ema": state(Recipe()), "train_steps": 70}
+    path = written(tmp_path / "a.pt", contents)
+    for weights in ("ema", "raw"):
+        origin = interop.load(path, **SAID, weights=weights).starting().origin
+        assert origin["step"] == 70
+        assert origin["ema"]["weights"] == weights
+    m = interop.load(path, **SAID)
+    assert not m.training
+    assert m.starting().sample.cfg_scale == 4.0
+    path = written(tmp_path / "b.pt", state(Recipe(null=False)))
+    assert interop.load(path, "dit", num_heads=4, null_row=False).starting().sample.cfg_scale == 1.0

@@ -69,10 +69,7 @@ def test_trained_weights_are_what_is_saved_and_the_others_keep_their_bits(
     x, t, y = inputs(recipe, 999.0 if layout == "dit" else 1.0)
     expected = forward({name: each.float() for name, each in after.items()}, recipe, x, t, y)
     found = (m.imported if opened == "beeline" else m).forward_native(x, t, y)
-    tolerance = 1e-5 if dtype in (torch.float32, torch.float64) else 3e-3  # position tables are computed in full
-    torch.testing.assert_close(
-        found, expected[:, : found.shape[1]], rtol=0, atol=tolerance * expected.abs().max().item()
-    )
+    torch.testing.assert_close(found, expected[:, : found.shape[1]], rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
 def test_numbers_of_64_bits_come_back_in_full_and_those_beyond_32_bits_are_refused(tmp_path: Path) -> None:

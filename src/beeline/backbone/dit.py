@@ -56,6 +56,7 @@ class DiT(nn.Module):
 
     Attributes:
         recompute: compute the activations of every block again on the way back instead of keeping them.
+        table_dtype: to which sin-cos tables are rounded: that of a peer's file, which holds them rounded to it.
 
     Raises:
         UserError: the options do not fit together or do not fit the tokens.
@@ -65,6 +66,7 @@ class DiT(nn.Module):
         super().__init__()
         sizes = resolve_sizes(config)
         self.recompute = False
+        self.table_dtype = torch.float32
         self.positions = _resolve_positions(config.positions, space, sizes)
         self.rotary_period = config.rotary_period
         self.head_size = sizes.hidden_size // sizes.num_heads
@@ -135,11 +137,12 @@ class DiT(nn.Module):
             coords_BLP = _once(coords_BLP)
             period_BLP = None if periods_NP is None else expand(periods_NP, segment_BL)
             if "sincos" in self.positions:
-                x_BLD = x_BLD + sincos_positions(coords_BLP, x_BLD.shape[-1], period_BLP=period_BLP)
+                x_BLD = x_BLD + self._rounded(sincos_positions(coords_BLP, x_BLD.shape[-1], period_BLP=period_BLP))
             elif self.learned is not None:
                 x_BLD = x_BLD + self.learned(coords_BLP)
             if "rotary" in self.positions:
-                rotary = rotary_angles(coords_BLP, self.head_size, self.rotary_period, period_BLP)
+                cosines, sines = rotary_angles(coords_BLP, self.head_size, self.rotary_period, period_BLP)
+                rotary = self._rounded(cosines), self._rounded(sines)
         with full_precision(time_N):
             c_ND = self.time(time_N)
             if condition_ND is not None:
@@ -155,6 +158,9 @@ class DiT(nn.Module):
         shift, scale = self.modulation(of_block[0], segment_BL)
         y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
         return y_BLC
+
+    def _rounded(self, table: Tensor) -> Tensor:
+        return table.to(self.table_dtype).to(table.dtype)
 
 
 def _once(shared: Tensor) -> Tensor:

@@ -74,6 +74,7 @@ def load(
         network = starting.blank_network(process, objective)
     own, kept = _read(evidence, anatomy, network.state_dict())
     network.load_state_dict(own, assign=True)
+    network.backbone.table_dtype = next((table.dtype for table in kept.tables.values()), torch.float32)
     origin = {
         "model": str(path),
         "layout": anatomy.layout,
@@ -82,7 +83,7 @@ def load(
         "ema": {"profile": "of the file", "weights": weights if file.groups else "the only ones"},
     }
     starting = replace(starting, origin=origin)
-    return Imported(anatomy, starting, network.eval(), replace(kept, config=file.config, pipeline=pipeline))
+    return Imported(anatomy, starting, network, replace(kept, config=file.config, pipeline=pipeline)).eval()
 
 
 def is_foreign(path: Path) -> bool:
