@@ -11,6 +11,7 @@ from torch import Tensor
 
 from beeline.backbone.config import ModelConfig
 from beeline.conditioning.label import ClassLabel
+from beeline.core.protocols import Process
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.data.normalisers import Standardise
@@ -28,20 +29,22 @@ from beeline.samplers.config import SampleConfig
 from beeline.samplers.grids import build_grid
 from beeline.tokenizers.grid import GridTokenizer
 from tests.conftest import randomise_zeros
+from tests.peers import levels_of
 
 
-def two_channel_engine(prediction: str = "velocity") -> Engine:
+def two_channel_engine(prediction: str = "velocity", process: Process | None = None) -> Engine:
     """Untrained, for rows of two channels in patches of four; most training rows were shorter than a patch."""
     torch.manual_seed(0)
+    process = process or Linear()
     tokenizer, conditions = GridTokenizer((4,), channels=2), (ClassLabel("label", 3),)
     config = ModelConfig(preset="DiT-Nano", hidden_size=32, num_heads=4)
-    network = Network(config, tokenizer, conditions, Linear(), prediction)
+    network = Network(config, tokenizer, conditions, process, prediction)
     randomise_zeros(network, 0.3)
     codec = Codec(
         Standardise(mean=(0.0, 0.0), deviation=(1.0, 1.0)), tokenizer, conditions, forms=(((1,), 5), ((7,), 3))
     )
     start = Starting(codec, config, ProcessConfig(), ObjectiveConfig(prediction), SampleConfig(), {})  # type: ignore[arg-type]
-    return Engine(network, start, Waves(), Linear(), Gaussian())
+    return Engine(network, start, Waves(), process, Gaussian())
 
 
 def test_e19_channels_that_are_not_guided_take_the_conditional_step() -> None:
@@ -75,3 +78,17 @@ def test_e01_the_engine_walks_from_noise_of_the_first_time_down_to_the_last(pred
     torch.testing.assert_close(times.unique().flip(0)[:4], grid[:4], check_dtype=False)
     start = Linear().prior(asked[0][0], Gaussian(), Key.range(3, 0, 1).fold("start"), grid[0].item())
     torch.testing.assert_close(asked[0][0].values, start.values)
+
+
+@pytest.mark.parametrize(("sampler", "first"), [("heun", None), ("ddpm", 0.001), ("ddim", 0.001)])
+def test_solvers_stop_where_the_velocity_is_well_posed_and_steps_between_levels_do_not(
+    sampler: Any, first: float | None
+) -> None:
+    process = levels_of()
+    engine = two_channel_engine("data", process)
+    asked: list[Tensor] = []
+    engine.network.register_forward_pre_hook(lambda _, given: asked.append(given[1]))
+    samples = engine.generate(engine.requests(1, {"label": 1}, (7,)), 0, engine.settings(sampler=sampler, steps=4))
+    wanted = process.solver_interval("data")[0] if first is None else first
+    assert torch.cat(asked).min().item() == pytest.approx(wanted)
+    assert samples.provenance["grid"] == {"heun": "uniform", "ddpm": "respaced", "ddim": "strided"}[sampler]

@@ -121,6 +121,15 @@ def test_between_levels_the_curve_is_smooth_and_falls(options: dict[str, Any]) -
     torch.testing.assert_close(process.alpha(t).square() + process.sigma(t).square(), torch.ones_like(t))
 
 
+def test_slopes_at_levels_are_second_order_estimates() -> None:
+    """Of a smooth table the slope at a level is that of a central difference, which one-sided ones miss by percents."""
+    process = levels_of()
+    t = process.time(torch.arange(10, 900))
+    slope = 2 * process.alpha_derivative(t) / process.alpha(t)
+    ahead, behind = (2 * process.alpha(t + step).log() for step in (1e-3, -1e-3))
+    torch.testing.assert_close(slope, (ahead - behind) / 2e-3, rtol=2e-3, atol=0)
+
+
 @pytest.mark.parametrize("prediction", ["noise", "data", "v", "velocity", "velocity_to_data"])
 @pytest.mark.parametrize("options", TABLES[:5])
 def test_every_level_is_used_whatever_is_predicted(options: dict[str, Any], prediction: str) -> None:

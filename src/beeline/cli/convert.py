@@ -51,9 +51,6 @@ def convert(
     Raises:
         UserError: something is missing or damaged, the width cannot be rebuilt, or something lies there already.
     """
-    from beeline.core.device import find_device
-    from beeline.model.format import check_slim, tensors_bytes, write_slim
-
     display = display or Display("silent")
     width = _read_width(ema_width)
     if weights not in ("ema", "raw"):
@@ -71,8 +68,24 @@ def convert(
         if width is not None:
             raise UserError("ema_width is for runs of ours; leave it out")
         return peers.adopt(source, to, weights, display, read_as)
+    return _slim(Path(source), to, (width, weights), modality, device, display)
+
+
+def _slim(
+    source: Path,
+    to: str | Path | None,
+    asked: tuple[float | Literal["auto"] | None, str],
+    modality: str | None,
+    device: str,
+    display: Display,
+) -> Path:
+    """A slim model of ours."""
+    from beeline.core.device import find_device
+    from beeline.model.format import check_slim, tensors_bytes, write_slim
+
+    width, weights = asked
     find_device(device)
-    trained = _Trained.find(Path(source))
+    trained = _Trained.find(source)
     description = trained.description
     target = Path(to) if to is not None else trained.default_target(width, weights)
     check_slim(target)

@@ -23,7 +23,8 @@ class ObjectiveConfig:
         time: how training times are distributed.
         variance: none, or learned: on path ddpm the network gives the variance of ancestral steps as a second output.
         loss: mse, hybrid (mse plus the variational bound, which there trains the variance alone), vlb (the variational
-            bound in bits a number), or auto: hybrid where a variance is learned, else mse.
+            bound in bits a number, its first term as for 8-bit data on [-1, 1]), or auto: hybrid where a variance is
+            learned, else mse.
         vlb_weight: of the bound's term of one step in the hybrid loss, above 0; levels / 1000 is the weight 0.001 of
             the whole bound.
     """
@@ -46,7 +47,9 @@ class ObjectiveConfig:
         if self.vlb_weight != 1 and (self.loss == "vlb" or not learned):
             raise UserError("vlb_weight belongs to loss hybrid and means nothing to others")
         if self.loss == "vlb" and (self.weighting not in ("auto", "uniform") or self.time != TimeConfig()):
-            raise UserError("loss vlb is a bound only with weighting uniform and times uniform: leave both out")
+            raise UserError(
+                "loss vlb is a bound only with even times and weights: take density uniform, shift 1, no weighting"
+            )
 
     @property
     def resolved_loss(self) -> Loss:

@@ -70,8 +70,8 @@ def read_pipeline(folder: Path) -> Pipeline:
         raise UserError(f"{folder / MODEL_INDEX}: is a {name}; only a DiTPipeline can be read")
     scheduler = _mapping(folder / "scheduler" / "scheduler_config.json")
     vae = folder / "vae"
-    scale = _mapping(vae / "config.json").get("scaling_factor", 0.18215)
-    return Pipeline(folder, scheduler, vae, float(scale), _names(folder / MODEL_INDEX, index.get("id2label")))
+    scale = _real(vae, _mapping(vae / "config.json"), "scaling_factor", 0.18215)
+    return Pipeline(folder, scheduler, vae, scale, _names(folder / MODEL_INDEX, index.get("id2label")))
 
 
 def _names(path: Path, given: Any) -> tuple[str, ...]:
@@ -115,6 +115,8 @@ def anatomy_of_folder(evidence: Evidence, said: Said, pipeline: Pipeline | None)
     if said.null_row is not None and said.null_row != (table.shape[0] > classes):
         raise UserError(f"{path}: has {classes} classes in {table.shape[0]} rows; null_row={said.null_row} cannot be")
     size = _number(path, config, "sample_size", 32)
+    if size % patch:
+        raise UserError(f"{path}: config.json says sample_size {size}, which is no whole number of patches of {patch}")
     if said.input_size not in (None, (size, size)):
         raise UserError(f"{path}: is for {size}x{size}, as its config says, not input_size={said.input_size}")
     apart = {"embedders": "per_block"} if _differ(evidence, depth) else {}
@@ -132,7 +134,7 @@ def anatomy_of_folder(evidence: Evidence, said: Said, pipeline: Pipeline | None)
         (size // patch, size // patch),
         classes,
         table.shape[0] > classes,
-        {"frequency_divisor": 127, "second_norm_epsilon": float(config.get("norm_eps", 1e-5)), **apart},
+        {"frequency_divisor": 127, "second_norm_epsilon": _real(path, config, "norm_eps", 1e-5), **apart},
         process_of(path, scheduler),
         _prediction(path, scheduler),
         names,
@@ -154,6 +156,13 @@ def _number(path: Path, config: Mapping[str, Any], name: str, usual: int) -> int
         return whole_number(name, given, 1, 2**31)
     except UserError as error:
         raise UserError(f"{path}: config.json: {error}") from None
+
+
+def _real(path: Path, config: Mapping[str, Any], name: str, usual: float) -> float:
+    given = config.get(name, usual)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 1e6:
+        raise UserError(f"{path}: {name} {given!r}: must be a number above 0")
+    return float(given)
 
 
 def _differ(evidence: Evidence, depth: int) -> bool:
@@ -180,18 +189,29 @@ def process_of(path: Path, scheduler: Mapping[str, Any]) -> ProcessConfig:
     Raises:
         UserError: its schedule is not known.
     """
-    levels = int(scheduler.get("num_train_timesteps", 1000))
+    levels = _number(path, scheduler, "num_train_timesteps", 1000)
+    if scheduler.get("rescale_betas_zero_snr"):
+        raise UserError(f"{path}: its scheduler rescales its noise levels to end without data, which is not known here")
     given = scheduler.get("beta_schedule", "linear")
     if given not in _SCHEDULES:
         raise UserError(f"{path}: its scheduler's beta_schedule {given} is none of {', '.join(_SCHEDULES)}")
     betas = scheduler.get("trained_betas")
     if betas is not None:
-        return ProcessConfig(path="ddpm", levels=len(betas), betas=tuple(float(each) for each in betas))
-    rates = (scheduler.get("beta_start", 1e-4), scheduler.get("beta_end", 0.02))
+        if not isinstance(betas, list) or not all(isinstance(each, float) and 0 < each < 1 for each in betas):
+            raise UserError(f"{path}: its scheduler's trained_betas are no numbers between 0 and 1")
+        return _process(path, levels=len(betas), betas=tuple(betas))
+    rates = (_real(path, scheduler, "beta_start", 1e-4), _real(path, scheduler, "beta_end", 0.02))
     if _SCHEDULES[given] == "cosine" or (rates == (1e-4, 0.02) and levels == 1000):
-        return ProcessConfig(path="ddpm", levels=levels, schedule=_SCHEDULES[given])  # type: ignore[arg-type]
-    low, high = (float(rate) * levels for rate in rates)
-    return ProcessConfig("ddpm", low, high, levels=levels, schedule=_SCHEDULES[given])  # type: ignore[arg-type]
+        return _process(path, levels=levels, schedule=_SCHEDULES[given])
+    low, high = (rate * levels for rate in rates)
+    return _process(path, beta_min=low, beta_max=high, levels=levels, schedule=_SCHEDULES[given])
+
+
+def _process(path: Path, **options: Any) -> ProcessConfig:
+    try:
+        return ProcessConfig(path="ddpm", **options)
+    except UserError as error:
+        raise UserError(f"{path}: its scheduler: {error}") from None
 
 
 def _prediction(path: Path, scheduler: Mapping[str, Any]) -> PredictionName:
