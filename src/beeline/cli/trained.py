@@ -74,11 +74,11 @@ class Trained:
         Raises:
             UserError: there are no raw weights.
         """
-        from beeline.model.format import average_of
+        from beeline.model.format import average_of, whole_bytes
         from beeline.train.folder import RunFolder
 
         if weights == "ema":
-            return self._whole(self.weights), average_of(self.description)
+            return whole_bytes(self.weights), average_of(self.description)
         if self.run is None:
             raise UserError(f"{self.weights}: a slim model holds one set of weights; name its run for the raw ones")
         run = RunFolder(self.run)
@@ -87,17 +87,7 @@ class Trained:
             if not run.steps():
                 raise UserError(f"{run.checkpoints}: no checkpoint is left to take raw weights from")
             folder = run.checkpoint(run.steps()[-1])
-        return self._whole(folder / "weights.safetensors"), {"profile": "none"}
-
-    def _whole(self, weights: Path) -> bytes:
-        """A weights file, completed where it holds only what its run trains."""
-        from beeline.generate.load import read_step
-        from beeline.model.format import PARTIAL, read_metadata, read_network, read_tensors, tensors_bytes
-
-        if PARTIAL in read_metadata(weights):
-            return tensors_bytes(read_network(weights), {"step": str(read_step(weights))})
-        read_tensors(weights)
-        return weights.read_bytes()
+        return whole_bytes(folder / "weights.safetensors"), {"profile": "none"}
 
     def history(self) -> History:
         """What other averages can be rebuilt from.
