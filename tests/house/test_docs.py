@@ -108,8 +108,8 @@ def fate(m: interop.Imported, layout: Any, path: Path) -> str:
     return "same bits"
 
 
-def test_e11_and_e12_no_page_quotes_scores_without_their_protocol() -> None:
-    """E11, E12: FIDs of papers are copied about without guidance, steps and size; our pages quote none of them."""
+def test_e11_no_page_quotes_scores_without_their_protocol() -> None:
+    """E11: FIDs of papers are copied about without guidance, steps and size; our pages quote none of them."""
     pages = [*DOCS.glob("*.md"), DOCS.parent / "README.md", *(DOCS.parent / "src").rglob("*.yaml")]
     assert len(pages) > 10
     for page in pages:
