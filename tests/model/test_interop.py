@@ -360,3 +360,20 @@ def test_noise_of_an_imported_predictor_walks_the_same_from_any_start(tmp_path: 
     start = m.process.prior(blank.tokens, Gaussian(), Key.range(0, 0, 1), 1.0)
     between = m(start, torch.tensor([0.50025]), blank.conditions)
     assert torch.isfinite(between.velocity).all()
+
+
+@pytest.mark.parametrize(("name", "layout", "recipe"), FAMILY, ids=IDS)
+def test_e12_every_layout_is_conditioned_by_adaln_zero(name: str, layout: Any, recipe: Recipe, tmp_path: Path) -> None:
+    """E12: the block of the published numbers is adaLN-Zero: where its modulation is zero, a block is the identity."""
+    weights = state(recipe)
+    for key in weights:
+        if key.startswith("blocks.") and "adaLN_modulation" in key:
+            weights[key] = torch.zeros_like(weights[key])
+    m = opened(written(tmp_path / "a.pt", weights), layout, recipe)
+    x, t, y = inputs(recipe, 1.0)
+    before = m.forward_native(x, t, y)
+    with torch.no_grad():
+        for key, parameter in m.network.named_parameters():
+            if ".blocks." in key and ".modulation." not in key:
+                parameter.normal_()
+    assert torch.equal(m.forward_native(x, t, y), before)

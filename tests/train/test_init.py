@@ -179,6 +179,9 @@ def test_a_peers_network_with_all_that_it_predicts(real_data: Callable[[str], Pa
     assert all(torch.equal(kept[name][-1], start.tensors[name][-1]) for name in tables)
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["process"]["path"], config["objective"]["variance"]) == ("ddpm", "learned")
+    assert config["model"]["embedders"] == "per_block"
+    train(None, run, resume=True, options={"train.steps": 6})
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"] == config["model"]
     assert drawn(run, "dog").shape == (2, 16, 16, 4)
 
 

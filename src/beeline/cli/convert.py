@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from beeline.cli import encode, peers
 from beeline.cli.console import Display
+from beeline.cli.trained import Trained
 from beeline.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _slim(
 
     width, weights = asked
     find_device(device)
-    trained = _Trained.find(source)
+    trained = Trained.find(source)
     description = trained.description
     target = Path(to) if to is not None else trained.default_target(width, weights)
     check_slim(target)
@@ -108,108 +109,6 @@ def _slim(
     return target
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """A trained model where it lies.
-
-    Args:
-        path: as it was named.
-        weights: file of the averaged weights.
-        description: contents of its model.json.
-        run: the run folder, None where there is none.
-        checkpoint: folder of the checkpoint of this step, where there is one.
-        home: where files made of it go unless told otherwise.
-    """
-
-    path: Path
-    weights: Path
-    description: dict[str, Any]
-    run: Path | None
-    checkpoint: Path | None
-    home: Path
-
-    @staticmethod
-    def find(path: Path) -> _Trained:
-        """What a path names.
-
-        Raises:
-            UserError: there is no readable model.
-        """
-        from beeline.generate.load import locate, output_folder, read_description, read_step
-        from beeline.model.format import WEIGHTS, read_tensors
-        from beeline.train.folder import RunFolder
-
-        weights, description_path = locate(path)
-        description, home = read_description(description_path), output_folder(path)
-        read_tensors(weights)
-        if home != weights.parent:
-            return _Trained(path, weights, description, home, weights.parent, home)
-        run, step = RunFolder(home), read_step(weights)
-        if not run.is_run() or weights.name != WEIGHTS or step is None:
-            return _Trained(path, weights, description, None, None, home)
-        return _Trained(path, weights, description, home, run.checkpoint(step), home)
-
-    def default_target(self, width: float | Literal["auto"] | None, weights: str) -> Path:
-        """Where a converted model goes when nobody says: RUN/slim, RUN/raw, RUN/ema-0.120 or RUN/ema-auto."""
-        name = "raw" if weights == "raw" else "slim"
-        if width is not None:
-            name = "ema-auto" if width == "auto" else f"ema-{width:.3f}"
-        of_checkpoint = self.checkpoint is not None and self.weights.parent == self.checkpoint
-        return self.home / (f"{name}-{self.weights.parent.name}" if of_checkpoint else name)
-
-    def tensors(self) -> dict[str, Any]:
-        """The averaged weights, low-rank parts beside what they are added to."""
-        from beeline.model.format import ADAPTER, read_parts
-
-        adapter = self.weights.with_name(ADAPTER)
-        return read_parts(adapter if adapter.is_file() else self.weights)
-
-    def stored(self, weights: str) -> tuple[bytes, dict[str, Any]]:
-        """A weights file as it is, and what to say of it.
-
-        Raises:
-            UserError: there are no raw weights.
-        """
-        from beeline.model.format import average_of
-        from beeline.train.folder import RunFolder
-
-        if weights == "ema":
-            return self._whole(self.weights), average_of(self.description)
-        if self.run is None:
-            raise UserError(f"{self.weights}: a slim model holds one set of weights; name its run for the raw ones")
-        run = RunFolder(self.run)
-        folder = self.weights.parent
-        if folder != self.checkpoint:
-            if not run.steps():
-                raise UserError(f"{run.checkpoints}: no checkpoint is left to take raw weights from")
-            folder = run.checkpoint(run.steps()[-1])
-        return self._whole(folder / "weights.safetensors"), {"profile": "none"}
-
-    def _whole(self, weights: Path) -> bytes:
-        """A weights file, completed where it holds only what its run trains."""
-        from beeline.generate.load import read_step
-        from beeline.model.format import PARTIAL, read_metadata, read_network, read_tensors, tensors_bytes
-
-        if PARTIAL in read_metadata(weights):
-            return tensors_bytes(read_network(weights), {"step": str(read_step(weights))})
-        read_tensors(weights)
-        return weights.read_bytes()
-
-    def history(self) -> History:
-        """What other averages can be rebuilt from.
-
-        Raises:
-            UserError: there is nothing.
-        """
-        from beeline.generate.load import read_step
-        from beeline.train.folder import RunFolder
-
-        step = read_step(self.weights)
-        if self.run is None or step is None:
-            raise UserError(f"{self.weights}: is one average and cannot be made another; name its run folder")
-        return RunFolder(self.run).snapshots.history(step, self.checkpoint)
-
-
 def _read_width(value: float | str | None) -> float | Literal["auto"] | None:
     if value is None or value == "auto":
         return value  # type: ignore[return-value]
@@ -220,7 +119,7 @@ def _read_width(value: float | str | None) -> float | Literal["auto"] | None:
 
 
 def _choose(
-    trained: _Trained, history: History, modality: str | None, device: str, display: Display
+    trained: Trained, history: History, modality: str | None, device: str, display: Display
 ) -> tuple[float, dict[str, Any]]:
     """The width whose average has the smallest loss on held-out examples, and the losses of all."""
     from beeline.evaluate.requests import real_examples

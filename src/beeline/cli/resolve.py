@@ -57,13 +57,14 @@ def data_section(source: ModalitySource) -> dict[str, type]:
     return {"data": source.cls} if dataclasses.is_dataclass(source.cls) else {}
 
 
-def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None) -> Resolved:
+def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None, stored: bool = False) -> Resolved:
     """The config that a recipe and flags ask for.
 
     Args:
         recipe: values given in a file.
         flags: ``--section.key=value`` strings, which win.
         start: a trained network to begin from, whose options win over the recipe's.
+        stored: whether the values are those of a run, in which everything is settled.
 
     Raises:
         UserError: a key is unknown, a value has the wrong type or is out of range.
@@ -73,7 +74,10 @@ def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None)
     given = _with_preset(recipe.values, flags)
     source = find_modality(str(given.pop("modality")))
     explicit, asked = frozenset([*flatten(given), *map(_key, flags)]), frozenset(map(_key, flags))
-    given = with_peer(given, flags) if start is None else with_taken(given, flags, start)
+    if start is not None:
+        given = with_taken(given, flags, start)
+    elif not stored:
+        given = with_peer(given, flags)
     sections = config_sections() | data_section(source)
     for section in given:
         if section not in sections:
@@ -133,7 +137,7 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
             "in the run folder: bring it back, or begin anew"
         )
     flags = [flag for flag in flags if not _is_what_it_has(flag, kept, origin["flags"])]
-    asked = resolve(Recipe(str(origin["target"]), "", kept), flags)
+    asked = resolve(Recipe(str(origin["target"]), "", kept), flags, stored=True)
     _refuse_changes(kept, asked, set(map(_key, flags)), settled=())
     if recipe is not None:
         again = resolve(recipe, origin["flags"])

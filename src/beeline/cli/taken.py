@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from beeline.backbone.config import ModelConfig, preset_patch
-from beeline.cli.compatible import with_peer
+from beeline.cli.compatible import PEERS, with_peer
 from beeline.core.config import Plain, build, flatten, parse, plain
 from beeline.core.errors import UserError
 from beeline.objectives.config import ObjectiveConfig
@@ -63,7 +63,10 @@ def with_taken(given: Mapping[str, Any], flags: Sequence[str], start: Starting) 
         "process": process_options,
         "objective": _kept(plain(start.objective), objective),
     }
-    return with_peer(merged, flags)
+    if any(flag.startswith("--model.compatible_with=") for flag in flags):
+        return with_peer(merged, flags)
+    peer = merged["model"].get("compatible_with", "none")  # whose own options, such as embedders, are there already
+    return merged if peer == "none" else {**merged, "sample": {**PEERS[peer]["sample"], **given.get("sample", {})}}
 
 
 def _kept(trained: Plain, check: Callable[[Plain], Any]) -> Plain:

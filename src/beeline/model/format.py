@@ -121,6 +121,19 @@ def read_network(path: Path) -> dict[str, Tensor]:
     return merged(read_parts(path))
 
 
+def whole_bytes(path: Path) -> bytes:
+    """A weights file, completed as ``read_network`` does where it holds only what its run trains.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    metadata = read_metadata(path)
+    if metadata.pop(PARTIAL, None) is not None:
+        return tensors_bytes(read_network(path), {"step": metadata["step"]})
+    read_tensors(path)
+    return path.read_bytes()
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """What is kept beside the tensors of a file; empty where another program wrote it.
 
