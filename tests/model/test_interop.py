@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import beeline
+from beeline.backbone.config import Sizes
 from beeline.cli.convert import convert
 from beeline.cli.inspect import inspect
 from beeline.core.conditions import Conditions
@@ -22,6 +23,7 @@ from beeline.core.files import read_json
 from beeline.core.random import Key
 from beeline.data.checkpoints.reading import read_foreign
 from beeline.model import interop
+from beeline.model.interop.anatomy import ratio_of
 from beeline.model.interop.imported import Imported
 from beeline.model.interop.links import links_of
 from beeline.process.sources import Gaussian
@@ -377,3 +379,11 @@ def test_e12_every_layout_is_conditioned_by_adaln_zero(name: str, layout: Any, r
             if ".blocks." in key and ".modulation." not in key:
                 parameter.normal_()
     assert torch.equal(m.forward_native(x, t, y), before)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "swiglu"])
+def test_any_width_of_a_feed_forward_network_is_some_ratio(activation: Any) -> None:
+    for width in (48, 384, 1152):
+        sizes = Sizes(width, 1, 4, 4.0, activation)
+        for inner in (*range(1, 200), *range(3 * width, 3 * width + 50)):
+            assert replace(sizes, mlp_ratio=ratio_of(sizes, inner)).inner_size == inner

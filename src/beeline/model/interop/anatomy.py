@@ -101,14 +101,22 @@ class Anatomy:
             hidden_size=self.hidden_size,
             depth=self.depth,
             num_heads=self.num_heads,
-            mlp_ratio=_ratio(sizes, self.inner_size),
+            mlp_ratio=ratio_of(sizes, self.inner_size),
             compatible_with=self.layout,
             **{"activation": "gelu", "positions": "sincos", **self.options},
         )
 
 
-def _ratio(sizes: Sizes, inner: int) -> float:
-    """The mlp_ratio that gives an inner width: 4 where it does."""
+def ratio_of(sizes: Sizes, inner: int) -> float:
+    """The mlp_ratio that gives an inner width: 4 where it does.
+
+    Args:
+        sizes: of the network.
+        inner: width of its feed-forward network.
+
+    Raises:
+        UserError: none gives it.
+    """
     if sizes.inner_size == inner:
         return sizes.mlp_ratio
     width = -(-3 * inner // 2) if sizes.activation == "swiglu" else inner
