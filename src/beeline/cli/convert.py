@@ -43,7 +43,7 @@ def convert(
         display: where progress goes; silent when None.
         layout: peer to write for: dit, sit, lightningdit or diffusers; a slim model when None.
         reinterpret: write a peer's tensors though its code computes another function with them.
-        said: what a peer's file that is read cannot say: from_layout, num_heads, null_row, input_size.
+        said: what a peer's file that is read cannot say: from_layout, num_heads, null_row, input_size, use_rope.
 
     Returns:
         the folder or file written.
@@ -300,6 +300,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     encode.add_arguments(parser)
 
 
+@peers.wording("--from-layout")
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline convert``."""
     said = peers.said(arguments, "from_layout")
@@ -308,15 +309,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     elif encode.is_asked(arguments):
         encode.main(arguments, display)
         return
-    convert(
-        arguments.source,
-        arguments.to,
-        arguments.ema_width,
-        arguments.weights,
-        arguments.modality,
-        arguments.device,
-        display,
-        arguments.layout,
-        arguments.reinterpret,
-        **said,
-    )
+    asked = (arguments.source, arguments.to, arguments.ema_width, arguments.weights, arguments.modality)
+    convert(*asked, arguments.device, display, arguments.layout, arguments.reinterpret, **said)

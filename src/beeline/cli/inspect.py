@@ -23,7 +23,8 @@ def inspect(run: str | Path, modality: str | None = None, device: str = "cpu", *
         run: a run folder, a checkpoint or a model.safetensors; or a checkpoint of DiT, SiT, LightningDiT or diffusers.
         modality: file to use in place of the modality file that the model was trained with.
         device: where to put it: cpu, cuda or auto.
-        said: what a peer's checkpoint cannot say, see ``beeline.load``: layout, num_heads, null_row, input_size.
+        said: what a peer's checkpoint cannot say, see ``beeline.load``: layout, num_heads, null_row, input_size,
+            use_rope.
 
     Raises:
         UserError: there is no readable model there.
@@ -107,7 +108,8 @@ def _began(record: dict[str, Any]) -> dict[str, Any]:
     from beeline.model.table import lines_of
 
     known = {name: record[name] for name in ("path", "sha256", "step") if record.get(name) is not None}
-    return {**known, "tensors": lines_of(record)}
+    tensors = lines_of(record)
+    return {**known, **({"tensors": tensors} if tensors else {})}
 
 
 def as_text(facts: dict[str, Any], indent: int = 0) -> list[str]:
@@ -131,6 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     peers.add_arguments(parser)
 
 
+@peers.wording()
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline inspect``."""
     facts = inspect(arguments.run, arguments.modality, arguments.device, **peers.said(arguments))

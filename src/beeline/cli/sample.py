@@ -46,7 +46,7 @@ def sample(
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
         options: fields of ``SampleConfig`` that differ from the run's; and what a peer's checkpoint cannot say, see
-            ``beeline.load``: layout, num_heads, null_row, input_size.
+            ``beeline.load``: layout, num_heads, null_row, input_size, use_rope.
 
     Returns:
         the files written.
@@ -148,6 +148,7 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
+@peers.wording()
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline sample``."""
     conditions: dict[str, list[str]] = {}

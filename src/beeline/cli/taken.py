@@ -54,7 +54,9 @@ def with_taken(given: Mapping[str, Any], flags: Sequence[str], start: Starting) 
     model = plain(start.model)
     if any(flag.startswith("--model.preset=") for flag in flags):  # which means the preset's own sizes
         model = {name: value for name, value in model.items() if name not in _SIZES}
-    if any(flag.removeprefix("--").partition(".")[0] in SECTIONS for flag in flags):
+    same = f"--model.compatible_with={start.model.compatible_with}"
+    changing = [flag for flag in flags if flag.removeprefix("--").partition(".")[0] in SECTIONS and flag != same]
+    if changing:
         model["compatible_with"] = "none"  # what is asked for now decides anew
     process_options = _kept(plain(start.process), partial(config, "process"))
     merged = {
@@ -63,7 +65,10 @@ def with_taken(given: Mapping[str, Any], flags: Sequence[str], start: Starting) 
         "process": process_options,
         "objective": _kept(plain(start.objective), objective),
     }
-    return with_peer(merged, flags)
+    made = with_peer(merged, flags)
+    if changing:
+        return made
+    return {**made, **{name: merged[name] for name in SECTIONS}}  # a checkpoint's own, as its noise levels
 
 
 def _kept(trained: Plain, check: Callable[[Plain], Any]) -> Plain:
