@@ -13,7 +13,7 @@ from beeline.conditioning.label import ClassLabel
 from beeline.conditioning.map import AlignedMap
 from beeline.conditioning.vector import Vector
 from beeline.core.conditions import Conditions
-from beeline.core.errors import UserError
+from beeline.core.errors import UserError, unknown
 from beeline.core.parts import describe_part, rebuild_part
 from beeline.core.random import Key
 from beeline.tokenizers.grid import GridTokenizer
@@ -142,6 +142,27 @@ def test_dropping_is_per_sample_per_condition_and_at_its_rate() -> None:
     assert torch.equal(part.drop(Key.range(0, 4, 5)).null["a"], whole.drop(Key.range(0, 0, 9)).null["a"][4:])
 
 
+def test_a_synonym_names_its_class_where_it_is_the_only_one() -> None:
+    names = ("tench, Tinca tinca", "crane, bird", "crane, lifting device", "bird")
+    label = ClassLabel("label", 4, names=names)
+    for call in (label.encode, label.parse):
+        assert [int(call(each)) for each in ("Tinca tinca", "tench", names[1], "bird")] == [0, 0, 1, 3]
+        with pytest.raises(UserError, match=r"label=crane: is the name of several classes, 1 \(crane, bird\), 2 "):
+            call("crane")
+        with pytest.raises(UserError, match="unknown label 'Tinca'; did you mean 'Tinca tinca'"):
+            call("Tinca")
+
+
+def test_a_thousand_names_do_not_make_a_line_of_a_thousand() -> None:
+    label = ClassLabel("label", 1000, names=tuple(f"kind {number}, species {number}" for number in range(1000)))
+    for wrong in ("zzzz", 1000):
+        with pytest.raises(UserError, match="from 0 to 999, or names such as 'kind 0, species 0' and") as refused:
+            label.encode(wrong)
+        assert len(str(refused.value)) < 200
+    with pytest.raises(UserError, match=r"n0, n1, .*, n44 and 60 more$"):
+        raise unknown("name", "?", [f"n{number}" for number in range(100)])
+
+
 def test_classes_are_asked_for_by_name_or_number() -> None:
     label = ClassLabel("label", 3, names=("ape", "bear", "cat"))
     assert [int(label.encode(value)) for value in ("bear", 1, np.int64(1))] == [1, 1, 1]
@@ -150,7 +171,7 @@ def test_classes_are_asked_for_by_name_or_number() -> None:
     for call in (label.encode, label.parse):
         with pytest.raises(UserError, match="unknown label 'bare'; did you mean 'bear'"):
             call("bare")
-        with pytest.raises(UserError, match="unknown label 'zzz'; known: ape, bear, cat"):
+        with pytest.raises(UserError, match="unknown label 'zzz'; labels are whole numbers from 0 to 2, or ape, bear"):
             call("zzz")
     with pytest.raises(UserError, match="whole numbers from 0 to 2, or ape, bear, cat"):
         label.encode(3)

@@ -179,6 +179,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     encode.add_arguments(parser)
 
 
+@peers.wording("--from-layout")
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline convert``."""
     said = peers.said(arguments, "from_layout")
@@ -188,15 +189,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     elif encode.is_asked(arguments):
         encode.main(arguments, display)
         return
-    convert(
-        arguments.source,
-        arguments.to,
-        arguments.ema_width,
-        arguments.weights,
-        arguments.modality,
-        arguments.device,
-        display,
-        arguments.layout,
-        arguments.reinterpret,
-        **said,
-    )
+    asked = (arguments.source, arguments.to, arguments.ema_width, arguments.weights, arguments.modality)
+    convert(*asked, arguments.device, display, arguments.layout, arguments.reinterpret, **said)

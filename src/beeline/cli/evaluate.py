@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beeline.cli import peers
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
-from beeline.core.errors import unknown, whole_number
+from beeline.core.errors import UserError, unknown, whole_number
 from beeline.core.files import check_writable, claim, write_json
 
 if TYPE_CHECKING:
     from beeline.evaluate.records import Record
+    from beeline.generate.engine import Engine
 
 SPACE_NAMES = ("pixels", "pca-32", "classifier-a", "classifier-b")
 
@@ -52,7 +54,7 @@ def evaluate(
     from beeline.evaluate.evaluation import Evaluator, evaluation
     from beeline.evaluate.finish import renew_report
     from beeline.evaluate.requests import real_examples
-    from beeline.generate.load import load, output_folder
+    from beeline.generate.load import output_folder
     from beeline.train.folder import RunFolder
 
     n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
@@ -60,7 +62,7 @@ def evaluate(
         if space not in SPACE_NAMES:
             raise unknown("space", space, SPACE_NAMES)
     display = display or Display("silent")
-    engine = load(run, modality, device)
+    engine = _with_data(run, modality, device)
     home = output_folder(Path(run)) / "evaluations"
     check_writable(home)
     settings = engine.settings(**options)
@@ -92,6 +94,25 @@ def evaluate(
     return list(found.records)
 
 
+def _with_data(run: str | Path, modality: str | None, device: str) -> Engine:
+    """A trained model whose samples can be compared with the data that it was trained on.
+
+    Raises:
+        UserError: there is no such model, or it comes from another library, with or without a step between.
+    """
+    from beeline.generate.load import is_file_of_peer, load, locate, read_description
+
+    if isinstance(run, (str, Path)):
+        foreign = peers.is_checkpoint(run) or is_file_of_peer(Path(run))
+        training = {} if foreign else read_description(locate(Path(run))[1])["training"]
+        if foreign or (isinstance(training, dict) and training.get("examples") == 0):
+            raise UserError(
+                f"{run}: comes from another library, without the data that samples would be compared with; beeline "
+                "sample draws from it, and what beeline train --init makes of it on data of yours can be evaluated"
+            )
+    return load(run, modality, device)
+
+
 def export(
     run: str | Path,
     n: int = 50_000,
@@ -116,11 +137,12 @@ def export(
         UserError: something given does not exist or does not fit, or samples are no 8-bit images of one size.
     """
     from beeline.evaluate.export import export as export_samples
-    from beeline.generate.load import load, output_folder
+    from beeline.generate.load import load, output_folder, samples_folder
 
     display = display or Display("silent")
     engine = load(run, modality, device)
-    home = output_folder(Path(run)) / "evaluations"
+    of_peer = engine.imported is not None
+    home = samples_folder(engine, Path(run)) if of_peer else output_folder(Path(run)) / "evaluations"
     check_writable(home)
     with display.work("sampling") as progress:
         path = export_samples(engine, home, n, seed, engine.settings(**options), progress)

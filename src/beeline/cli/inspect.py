@@ -108,7 +108,8 @@ def _began(record: dict[str, Any]) -> dict[str, Any]:
     from beeline.model.table import lines_of
 
     known = {name: record[name] for name in ("path", "sha256", "step") if record.get(name) is not None}
-    return {**known, "tensors": lines_of(record)}
+    tensors = lines_of(record)
+    return {**known, **({"tensors": tensors} if tensors else {})}
 
 
 def as_text(facts: dict[str, Any], indent: int = 0) -> list[str]:
@@ -134,6 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     peers.add_arguments(parser)
 
 
+@peers.wording()
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline inspect``."""
     facts = inspect(arguments.run, arguments.modality, arguments.device, **peers.said(arguments))

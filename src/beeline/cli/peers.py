@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from beeline.core.errors import UserError
 if TYPE_CHECKING:
     from beeline.model.interop.anatomy import LayoutName
 
-_BLOCK = re.compile(r"(?<![a-z])blocks\.(\d+)\.")
+_BLOCK = re.compile(r"(?<![a-z])blocks\.(\d+)\.")  # as in blocks.3. and transformer_blocks.3.
 
 
 def add_arguments(parser: argparse.ArgumentParser, layout: str = "--layout") -> None:
@@ -32,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser, layout: str = "--layout") -> 
         action=argparse.BooleanOptionalAction,
         help="the last row of the label table stands for 'unknown', or is a class",
     )
-    group.add_argument("--input-size", metavar="HxW", help="rows and columns of the data, such as 32x32, or one number")
     group.add_argument(
         "--use-rope",
         action=argparse.BooleanOptionalAction,
-        help="a LightningDiT whose file has lost its rotary buffers turns queries and keys all the same",
+        help="a LightningDiT whose file holds no rotary buffers turns queries and keys all the same, or does not",
     )
+    group.add_argument("--input-size", metavar="HxW", help="rows and columns of the data, such as 32x32, or one number")
 
 
 def said(arguments: argparse.Namespace, layout: str = "layout") -> dict[str, Any]:
@@ -57,10 +58,38 @@ def said(arguments: argparse.Namespace, layout: str = "layout") -> dict[str, Any
         layout: arguments.read_layout,
         "num_heads": arguments.num_heads,
         "null_row": arguments.null_row,
-        "input_size": None if size is None else [int(part) for part in f"{size}x{size}".split("x")[:2]],
         "use_rope": arguments.use_rope,
+        "input_size": None if size is None else [int(part) for part in f"{size}x{size}".split("x")[:2]],
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+@contextmanager
+def wording(layout: str = "--layout") -> Iterator[None]:
+    """Word what is asked of a file as the flags that answer it, not as the keywords of ``interop.load``.
+
+    Args:
+        layout: the flag that names the layout of the file that is read.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise UserError(in_flags(str(error), layout)) from error
+
+
+def in_flags(message: str, layout: str) -> str:
+    """A message with flags where it names keywords."""
+    message = re.sub(r"\blayout='(\w+)'((?:, '\w+')*)( or '\w+')?", _unquoted(layout), message)
+    message = message.replace("False if it is a class", "--no-null-row if it is a class")
+    for name in ("null_row", "use_rope"):
+        flag = name.replace("_", "-")
+        message = message.replace(f"{name}=True", f"--{flag}").replace(f"{name}=False", f"--no-{flag}")
+    message = message.replace("input_size=(rows, columns)", "--input-size HxW")
+    return re.sub(r"\bnum_heads=(\w+)", r"--num-heads \1", message)
+
+
+def _unquoted(layout: str) -> Callable[[re.Match[str]], str]:
+    return lambda found: f"{layout} {found[0].removeprefix('layout=')}".replace("'", "")
 
 
 def is_checkpoint(source: str | Path) -> bool:

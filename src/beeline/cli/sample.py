@@ -148,6 +148,7 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
+@peers.wording()
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline sample``."""
     conditions: dict[str, list[str]] = {}

@@ -54,7 +54,9 @@ def with_taken(given: Mapping[str, Any], flags: Sequence[str], start: Starting) 
     model = plain(start.model)
     if any(flag.startswith("--model.preset=") for flag in flags):  # which means the preset's own sizes
         model = {name: value for name, value in model.items() if name not in _SIZES}
-    if any(flag.removeprefix("--").partition(".")[0] in SECTIONS for flag in flags):
+    same = f"--model.compatible_with={start.model.compatible_with}"
+    changing = [flag for flag in flags if flag.removeprefix("--").partition(".")[0] in SECTIONS and flag != same]
+    if changing:
         model["compatible_with"] = "none"  # what is asked for now decides anew
     process_options = _kept(plain(start.process), partial(config, "process"))
     merged = {
@@ -63,9 +65,9 @@ def with_taken(given: Mapping[str, Any], flags: Sequence[str], start: Starting) 
         "process": process_options,
         "objective": _kept(plain(start.objective), objective),
     }
-    if any(flag.startswith("--model.compatible_with=") for flag in flags):
+    if changing:
         return with_peer(merged, flags)
-    peer = merged["model"].get("compatible_with", "none")  # whose own options, such as embedders, are there already
+    peer = merged["model"].get("compatible_with", "none")  # whose own options, such as noise levels, are there already
     return merged if peer == "none" else {**merged, "sample": {**PEERS[peer]["sample"], **given.get("sample", {})}}
 
 

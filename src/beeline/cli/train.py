@@ -222,9 +222,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print-config", action="store_true", help="print every option as it would be used, and stop")
 
 
-def _trained_network(init: str | None, said: dict[str, Any]) -> str | Opened | None:
-    """What ``--init`` names, opened where flags say what its file cannot."""
-    if not said:
+def _trained_network(init: str | None, said: dict[str, Any], resume: bool) -> str | Opened | None:
+    """What ``--init`` names, opened where flags say what its file cannot; a run that goes on can do without it."""
+    if not said or (resume and init is not None and not Path(init).expanduser().exists()):
         return init
     if init is None:
         raise UserError(f"{', '.join(said)}: says what the checkpoint behind --init cannot; name one with --init PATH")
@@ -233,9 +233,10 @@ def _trained_network(init: str | None, said: dict[str, Any]) -> str | Opened | N
     return interop.load(init, **said)
 
 
+@peers.wording()
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline train``."""
-    init = _trained_network(arguments.init, peers.said(arguments))
+    init = _trained_network(arguments.init, peers.said(arguments), arguments.resume)
     if arguments.device is not None:
         if any(flag.startswith("--train.device=") for flag in flags):
             raise UserError("--device and --train.device say the same; give one of them")

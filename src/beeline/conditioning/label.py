@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from beeline.core.errors import UserError, unknown
+from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
 
 _MOST_NAMES = 20
@@ -91,20 +92,35 @@ class ClassLabel:
             raise UserError(f"condition {self.name}={text}: labels are {self._known()}") from None
 
     def _number(self, name: str) -> int:
-        if name not in self.names:
-            raise unknown(self.name, name, self.names)
-        return self.names.index(name)
+        """The class of a name, or of one of the synonyms that a name separates by commas, as ImageNet's do."""
+        if name in self.names:
+            return self.names.index(name)
+        found = [number for number, each in enumerate(self.names) if name in _synonyms(each)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = ", ".join(f"{number} ({self.names[number]})" for number in found[:_MOST_NAMES])
+            raise UserError(f"condition {self.name}={name}: is the name of several classes, {several}; give a number")
+        known = {each for full in self.names for each in (full, *_synonyms(full))}
+        near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"labels are {self._known()}"
+        raise UserError(f"unknown {self.name} '{name}'; {hint}")
 
     def _known(self) -> str:
         numbers = f"whole numbers from 0 to {self.classes - 1}"
         if not self.names:
             return numbers
-        more = ", ..." if self.classes > _MOST_NAMES else ""
-        return f"{numbers}, or {', '.join(self.names[:_MOST_NAMES])}{more}"
+        if self.classes > _MOST_NAMES:
+            return f"{numbers}, or names such as '{self.names[0]}' and '{self.names[-1]}'"
+        return f"{numbers}, or {', '.join(self.names)}"
 
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """A table of ``classes`` rows, and one for the null where labels are dropped."""
         return LabelEmbedding(self.classes, hidden_size, has_null=self.dropout > 0)
+
+
+def _synonyms(name: str) -> list[str]:
+    return [part.strip() for part in name.split(",")]
 
 
 class LabelEmbedding(nn.Module):

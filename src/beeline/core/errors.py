@@ -4,6 +4,8 @@ import difflib
 import operator
 from collections.abc import Iterable
 
+_MOST_NAMES = 40
+
 
 class UserError(Exception):
     """The input was wrong: one line saying what, where and how to mend it (exit code 2)."""
@@ -46,5 +48,6 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """
     choices = sorted(known)
     near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(choices) or 'none'}"
+    more = f" and {len(choices) - _MOST_NAMES} more" if len(choices) > _MOST_NAMES else ""
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(choices[:_MOST_NAMES]) or 'none'}{more}"
     return UserError(f"unknown {kind} '{name}'; {hint}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 Array = np.ndarray[Any, Any]
 
@@ -22,6 +21,8 @@ def label_agreement(reference_MD: Array, labels_M: Array, generated_ND: Array, r
         generated_ND: samples.
         requested_N: labels that were asked for.
     """
+    from sklearn.neighbors import KNeighborsClassifier  # a second to import, which sampling need not wait for
+
     classifier = KNeighborsClassifier(n_neighbors=min(3, len(reference_MD))).fit(reference_MD, labels_M)
     return float(np.mean(classifier.predict(generated_ND) == requested_N))
 
@@ -52,6 +53,8 @@ def nearest_distances(training_MD: Array, samples_ND: Array) -> Array:
         training_MD: what the model has seen.
         samples_ND: samples.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     return NearestNeighbors(n_neighbors=1).fit(training_MD).kneighbors(samples_ND)[0][:, 0]
 
 

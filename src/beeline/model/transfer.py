@@ -42,7 +42,10 @@ def transfer(start: Starting, network: Network, codec: Codec) -> tuple[dict[str,
     """
     check_fit(start, network.backbone.head_size, network.backbone.embed.out_features, codec.tokenizer)
     if isinstance(network.backbone.time, PerBlock) != (start.model.embedders == "per_block"):
-        raise UserError(f"the network to begin from has model.embedders {start.model.embedders}; leave the option out")
+        raise UserError(
+            f"the network to begin from has model.embedders {start.model.embedders}; leave model.embedders and "
+            "model.compatible_with out"
+        )
     rules = _Rules(start, network, codec)
     tensors, rows = {}, []
     for name, own in network.state_dict().items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from beeline.train.adaptation import adapt, base_tensors
 from beeline.train.beginning import Beginning
 from beeline.train.choose import Chosen, check_open, choose, settle_data
 from beeline.train.config import RunConfig
+from beeline.train.peers import check_peer
 from beeline.train.supply import encode_some, supply
 from beeline.train.trainer import Trainer
 
@@ -149,6 +150,8 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         unseen = encode_unseen(codec, held_out)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
+    start = Starting(codec, config.model, config.process, config.objective, config.sample, {})
+    check_peer(start)
     began: dict[str, Any] = {}
 
     def fresh(config: RunConfig, steps: int) -> Trainer:
@@ -162,7 +165,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
     tokens = codec.tokenizer.blank(codec.forms[0][0]).values.shape[1]
     choice = choose(config, feed.size, tokens, fresh)
     config = choice.config
-    start = Starting(codec, config.model, config.process, config.objective, config.sample, {})
+    start = replace(start, model=config.model)
     modality_record = {
         "name": source.name,
         "sha256": source.sha256,
