@@ -244,6 +244,15 @@ def test_what_a_user_of_the_published_folder_does_is_one_command(
     assert facts["autoencoder"]["vae"] == str(pipeline / "vae")
 
 
+def test_classes_of_one_name_are_told_apart_by_their_numbers(pipeline: Path, tmp_path: Path) -> None:
+    """ImageNet calls a bird and a machine "crane"."""
+    shutil.copytree(pipeline, tmp_path / "a")
+    names = {str(number): f"kind {number}" for number in range(CLASSES)} | {"134": "crane", "517": "crane"}
+    edit(tmp_path / "a" / "model_index.json", id2label=names)
+    found = interop.load(tmp_path / "a").anatomy.names
+    assert (found[134], found[517], found[135]) == ("crane (134)", "crane (517)", "kind 135")
+
+
 def test_a_pipeline_leaves_as_a_pipeline(pipeline: Path, tmp_path: Path) -> None:
     m = interop.load(pipeline)
     interop.save(m, tmp_path / "again", "diffusers")

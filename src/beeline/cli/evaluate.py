@@ -100,7 +100,8 @@ def _with_data(run: str | Path, modality: str | None, device: str) -> Engine:
     Raises:
         UserError: there is no such model, or it comes from another library, with or without a step between.
     """
-    from beeline.generate.load import is_file_of_peer, load, locate, read_description
+    from beeline.generate.imported import is_file_of_peer
+    from beeline.generate.load import load, locate, read_description
 
     if isinstance(run, (str, Path)):
         foreign = peers.is_checkpoint(run) or is_file_of_peer(Path(run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,15 +77,20 @@ def read_pipeline(folder: Path) -> Pipeline:
 
 
 def _names(path: Path, given: Any) -> tuple[str, ...]:
-    """Class names in order, where every class has one of its own."""
+    """Class names in order; one that several classes have, with the number of the class behind it."""
     if not isinstance(given, Mapping):
         return ()
     try:
         names = {int(number): str(name) for number, name in given.items()}
     except ValueError:
         raise UserError(f"{path}: damaged: id2label has keys that are no class numbers") from None
-    complete = sorted(names) == list(range(len(names))) and len(set(names.values())) == len(names)
-    return tuple(names[number] for number in range(len(names))) if complete else ()
+    if sorted(names) != list(range(len(names))):
+        return ()
+    count = Counter(names.values())  # ImageNet has two cranes and two maillots
+    told = [
+        names[number] if count[names[number]] == 1 else f"{names[number]} ({number})" for number in range(len(names))
+    ]
+    return tuple(told) if len(set(told)) == len(told) else ()
 
 
 def anatomy_of_folder(evidence: Evidence, said: Said, pipeline: Pipeline | None) -> Anatomy:
