@@ -16,6 +16,7 @@ from beeline.core.errors import UserError
 from beeline.core.files import read_json
 from beeline.model import interop
 from beeline.model.interop.folders import sampling_of
+from tests.model.peers import Recipe, state
 
 
 def pipeline(folder: Path, scheduler: Any, **options: Any) -> Path:
@@ -151,3 +152,14 @@ def test_any_block_whose_embedders_differ_keeps_them_apart(tmp_path: Path) -> No
     assert interop.load(folder).anatomy.options["embedders"] == "per_block"
     with pytest.raises(UserError, match=r"transformer_blocks\.3\.norm1\.emb\.class_embedder"):
         interop.save(interop.load(folder), tmp_path / "b.pt", "dit", reinterpret=True)
+
+
+def test_an_autoencoder_named_beside_a_network_brings_its_scale_and_must_fit(tmp_path: Path) -> None:
+    folder = pipeline(tmp_path / "a", diffusers.DDIMScheduler(clip_sample=False))
+    options: dict[str, Any] = {"sampler": "ddim", "steps": 2, "cfg_scale": 1.0}
+    whole = beeline.load(folder, device="cpu").sample(1, {"label": 3}, **options)
+    named = beeline.load(folder / "transformer", device="cpu", vae=folder / "vae").sample(1, {"label": 3}, **options)
+    np.testing.assert_array_equal(np.asarray(named), np.asarray(whole))
+    torch.save(state(Recipe(channels=3)), tmp_path / "b.pt")
+    with pytest.raises(UserError, match="its latents have 4 channels, the network's 3"):
+        beeline.load(tmp_path / "b.pt", device="cpu", vae=folder / "vae", layout="dit", num_heads=4, null_row=True)
