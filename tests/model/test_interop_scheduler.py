@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 import beeline
@@ -163,3 +164,16 @@ def test_an_autoencoder_named_beside_a_network_brings_its_scale_and_must_fit(tmp
     torch.save(state(Recipe(channels=3)), tmp_path / "b.pt")
     with pytest.raises(UserError, match="its latents have 4 channels, the network's 3"):
         beeline.load(tmp_path / "b.pt", device="cpu", vae=folder / "vae", layout="dit", num_heads=4, null_row=True)
+
+
+def test_a_folder_without_a_null_row_is_read_and_not_guided(tmp_path: Path) -> None:
+    folder = pipeline(tmp_path / "a", diffusers.DDIMScheduler(clip_sample=False)) / "transformer"
+    before = interop.load(folder)
+    file = folder / "diffusion_pytorch_model.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    shorter = {name: each[:5].clone() if "class_embedder" in name else each for name, each in tensors.items()}
+    safetensors.torch.save_file(shorter, file, {"format": "pt"})
+    m = interop.load(folder)
+    assert (m.anatomy.null_row, m.anatomy.classes, m.starting().sample.cfg_scale) == (False, 5, 1.0)
+    x, t, y = torch.randn(2, 4, 8, 8), torch.tensor([3, 700]), torch.tensor([0, 4])
+    assert torch.equal(m.forward_native(x, t, y), before.forward_native(x, t, y))
