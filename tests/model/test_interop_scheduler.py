@@ -107,7 +107,7 @@ def test_a_pipelines_names_and_scale_are_taken_where_they_fit(tmp_path: Path) ->
         np.asarray(engine.sample(1, {"label": each}, steps=2, decode=False)) for each in ("kind 3", 3)
     )
     np.testing.assert_array_equal(by_name, by_number)
-    for other in ({"0": "one"}, {str(number): "same" for number in range(5)}, None):
+    for other in ({"0": "one"}, {"1": "one", "2": "two", "3": "three", "4": "four", "5": "five"}, None):
         edit(folder / "model_index.json", id2label=other)
         assert interop.load(folder).anatomy.names == ()
 
