@@ -18,6 +18,7 @@ from beeline.core.prediction import Prediction
 from beeline.core.tokens import Tokens
 from beeline.model.interop.anatomy import LABEL, Anatomy
 from beeline.model.interop.folders import Pipeline
+from beeline.model.interop.links import links_of
 from beeline.model.network import Network
 from beeline.model.starting import Starting
 from beeline.tokenizers.grid import GridTokenizer
@@ -116,6 +117,19 @@ class Imported(nn.Module):
         conditional, unconditional = out[:, :count].chunk(2)
         guided = unconditional + cfg_scale * (conditional - unconditional)
         return torch.cat([torch.cat([guided, guided]), out[:, count:]], dim=1)
+
+    def native_gradients(self) -> dict[str, Tensor]:
+        """Gradients by the peer's names and in its shapes, after a backward pass.
+
+        Of embedders that are copies in all blocks it is the sum over the copies, under the first one's name.
+        """
+        own = {name: each.grad for name, each in self.network.named_parameters() if each.grad is not None}
+        found: dict[str, Tensor] = {}
+        for link in links_of(self.anatomy):
+            if link.ours in own:
+                parts = link.write(own[link.ours])
+                found |= dict(zip(link.theirs, parts[: 1 if link.copies else None], strict=not link.copies))
+        return found
 
     def _tokens(self, x: Tensor) -> tuple[Tensor, int, int]:
         """(B, L, p p C) patches of images, and how many rows and columns of them there are."""

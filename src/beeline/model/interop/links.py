@@ -29,12 +29,14 @@ class Link:
         theirs: names in the file; several are parts of ours, or copies of it.
         read: their tensors to ours.
         write: ours to their tensors.
+        copies: whether their tensors are copies of ours rather than parts.
     """
 
     ours: str
     theirs: tuple[str, ...]
     read: Callable[[Sequence[Tensor]], Tensor] = lambda theirs: theirs[0]
     write: Callable[[Tensor], Sequence[Tensor]] = lambda ours: (ours,)
+    copies: bool = False
 
 
 def links_of(anatomy: Anatomy) -> list[Link]:
@@ -86,7 +88,7 @@ def _diffusers(anatomy: Anatomy) -> list[Link]:
     """diffusers' DiTTransformer2DModel, whose blocks have embedders of their own, as copies or apart."""
     blocks = range(anatomy.depth)
 
-    def copies(own: Tensor) -> Sequence[Tensor]:
+    def copied(own: Tensor) -> Sequence[Tensor]:
         return (own,) * anatomy.depth
 
     links = [*_patches("pos_embed.proj", anatomy), *_plain("proj_out_1", "backbone.modulation.linear")]
@@ -100,7 +102,7 @@ def _diffusers(anatomy: Anatomy) -> list[Link]:
             if anatomy.options.get("embedders") == "per_block":
                 links += [Link(f"{ours}.copies.{index}.{leaf}.{kind}", (names[index],)) for index in blocks]
             else:
-                links.append(Link(f"{ours}.{leaf}.{kind}", tuple(names), write=copies))
+                links.append(Link(f"{ours}.{leaf}.{kind}", tuple(names), write=copied, copies=True))
     for index in blocks:
         theirs, ours = f"transformer_blocks.{index}", f"backbone.blocks.{index}"
         for kind in _KINDS:
