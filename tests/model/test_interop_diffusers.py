@@ -115,11 +115,10 @@ def test_networks_of_diffusers_are_ours_too(apart: bool, options: dict[str, Any]
     expected.square().mean().backward()
     found.square().mean().backward()
     gradients = m.native_gradients()
+    largest = max(float(each.abs().max()) for each in gradients.values())
     for name, parameter in network.named_parameters():
         if name in gradients and parameter.grad is not None and (apart or ".norm1.emb." not in name):
-            torch.testing.assert_close(
-                gradients[name], parameter.grad, rtol=0, atol=1e-5 * float(parameter.grad.norm())
-            )
+            torch.testing.assert_close(gradients[name], parameter.grad, rtol=0, atol=1e-5 * largest)
     assert len(gradients) > 30
     if apart and config.attention_bias:  # copies and zeros for biases share their gradients out otherwise
         assert squared_gradients(m) == pytest.approx(squared_gradients(network), rel=1e-5)
