@@ -190,8 +190,10 @@ def test_pictures_are_as_bright_as_the_pixels() -> None:
 
 def test_tiny_sets_are_scored_without_a_failure() -> None:
     examples = examples_of("rgb", 4)
-    for metric in Images().metrics():
-        metric.function(examples[:2], examples[:1], examples[2:])
+    scores = {metric.name: metric.function(examples[:2], examples[:1], examples[2:]) for metric in Images().metrics()}
+    assert all(np.isfinite(score) or np.isnan(score) for score in scores.values()), scores
+    assert 0 <= scores["label agreement"] <= 1
+    assert scores["nearest distance ratio"] > 0
 
 
 def test_reference_sets_are_capped_with_every_class_in_them() -> None:
