@@ -188,12 +188,17 @@ def test_pictures_are_as_bright_as_the_pixels() -> None:
         assert abs(int(picture[20, 20, 0]) - 128) <= 1
 
 
-def test_tiny_sets_are_scored_without_a_failure() -> None:
-    examples = examples_of("rgb", 4)
-    scores = {metric.name: metric.function(examples[:2], examples[:1], examples[2:]) for metric in Images().metrics()}
-    assert all(np.isfinite(score) or np.isnan(score) for score in scores.values()), scores
-    assert 0 <= scores["label agreement"] <= 1
-    assert scores["nearest distance ratio"] > 0
+def test_tiny_sets_are_scored_and_what_has_nothing_to_compare_with_is_no_number() -> None:
+    """One image a class varies by nothing, and a held-out copy of a training image lies at no distance."""
+    examples = examples_of("rgb", 5)
+
+    def scores(held_out: Examples) -> dict[str, float]:
+        return {each.name: each.function(examples[:2], held_out, examples[2:4]) for each in Images().metrics()}
+
+    copy, unseen = scores(examples[:1]), scores(examples[4:])
+    assert copy["label agreement"] in (0.0, 0.5, 1.0)
+    assert np.isnan([copy["variance ratio"], copy["nearest distance ratio"]]).all()
+    assert 0.5 < unseen["nearest distance ratio"] < 2
 
 
 def test_reference_sets_are_capped_with_every_class_in_them() -> None:
