@@ -65,6 +65,6 @@ def test_shift_is_the_published_map() -> None:
 def test_numbers_out_of_range_are_refused() -> None:
     for numbers in ({"sd": 0.0}, {"uniform_share": 1.5}, {"shift": 0.0}):
         with pytest.raises(UserError, match="need sd > 0"):
-            TimeConfig(density="logit_normal", **numbers)
-    with pytest.raises(UserError, match="belong to density logit_normal"):
+            TimeConfig(density="logit_normal", **numbers)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="belong to densities logit_normal and log_normal"):
         TimeConfig(mean=1.0)

@@ -17,8 +17,9 @@ from torch import Tensor
 from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
-from beeline.core.protocols import Predictor, Sampler, SamplerState
+from beeline.core.protocols import Predictor, Sampler
 from beeline.core.random import Key
+from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 from beeline.process.linear import Linear
 from beeline.process.path import PREDICTIONS, GaussianPath

@@ -117,16 +117,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that every command which samples shares; left out, the run's own options hold."""
-    parser.add_argument("--sampler", help="heun (two network passes a step), euler, ddpm or ddim (one)")
+    parser.add_argument("--sampler", help="euler, heun, dpmpp_2m, dopri5, ddpm, ddim, stochastic_heun, ... (the run's)")
     parser.add_argument("--steps", type=int, help="steps from noise to data")
-    parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, respaced or strided")
+    parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, karras, log_snr, ...")
     parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
     parser.add_argument("--cfg-scale", type=float, help="guidance u + s (c - u); 1 is off")
     parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide, or all (all)")
+    parser.add_argument("--cfg-interval", metavar="FROM,TO", help="times at which to guide, or all (all)")
+    parser.add_argument("--cfg-rescale", type=float, help="brings guided predictions back to their spread, 0 to 1")
+    parser.add_argument("--guide-by", metavar="RUN", help="a worse model to be led away from in place of no condition")
     parser.add_argument("--precision", help="fp32 or bf16")
     parser.add_argument("--eta", type=float, help="noise in the steps of sampler ddim, 0 (none) to 1")
     parser.add_argument("--variance", help="of the steps of sampler ddpm where none is learned: large or small")
     parser.add_argument("--clip", type=float, help="samplers ddpm and ddim keep the expected data within this size")
+    parser.add_argument("--diffusion", help="w(t) of SDE samplers: sigma, sigma_squared, vp, constant, linear, ...")
+    parser.add_argument("--diffusion-scale", type=float, help="factor on it")
+    parser.add_argument("--rtol", type=float, help="relative error that sampler dopri5 allows itself in a step")
+    parser.add_argument("--atol", type=float, help="absolute error that sampler dopri5 allows itself in a step")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
 
@@ -142,6 +149,9 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
     if "guide_channels" in options:
         text = options["guide_channels"]
         options["guide_channels"] = None if text == "all" else _whole_numbers("--guide-channels", text, ",")
+    if "cfg_interval" in options:
+        text = options["cfg_interval"]
+        options["cfg_interval"] = None if text == "all" else _times("--cfg-interval", text)
     for name, hint in leaves(SampleConfig).items():
         if name in options and as_literals(hint) and options[name] not in as_literals(hint):
             raise unknown(f"--{name}", options[name], as_literals(hint))
@@ -172,6 +182,14 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         **peers.said(arguments),
         **sampling_options(arguments),
     )
+
+
+def _times(flag: str, text: str) -> tuple[float, ...]:
+    try:
+        first, last = map(float, text.split(","))
+    except ValueError:
+        raise UserError(f"{flag} {text}: needs two times from 0 to 1, such as 0,0.7") from None
+    return first, last
 
 
 def _whole_numbers(flag: str, text: str, separator: str) -> tuple[int, ...]:

@@ -49,6 +49,18 @@ class Conditions:
         null = {name: null | (self.rates.get(name, 0.0) > 0) for name, null in self.null.items()}
         return replace(self, null=null)
 
+    def rows(self, index: Tensor) -> Conditions:
+        """Those of some samples.
+
+        Args:
+            index: (M,) int64 which.
+        """
+        return replace(
+            self,
+            values={name: value[index] for name, value in self.values.items()},
+            null={name: null[index] for name, null in self.null.items()},
+        )
+
     def join(self, other: Conditions) -> Conditions:
         """These samples followed by the other ones."""
         return replace(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from beeline.core.conditions import Conditions
+from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 
 
@@ -30,14 +32,32 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Training examples in the form that an objective takes."""
+    """Training examples in the form that an objective takes.
+
+    Args:
+        tokens: the data.
+        conditions: of the samples.
+        partners: (N,) int64 number of the sample whose noise each sample takes, where a coupling has exchanged them;
+            None where each takes its own.
+    """
 
     tokens: Tokens
     conditions: Conditions
+    partners: Tensor | None = None
 
     def to(self, device: str) -> Batch:
         """The same batch on another device."""
-        return Batch(self.tokens.to(device), self.conditions.to(device))
+        partners = None if self.partners is None else self.partners.to(device)
+        return Batch(self.tokens.to(device), self.conditions.to(device), partners)
+
+    def noise_key(self, key: Key) -> Key:
+        """The streams from which the noise of the samples is drawn.
+
+        Args:
+            key: of the samples.
+        """
+        own = key if self.partners is None else replace(key, numbers=self.partners)
+        return own.fold("noise")
 
 
 Examples = Sequence[Example]

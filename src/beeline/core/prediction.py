@@ -9,6 +9,9 @@ from torch import Tensor
 
 from beeline.core.tokens import Tokens
 
+# Network passes: the same for all samples, or (N,) one count each.
+Passes = int | Tensor
+
 if TYPE_CHECKING:
     from beeline.core.protocols import Process
 
@@ -33,7 +36,7 @@ class Prediction:
     output: Tensor
     kind: str
     variance: Tensor | None = None
-    passes: int = 1
+    passes: Passes = 1
 
     def as_kind(self, kind: str) -> Tensor:
         """The prediction in another form: (B, L, C)."""

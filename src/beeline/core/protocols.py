@@ -13,7 +13,6 @@ Shapes: B rows, L tokens a row, C numbers a token, N samples.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -23,6 +22,7 @@ from beeline.core.conditions import Conditions
 from beeline.core.data import Batch, Examples, Metric
 from beeline.core.prediction import Prediction
 from beeline.core.random import Key
+from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -37,15 +37,12 @@ class Normaliser(Protocol):
 
     def fit(self, arrays: Iterable[Array]) -> Self:
         """Measure what is needed on the training arrays, one at a time."""
-        ...
 
     def apply(self, array: Array) -> Array:
         """Native array to float32."""
-        ...
 
     def undo(self, array: Array) -> Array:
         """Float array to native units and dtype."""
-        ...
 
 
 @runtime_checkable
@@ -70,34 +67,27 @@ class Tokenizer(Protocol):
 
     def fit(self, arrays: Iterable[Array]) -> Self:
         """Measure what is needed on the normalised training arrays; most need nothing."""
-        ...
 
     def encode(self, array: Tensor) -> Tokens:
         """One array to Tokens with B = 1."""
-        ...
 
     def decode(self, tokens: Tokens) -> Tensor:
         """Undo ``encode``."""
-        ...
 
     def lift(self, array: Tensor, like: Tokens | None = None) -> Tensor:
         """Arrange something aligned with the data (a mask, a map) as ``encode`` arranges the data: (1, L, K).
 
         With ``like`` it is fitted to that sample: axes of length 1 are repeated, absent identities left out.
         """
-        ...
 
     def lift_width(self, channels: int) -> int:
         """Numbers a token, K, of a lifted array with that many channels."""
-        ...
 
     def form(self, array: Tensor) -> tuple[int, ...]:
         """All that ``blank`` needs to make tokens of the same form: a grid's extents, a set's identities."""
-        ...
 
     def blank(self, form: tuple[int, ...]) -> Tokens:
         """Tokens of that form (B = 1) whose values are zero: the frame in which a sample is generated."""
-        ...
 
 
 Route = Literal["global", "concat"]
@@ -132,7 +122,6 @@ class Condition(Protocol):
 
     def fit(self, values: Iterable[Any]) -> Self:
         """Measure what is needed on the training values, one at a time; None where it is absent."""
-        ...
 
     def encode(self, value: Any) -> Tensor:
         """One value as a tensor; ``None`` gives the filler whose place the null takes (of a map: one cell).
@@ -140,15 +129,12 @@ class Condition(Protocol):
         Raises:
             UserError: the value is not one that this condition can take.
         """
-        ...
 
     def parse(self, text: str) -> Any:
         """A value as written on the command line."""
-        ...
 
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """Module that takes (encoded batch, null mask) to the vector or the token features of the route."""
-        ...
 
 
 class Source(Protocol):
@@ -156,11 +142,13 @@ class Source(Protocol):
 
     def sample(self, like: Tokens, key: Key) -> Tensor:
         """Noise of the shape of ``like.values``; the draws of a sample depend on its key alone."""
-        ...
 
 
 class Process(Protocol):
-    """A path between data and noise, x_t = alpha(t) x0 + sigma(t) e, and the algebra of predictions along it."""
+    """A path between data and noise, x_t = alpha(t) x0 + sigma(t) e + m(t), and the algebra of predictions along it.
+
+    The offset m is zero save on bridges, where it leads to a known end.
+    """
 
     @property
     def t_min(self) -> float: ...
@@ -169,75 +157,60 @@ class Process(Protocol):
     @property
     def levels(self) -> int:
         """Number of noise levels of a discrete process, at t = 1/levels, 2/levels, ... 1; 0 of a continuous one."""
-        ...
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether e is Gaussian noise; with draws from a population, score, SDEs and likelihood mean nothing."""
 
     def alpha(self, t: Tensor) -> Tensor:
         """Share of data at time t."""
-        ...
 
     def sigma(self, t: Tensor) -> Tensor:
         """Share of noise at time t."""
-        ...
 
     def alpha_derivative(self, t: Tensor) -> Tensor:
         """d alpha / dt."""
-        ...
 
     def sigma_derivative(self, t: Tensor) -> Tensor:
         """d sigma / dt."""
-        ...
 
     @property
     def time_input_name(self) -> str:
         """The time input in words, as models store it."""
-        ...
 
     def time_input(self, t: Tensor) -> Tensor:
         """What the network's time embedding sees at time t."""
-        ...
+
+    def input_scale(self, t: Tensor) -> Tensor | None:
+        """Factor on x_t at the entrance of the network; None where it sees x_t as it is."""
+
+    @property
+    def known_end(self) -> str | None:
+        """Name of the condition that a bridge ends at; None on other paths."""
+
+    def placed(self, tokens: Tokens, conditions: Conditions) -> Tokens:
+        """Tokens that know what the path needs of their conditions: the end of a bridge; elsewhere the same tokens."""
 
     def interval(self, prediction: str) -> tuple[float, float]:
         """[t_min, t_max] on which that prediction determines x0 and e."""
-        ...
 
     def solver_interval(self, prediction: str) -> tuple[float, float]:
         """The part of ``interval`` along which solvers walk: all of it on continuous paths."""
-        ...
 
     def coefficients(self, t: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
         """(a, b) of y = a x0 + b e."""
-        ...
 
     def prior(self, like: Tokens, source: Source, key: Key, t: float) -> Tokens:
         """Where sampling starts: the marginal of the noise at t."""
-        ...
 
     def mix(self, x0: Tokens, e: Tensor, t: Tensor) -> Tokens:
         """x_t = alpha x0 + sigma e."""
-        ...
+
+    def target(self, x0: Tokens, e: Tensor, t: Tensor, prediction: str) -> Tensor:
+        """y = a x0 + b e, what a prediction of that kind should be."""
 
     def convert(self, y: Tensor, x_t: Tokens, t: Tensor, source: str, target: str) -> Tensor:
         """Rewrite a prediction of one kind as another."""
-        ...
-
-
-@dataclass(frozen=True)
-class SamplerState:
-    """A point of a sampling trajectory.
-
-    Args:
-        x: the samples at ``times[index]``.
-        times: (n + 1,) descending nodes of n steps.
-        index: node reached.
-        passes: network passes that each sample has cost so far.
-        memory: what a multi-step solver carries from step to step.
-    """
-
-    x: Tokens
-    times: Tensor
-    index: int = 0
-    passes: int = 0
-    memory: Any = None
 
 
 class Predictor(Protocol):
@@ -261,11 +234,9 @@ class Objective(Protocol):
 
     def times(self, key: Key) -> Tensor:
         """(N,) the times that ``__call__`` draws for these samples."""
-        ...
 
     def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> Tensor:
         """(N,) one loss a sample; every draw is named by the key."""
-        ...
 
 
 class Sampler(Protocol):
@@ -273,15 +244,12 @@ class Sampler(Protocol):
 
     def initialise(self, x: Tokens, times: Tensor) -> SamplerState:
         """The state at ``times[0]``."""
-        ...
 
     def step(self, state: SamplerState, predictor: Predictor, conditions: Conditions, key: Key) -> SamplerState:
         """The state one node further down the grid."""
-        ...
 
     def finish(self, state: SamplerState, predictor: Predictor, conditions: Conditions) -> SamplerState:
         """The state at t = 0, where the grid stops short of it."""
-        ...
 
 
 class Probe(Protocol):
@@ -296,7 +264,6 @@ class Probe(Protocol):
 
     def __call__(self, step: int, predictor: Predictor) -> Mapping[str, Any]:
         """What to add to the line of the log."""
-        ...
 
 
 @runtime_checkable
@@ -305,7 +272,6 @@ class Modality(Protocol):
 
     def dataset(self, split: str) -> Examples:
         """The examples of ``"train"`` or ``"held_out"``."""
-        ...
 
     def normaliser(self) -> Normaliser: ...
 
@@ -317,4 +283,3 @@ class Modality(Protocol):
 
     def preview(self, samples: Examples) -> Image:
         """One picture of some samples, as people of the field would look at them."""
-        ...

@@ -43,6 +43,7 @@ class Tokens:
             data. What is False here is zero in every sample, noisy or not, and counts nowhere.
         segment: (B, L) index of the sample that a token belongs to, -1 for padding; None when rows are samples.
         layout: one entry per sample, in the order of ``segment``.
+        end: (B, L, C) where the path of each sample ends, on bridges; None on other paths.
     """
 
     values: Tensor
@@ -52,6 +53,7 @@ class Tokens:
     cells: Tensor | None = None
     segment: Tensor | None = None
     layout: tuple[Layout, ...] = ()
+    end: Tensor | None = None
 
     @property
     def samples(self) -> int:
@@ -82,11 +84,43 @@ class Tokens:
             apply(self.cells),
             apply(self.segment),
             self.layout,
+            apply(self.end),
         )
 
     def to(self, device: torch.device | str) -> Tokens:
         """The same tokens on another device."""
         return self.mapped(lambda tensor: tensor.to(device))
+
+    def rows(self, index: Tensor) -> Tokens:
+        """Some of the samples, each a row of its own.
+
+        Args:
+            index: (M,) int64 which.
+
+        Raises:
+            ValueError: several samples share a row.
+        """
+        if self.segment is not None:
+            raise ValueError("samples that share rows cannot be taken apart")
+        layout = tuple(self.layout[row] for row in index.tolist()) if self.layout else ()
+
+        def chosen(tensor: Tensor | None) -> Tensor | None:
+            if tensor is None:
+                return None
+            if tensor.shape[0] > 1 and tensor.stride(0) == 0:
+                return tensor[:1].expand(len(index), *tensor.shape[1:])
+            return tensor[index]
+
+        return replace(
+            self,
+            values=self.values[index],
+            coords=chosen(self.coords),
+            ids=chosen(self.ids),
+            keep=chosen(self.keep),
+            cells=chosen(self.cells),
+            layout=layout,
+            end=chosen(self.end),
+        )
 
     def doubled(self) -> Tokens:
         """Each sample twice, the second half following the first: one batch for two evaluations."""

@@ -20,7 +20,7 @@ from beeline.core.config import build, plain
 from beeline.core.data import Example
 from beeline.core.errors import UserError, whole_number
 from beeline.core.offers import Decoding
-from beeline.core.prediction import Prediction
+from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
 from beeline.generate.plan import Plan
@@ -218,14 +218,16 @@ class Engine:
         encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]
         batches = list(_batches(encoded, batch_size))
         arrays: list[Array] = []
-        passes = done = 0
+        passes: list[int] = []
+        done = 0
         for start, stop in batches:
             batch = self.codec.batch(encoded[start:stop]).to(str(self.device))
             predictor = self._predictor(plan, encoded[start:stop])
             if watch is not None:
                 predictor = Watched(predictor, watch)
             key = Key(seed, numbers[start:stop].to(self.device))
-            origin = self.process.prior(batch.tokens, self.source, key.fold("start"), plan.times[0].item())
+            placed = self.process.placed(batch.tokens, batch.conditions)
+            origin = self.process.prior(placed, self.source, key.fold("start"), plan.times[0].item())
 
             def after_step(_: object) -> None:
                 nonlocal done
@@ -235,11 +237,11 @@ class Engine:
 
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 end = sample(plan.solver, predictor, origin, plan.times, batch.conditions, key, after_step)
-            passes = end.passes
+            passes += counted(end.passes, stop - start)
             arrays.extend(self.codec.decode(end.x))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
         return Samples(
-            examples, {**self.origin, "seed": seed, "first": first, **asdict(plan.settings), "passes": passes}
+            examples, {**self.origin, "seed": seed, "first": first, **asdict(plan.settings), "passes": told(passes)}
         )
 
     def _encode(self, request: Request, key: Key) -> Encoded:
@@ -262,6 +264,16 @@ class Engine:
             return self.network
         guided = plan.guided_numbers([item.tokens for item in items], self.codec)
         return Guided(self.network, plan.settings.cfg_scale, None if guided is None else guided.to(self.device))
+
+
+def counted(passes: Passes, samples: int) -> list[int]:
+    """Network passes of each sample."""
+    return [passes] * samples if isinstance(passes, int) else [int(each) for each in passes.expand(samples)]
+
+
+def told(passes: Sequence[int]) -> int | list[int]:
+    """Network passes for provenance: one number where all samples have cost the same."""
+    return passes[0] if len(set(passes)) == 1 else list(passes)
 
 
 def by_name(condition: Mapping[str, Any] | None) -> Mapping[str, Any]:

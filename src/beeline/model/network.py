@@ -75,7 +75,9 @@ class Network(nn.Module):
             t: (N,) times.
             conditions: of the samples.
         """
-        output = self.output(x_t, self.process.time_input(t), conditions)
+        scale = self.process.input_scale(t)
+        seen = x_t if scale is None else x_t.with_values(x_t.expand(scale) * x_t.values)
+        output = self.output(seen, self.process.time_input(t), conditions)
         mean, *variance = (x_t.only_data(part) for part in output.split(self.space.width, dim=-1))
         return Prediction(self.process, x_t, t, mean, self.prediction, variance[0] if variance else None)
 

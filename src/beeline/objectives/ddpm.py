@@ -62,12 +62,12 @@ class DDPM:
     def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> Tensor:
         """(N,) one loss a sample."""
         t = self.times(key)
-        noise = self.source.sample(batch.tokens, key.fold("noise"))
+        noise = self.source.sample(batch.tokens, batch.noise_key(key))
         x_t = self.process.mix(batch.tokens, noise, t)
         predicted = predictor(x_t, t, batch.conditions.drop(key.fold("drop")))
         if self.loss == "vlb":
             return self.process.levels * bound_term(self.process, batch.tokens, predicted, learn_mean=True)
-        error = self.weight(t) * squared_error(predicted, self.prediction, batch, noise)
+        error = self.weight(t) * squared_error(predicted, self.prediction, batch.tokens, noise)
         if self.loss == "mse":
             return error
         return error + self.vlb_weight * bound_term(self.process, batch.tokens, predicted, learn_mean=False)

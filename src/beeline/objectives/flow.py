@@ -15,6 +15,7 @@ from beeline.core.data import Batch
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Predictor, Process, Source
 from beeline.core.random import Key
+from beeline.core.tokens import Tokens
 from beeline.objectives.config import ObjectiveConfig
 from beeline.objectives.weights import TimeWeight
 from beeline.process.densities import TimeDensity
@@ -48,21 +49,20 @@ class Flow:
     def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> Tensor:
         """(N,) one loss a sample."""
         t = self.times(key)
-        noise = self.source.sample(batch.tokens, key.fold("noise"))
-        x_t = self.process.mix(batch.tokens, noise, t)
-        predicted = predictor(x_t, t, batch.conditions.drop(key.fold("drop")))
-        return self.weight(t) * squared_error(predicted, self.prediction, batch, noise)
+        noise = self.source.sample(batch.tokens, batch.noise_key(key))
+        data = self.process.placed(batch.tokens, batch.conditions)
+        predicted = predictor(self.process.mix(data, noise, t), t, batch.conditions.drop(key.fold("drop")))
+        return self.weight(t) * squared_error(predicted, self.prediction, data, noise)
 
 
-def squared_error(predicted: Prediction, kind: str, batch: Batch, noise: Tensor) -> Tensor:
+def squared_error(predicted: Prediction, kind: str, data: Tokens, noise: Tensor) -> Tensor:
     """(N,) mean squared error of a prediction over the numbers of each sample.
 
     Args:
         predicted: at the noisy samples.
         kind: of prediction whose error is meant.
-        batch: the data.
+        data: that it was made from.
         noise: (B, L, C) that was mixed in.
     """
-    a, b = (predicted.x_t.expand(c) for c in predicted.process.coefficients(predicted.t, kind))
-    error = predicted.as_kind(kind) - (a * batch.tokens.values + b * noise)
-    return batch.tokens.sample_mean(error.square())
+    error = predicted.as_kind(kind) - predicted.process.target(data, noise, predicted.t, kind)
+    return data.sample_mean(error.square())

@@ -1,17 +1,38 @@
 """Options of the process and of the training times."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from beeline.core.errors import UserError, whole_number
 from beeline.process.tables import noise_rates, remaining_signal
 
-Path = Literal["linear", "vp", "ddpm"]
+Path = Literal["linear", "vp", "gvp", "ve", "vdm", "sigmoid", "ddpm", "bridge"]
 Schedule = Literal["linear", "scaled_linear", "cosine"]
+LogSNR = Literal["linear", "learned"]
 TimeInput = Literal["auto", "1 - t"]
-SourceName = Literal["gaussian", "zero_mean"]
-Density = Literal["uniform", "logit_normal"]
-PredictionName = Literal["velocity", "noise", "data", "score", "v", "velocity_to_data"]
+SourceName = Literal["gaussian", "zero_mean", "population"]
+Density = Literal["uniform", "logit_normal", "log_normal"]
+Draw = Literal["independent", "antithetic"]
+PredictionName = Literal["velocity", "noise", "data", "score", "v", "velocity_to_data", "edm"]
+
+# Which paths an option means something to; options that are not here mean something to all of them.
+_BELONGS: dict[str, tuple[str, ...]] = {
+    "beta_min": ("vp", "ddpm"),
+    "beta_max": ("vp", "ddpm"),
+    "schedule": ("vp", "ddpm"),
+    "levels": ("ddpm",),
+    "betas": ("ddpm",),
+    "sigma_min": ("ve",),
+    "sigma_max": ("ve",),
+    "rho": ("ve",),
+    "gamma_min": ("vdm",),
+    "gamma_max": ("vdm",),
+    "log_snr": ("vdm",),
+    "end": ("bridge",),
+    "bridge_noise": ("bridge",),
+    "time_input": ("linear", "vp", "gvp", "sigmoid"),
+    "time_shift": ("linear", "vp", "gvp", "ve", "vdm", "sigmoid", "bridge"),
+}
 
 
 @dataclass(frozen=True)
@@ -19,15 +40,27 @@ class ProcessConfig:
     """The path between data and noise.
 
     Args:
-        path: linear (rectified flow), vp (variance preserving) or ddpm (discrete levels of noise).
+        path: linear (rectified flow), vp (variance preserving), gvp (cos and sin), ve (variance exploding, EDM's), vdm
+            (by its log-SNR), sigmoid, ddpm (discrete levels of noise) or bridge (from data to a known end).
         beta_min: noise rate of vp at t = 0; levels times the first rate of ddpm.
         beta_max: noise rate of vp at t = 1; levels times the last rate of ddpm.
-        source: where noise comes from: gaussian, or zero_mean over the tokens of a sample.
+        source: where noise comes from: gaussian, zero_mean over the tokens of a sample, or population: other data,
+            which the modality offers.
         levels: number of noise levels of ddpm, at least 2.
-        schedule: how the rates of ddpm grow: linear, scaled_linear (their square roots do) or cosine.
+        schedule: how the rates of vp and ddpm grow: linear, cosine, or, on ddpm, scaled_linear (their roots do).
         betas: the rates of ddpm one by one, in place of a schedule.
-        time_input: what the time embedding sees: auto (1000 t; of ddpm the index of the level) or 1 - t (linear and
-            vp, for networks whose time runs from noise to data).
+        time_input: what the time embedding sees: auto (1000 t; of ddpm the index of the level, of ve ln(sigma) / 4, of
+            vdm -log SNR) or 1 - t (for networks whose time runs from noise to data).
+        sigma_min: noise that ve has at t = 0, above 0.
+        sigma_max: noise that ve has at t = 1.
+        rho: exponent of ve: sigma^(1/rho) grows evenly.
+        sigma_data: standard deviation of the data that prediction edm and the input scaling of ve reckon with, above 0.
+        gamma_min: -log SNR of vdm at t = 0.
+        gamma_max: -log SNR of vdm at t = 1.
+        log_snr: of vdm between its ends: linear in t, or learned.
+        end: name of the condition, a map of the form of the data, that a bridge ends at.
+        bridge_noise: size of the noise of a bridge, s of s sqrt(t (1 - t)), above 0.
+        time_shift: s of t' = s t / (1 + (s - 1) t), the time at which the path is at t; above 0, 1 is off.
     """
 
     path: Path = "linear"
@@ -38,14 +71,23 @@ class ProcessConfig:
     schedule: Schedule = "linear"
     betas: tuple[float, ...] = ()
     time_input: TimeInput = "auto"
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+    sigma_data: float = 0.5
+    gamma_min: float = -13.3
+    gamma_max: float = 13.0
+    log_snr: LogSNR = "linear"
+    end: str | None = None
+    bridge_noise: float = 1.0
+    time_shift: float = 1.0
 
     def __post_init__(self) -> None:
         self._refuse_what_means_nothing()
-        if not 0 < self.beta_min <= self.beta_max < float("inf"):
-            raise UserError(f"beta_min {self.beta_min} and beta_max {self.beta_max}: need 0 < beta_min <= beta_max")
+        self._check_ranges()
         if self.path == "ddpm":
             self._check_levels()
-        elif self.beta_min + self.beta_max < 12:  # alpha(1) = exp(-(beta_min + beta_max) / 4) above 0.05
+        elif self.schedule == "linear" and self.beta_min + self.beta_max < 12:  # alpha(1) = exp(-sum / 4) above 0.05
             raise UserError(
                 f"beta_min {self.beta_min} and beta_max {self.beta_max}: too little noise; their sum must be at least "
                 "12, or the data show through at t = 1, where sampling starts from noise alone"
@@ -55,18 +97,39 @@ class ProcessConfig:
         """The rates of ddpm, level by level."""
         return list(self.betas) or noise_rates(self.schedule, self.levels, self.beta_min, self.beta_max)
 
+    def _given(self, name: str) -> bool:
+        default: Any = getattr(ProcessConfig, name)
+        return bool(getattr(self, name) != default)
+
     def _refuse_what_means_nothing(self) -> None:
-        rates_given = (self.beta_min, self.beta_max) != (0.1, 20.0)
-        if rates_given and self.path not in ("vp", "ddpm"):
-            raise UserError(f"beta_min and beta_max belong to paths vp and ddpm and mean nothing to path {self.path}")
-        if self.path != "ddpm" and (self.levels, self.schedule, self.betas) != (1000, "linear", ()):
-            raise UserError(f"levels, schedule and betas belong to path ddpm and mean nothing to path {self.path}")
+        for name, paths in _BELONGS.items():
+            if self._given(name) and self.path not in paths:
+                several = f"paths {', '.join(paths)}" if len(paths) > 1 else f"path {paths[0]}"
+                raise UserError(f"{name} belongs to {several} and means nothing to path {self.path}")
+        rates_given = self._given("beta_min") or self._given("beta_max")
         if rates_given and self.schedule == "cosine":
             raise UserError("beta_min and beta_max mean nothing to schedule cosine")
+        if self.schedule == "scaled_linear" and self.path != "ddpm":
+            raise UserError(f"schedule scaled_linear belongs to path ddpm; path {self.path} has linear and cosine")
         if self.betas and (rates_given or self.schedule != "linear" or self.levels not in (1000, len(self.betas))):
             raise UserError("betas are the whole table: leave out levels, schedule, beta_min and beta_max beside them")
-        if self.path == "ddpm" and self.time_input != "auto":
-            raise UserError("time_input belongs to paths linear and vp; with path ddpm networks see the level's index")
+        if self.path == "bridge" and self.end is None:
+            raise UserError("path bridge: needs process.end, the name of the condition that it ends at")
+
+    def _check_ranges(self) -> None:
+        if not 0 < self.beta_min <= self.beta_max < float("inf"):
+            raise UserError(f"beta_min {self.beta_min} and beta_max {self.beta_max}: need 0 < beta_min <= beta_max")
+        if not 0 < self.sigma_min < self.sigma_max < float("inf"):
+            raise UserError(
+                f"sigma_min {self.sigma_min} and sigma_max {self.sigma_max}: need 0 < sigma_min < sigma_max"
+            )
+        if not -30 <= self.gamma_min < self.gamma_max <= 30:
+            raise UserError(
+                f"gamma_min {self.gamma_min} and gamma_max {self.gamma_max}: need -30 <= gamma_min < gamma_max <= 30"
+            )
+        for name in ("rho", "sigma_data", "bridge_noise", "time_shift"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"{name} {getattr(self, name)}: must be above 0")
 
     def _check_levels(self) -> None:
         whole_number("levels", self.levels, 2, 100_000)
@@ -88,11 +151,12 @@ class TimeConfig:
     """How training times are distributed.
 
     Args:
-        density: uniform or logit_normal.
-        mean: mean of the logit of t.
-        sd: standard deviation of the logit of t, above 0.
-        uniform_share: share of samples whose time is uniform all the same, 0 to 1.
+        density: uniform, logit_normal (of t) or log_normal (of sigma / alpha, as EDM draws it).
+        mean: mean of the logit of t, or of ln(sigma / alpha).
+        sd: standard deviation of the same, above 0.
+        uniform_share: of logit_normal: share of samples whose time is uniform all the same, 0 to 1.
         shift: s of t' = s t / (1 + (s - 1) t), above 0; 1 is off.
+        draw: independent, or antithetic: the samples of a batch are spread over the times evenly, at less variance.
     """
 
     density: Density = "uniform"
@@ -100,10 +164,13 @@ class TimeConfig:
     sd: float = 1.0
     uniform_share: float = 0.1
     shift: float = 1.0
+    draw: Draw = "independent"
 
     def __post_init__(self) -> None:
-        if self.density == "uniform" and (self.mean, self.sd, self.uniform_share) != (0.0, 1.0, 0.1):
-            raise UserError("mean, sd and uniform_share belong to density logit_normal and mean nothing to uniform")
+        if self.density == "uniform" and (self.mean, self.sd) != (0.0, 1.0):
+            raise UserError("mean and sd belong to densities logit_normal and log_normal and mean nothing to uniform")
+        if self.density != "logit_normal" and self.uniform_share != 0.1:
+            raise UserError(f"uniform_share belongs to density logit_normal and means nothing to {self.density}")
         if not (self.sd > 0 and self.shift > 0 and 0 <= self.uniform_share <= 1):
             raise UserError(
                 f"need sd > 0, shift > 0 and uniform_share from 0 to 1, "

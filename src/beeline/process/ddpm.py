@@ -31,10 +31,11 @@ class DiscreteDDPM(GaussianPath):
 
     Args:
         betas: beta_0 ... beta_(T-1), each above 0 and below 1; at least 2.
+        sigma_data: standard deviation of the data that prediction edm reckons with.
     """
 
-    def __init__(self, betas: Sequence[float]) -> None:
-        super().__init__(f"{len(betas)} t - 1")
+    def __init__(self, betas: Sequence[float], sigma_data: float = 0.5) -> None:
+        super().__init__(f"{len(betas)} t - 1", sigma_data)
         self.levels = len(betas)
         self.t_min = 1.0 / self.levels
         log_abar = torch.zeros(self.levels + 1, dtype=torch.float64)

@@ -12,6 +12,7 @@
     velocity_to_data   -alpha'    -sigma'               SiT and LightningDiT, whose time runs from noise to data
     score              0          -1 / sigma
     v                  -sigma     alpha                 v-diffusion, Salimans & Ho 2022, appendix D
+    edm                sigma/(sd s)  -alpha sd/s        Karras et al. 2022, their F; s^2 = sigma^2 + alpha^2 sd^2
 
 A path is four functions of t; all conversions follow from them.
 Shapes: B rows, L tokens a row, C numbers a token, N samples.
@@ -27,6 +28,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError, unknown
 from beeline.core.protocols import Source
 from beeline.core.random import Key
@@ -51,19 +53,25 @@ class GaussianPath(ABC):
         t_min: smallest time at which the four functions are finite and well scaled.
         t_max: largest such time.
         levels: number of noise levels of a discrete process, which are at t = 1/levels, 2/levels, ... 1; else 0.
+        known_end: name of the condition that a bridge ends at; None on other paths.
+        is_gaussian: whether e is Gaussian noise, not drawn from a population.
 
     Args:
         time_input_name: what the time embedding sees: 1000 t or 1 - t; the path's own when None.
+        sigma_data: sd, standard deviation of the data that prediction edm reckons with.
     """
 
     t_min: float = 0.0
     t_max: float = 1.0
     levels: int = 0
     time_input_name: str = "1000 t"
+    known_end: str | None = None
+    is_gaussian: bool = True
 
-    def __init__(self, time_input_name: str | None = None) -> None:
+    def __init__(self, time_input_name: str | None = None, sigma_data: float = 0.5) -> None:
         if time_input_name is not None:
             self.time_input_name = time_input_name
+        self.sigma_data = sigma_data
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
@@ -85,6 +93,14 @@ class GaussianPath(ABC):
         """What the time embedding sees: 1000 t, because its slowest wave has a period of 10,000 (E18), or 1 - t."""
         return 1.0 - t if self.time_input_name == "1 - t" else 1000.0 * t
 
+    def input_scale(self, t: Tensor) -> Tensor | None:
+        """Factor on x_t at the entrance of the network; None: it sees x_t as it is."""
+        return None
+
+    def placed(self, tokens: Tokens, conditions: Conditions) -> Tokens:
+        """The same tokens: where the path leads is known without their conditions."""
+        return tokens
+
     def coefficients(self, t: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
         """(a, b) of y = a x0 + b e.
 
@@ -101,10 +117,16 @@ class GaussianPath(ABC):
                 return self.alpha_derivative(t), self.sigma_derivative(t)
             case "velocity_to_data":
                 return -self.alpha_derivative(t), -self.sigma_derivative(t)
+            case "score" if not self.is_gaussian:
+                raise UserError("prediction score: means nothing where the source is a population, not noise; use data")
             case "score":
                 return zero, -1.0 / self.sigma(t)
             case "v":
                 return -self.sigma(t), self.alpha(t)
+            case "edm":
+                alpha, sigma, deviation = self.alpha(t), self.sigma(t), self.sigma_data
+                size = torch.sqrt(sigma.square() + (alpha * deviation).square())
+                return sigma / (deviation * size), -alpha * deviation / size
         raise unknown("prediction", prediction, PREDICTIONS)
 
     def determinant(self, t: Tensor, prediction: str) -> Tensor:
@@ -172,6 +194,18 @@ class GaussianPath(ABC):
         """
         alpha, sigma = x0.expand(self.alpha(t)), x0.expand(self.sigma(t))
         return x0.with_values(alpha * x0.values + sigma * e)
+
+    def target(self, x0: Tokens, e: Tensor, t: Tensor, prediction: str) -> Tensor:
+        """y = a x0 + b e, what a prediction should be.
+
+        Args:
+            x0: data.
+            e: (B, L, C) noise that was mixed in.
+            t: (N,) times.
+            prediction: its kind.
+        """
+        a, b = (x0.expand(c) for c in self.coefficients(t, prediction))
+        return a * x0.values + b * e
 
     def convert(self, y: Tensor, x_t: Tokens, t: Tensor, source: str, target: str) -> Tensor:
         """Rewrite a prediction of one kind as another.

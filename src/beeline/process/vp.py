@@ -24,12 +24,19 @@ class VariancePreserving(GaussianPath):
         beta_min: noise rate b0 at t = 0, above 0.
         beta_max: noise rate b1 at t = 1, at least ``beta_min``.
         time_input_name: what the time embedding sees: 1000 t or 1 - t; 1000 t when None.
+        sigma_data: standard deviation of the data that prediction edm reckons with.
     """
 
     t_min = 1e-3
 
-    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, time_input_name: str | None = None) -> None:
-        super().__init__(time_input_name)
+    def __init__(
+        self,
+        beta_min: float = 0.1,
+        beta_max: float = 20.0,
+        time_input_name: str | None = None,
+        sigma_data: float = 0.5,
+    ) -> None:
+        super().__init__(time_input_name, sigma_data)
         self.beta_min = beta_min
         self.beta_max = beta_max
 

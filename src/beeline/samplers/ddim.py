@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from beeline.core.conditions import Conditions
-from beeline.core.protocols import Predictor, SamplerState, Source
+from beeline.core.protocols import Predictor, Source
 from beeline.core.random import Key
+from beeline.core.state import SamplerState
 from beeline.process.posterior import posterior
 from beeline.samplers.solve import Walker, clipped, evaluate
 

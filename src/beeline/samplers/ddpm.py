@@ -18,8 +18,9 @@ from torch import Tensor
 
 from beeline.core.conditions import Conditions
 from beeline.core.prediction import Prediction
-from beeline.core.protocols import Predictor, SamplerState, Source
+from beeline.core.protocols import Predictor, Source
 from beeline.core.random import Key
+from beeline.core.state import SamplerState
 from beeline.process.posterior import Posterior, posterior
 from beeline.samplers.solve import Walker, clipped, evaluate
 

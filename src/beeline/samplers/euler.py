@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from beeline.core.conditions import Conditions
-from beeline.core.protocols import Predictor, SamplerState
+from beeline.core.protocols import Predictor
 from beeline.core.random import Key
+from beeline.core.state import SamplerState
 from beeline.samplers.solve import Walker, evaluate
 
 
