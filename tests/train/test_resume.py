@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ from typing import Any
 import pytest
 import yaml
 
+from beeline.train import choose
 from tests.train.helpers import command, fingerprint, finish, train_command
 
-STEPS = 60
+STEPS = 24
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +51,43 @@ def assert_log_is_whole(run: Path) -> None:
     assert steps == list(range(2, STEPS + 1, 2))
 
 
+_WAITING = """
+import sys, time
+from pathlib import Path
+from beeline.cli.main import main
+from beeline.train.trainer import Trainer
+
+go, step = Path(sys.argv.pop(1)), Trainer.train_step
+
+def train_step(trainer):
+    while trainer.step == 10 and not go.exists():
+        time.sleep(0.01)
+    step(trainer)
+
+Trainer.train_step = train_step
+main()
+"""
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_signals_save_and_leave_cleanly(name: str, undisturbed: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    process = start(train_command(out, train__steps=STEPS, train__checkpoint_every=1000))
+def test_signals_save_and_leave_cleanly_and_until_then_no_other_process_trains(
+    name: str, undisturbed: Path, tmp_path: Path
+) -> None:
+    """A process that waits before its eleventh step, so that it costs nothing and the signal comes in time."""
+    out, go = tmp_path / "run", tmp_path / "go"
+    words = train_command(out, train__steps=STEPS, train__checkpoint_every=1000)
+    process = start([sys.executable, "-c", _WAITING, str(go), *words[3:]])
     wait_for_line(out, 5, process)
+    second = finish(train_command(out, "--resume", train__steps=STEPS))
     process.send_signal(getattr(signal, name))
+    go.touch()
     output, errors = process.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "another process is training this run" in second.stderr
     assert process.returncode == 0
     assert "Traceback" not in errors
     assert "go on with --resume" in output
-    assert len(list((out / "checkpoints").iterdir())) == 1
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-000011"]
     assert (out / "model.safetensors").is_file(), "an interrupted run can be sampled"
     done = finish(train_command(out, "--resume", train__steps=STEPS))
     assert done.returncode == 0, done.stderr
@@ -73,7 +102,7 @@ def test_a_run_without_a_checkpoint_starts_from_the_beginning(undisturbed: Path,
     for path in (out / "model.safetensors", out / "report.html"):
         path.unlink()
     with open(out / "log.jsonl", "a") as log:
-        log.write('{"step": 62, "lo')  # cut short by a kill
+        log.write(f'{{"step": {STEPS + 2}, "lo')  # cut short by a kill
     done = finish(train_command(out, "--resume", train__steps=STEPS))
     assert done.returncode == 0, done.stderr
     assert fingerprint(out) == fingerprint(undisturbed)
@@ -100,11 +129,11 @@ def test_a_finished_run_prints_its_paths_and_changes_nothing(undisturbed: Path) 
 
 
 def test_a_longer_duration_continues_where_the_run_ended(tmp_path: Path, undisturbed: Path) -> None:
-    """With a constant learning rate, 30 steps and then 30 more are 60 steps."""
-    constant: dict[str, Any] = {"train__decay_share": 0.0, "train__held_out_every": 10}
+    """With a constant learning rate, half of the steps and then the other half are all of them."""
+    constant: dict[str, Any] = {"train__decay_share": 0.0, "train__held_out_every": STEPS // 2}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert finish(train_command(whole, train__steps=STEPS, **constant)).returncode == 0
-    assert finish(train_command(parts, train__steps=30, **constant)).returncode == 0
+    assert finish(train_command(parts, train__steps=STEPS // 2, **constant)).returncode == 0
     done = finish(command("train", "--out", str(parts), "--resume", "--train.steps", str(STEPS)))
     assert done.returncode == 0, done.stderr
     assert fingerprint(parts) == fingerprint(whole)
@@ -139,7 +168,9 @@ def test_what_may_change_on_resume_changes(undisturbed: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     stored = yaml.safe_load((out / "config.yaml").read_text())["train"]
     assert (stored["duration"], stored["checkpoint_every"], stored["log_every"]) == (f"{STEPS + 4} steps", 2, 1)
-    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["step-000062", "step-000064"]
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
+        f"step-{step:06}" for step in (STEPS + 2, STEPS + 4)
+    ]
 
 
 def test_another_recipe_is_refused(undisturbed: Path) -> None:
@@ -229,8 +260,10 @@ def test_an_edited_config_is_refused_by_the_option_that_changed(undisturbed: Pat
         assert "config.yaml: damaged" in done.stderr
 
 
-def test_the_same_command_can_be_given_again(tmp_path: Path) -> None:
-    """Neither a time nor the machine's choice is settled a second time."""
+def test_the_same_command_can_be_given_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a time nor the machine's choice is settled a second time, at a speed that is another by then."""
+    speeds = itertools.count(10)
+    monkeypatch.setattr(choose, "step_seconds", lambda trainer: 1 / next(speeds))
     words = train_command(tmp_path / "run", "--resume", "--device", "auto", train__budget="1s")
     words = [word for word in words if not word.startswith("--train.steps")]
     assert finish(words).returncode == 0
@@ -272,17 +305,6 @@ def test_a_damaged_line_within_the_log_is_named(undisturbed: Path, tmp_path: Pat
     done = finish(command("train", "--out", str(out), "--resume", "--train.steps", str(STEPS + 2)))
     assert done.returncode == 2
     assert "log.jsonl: line 2 is damaged; mend or delete it" in done.stderr
-
-
-def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    process = start(train_command(out, train__steps=4000))
-    wait_for_line(out, 2, process)
-    second = finish(train_command(out, "--resume", train__steps=4000))
-    process.terminate()
-    process.communicate()
-    assert second.returncode == 2
-    assert "another process is training this run" in second.stderr
 
 
 def test_an_existing_run_is_never_overwritten_unasked(undisturbed: Path, tmp_path: Path) -> None:

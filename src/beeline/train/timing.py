@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import torch
 
@@ -12,8 +13,11 @@ _FEWEST_ROUNDS = 5
 _SHORTEST, _LONGEST = 1.0, 5.0  # seconds of timing
 
 
+@cache
 def product_rate(device: str, precision: str) -> float:
     """Floating-point operations a second of a large matrix product: what this machine could do at best.
+
+    Measured once a process.
 
     Args:
         device: ``cpu`` or ``cuda``.
