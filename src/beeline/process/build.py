@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
+from torch import Tensor
+
 from beeline.core.errors import unknown
 from beeline.core.protocols import Process, Source
 from beeline.process.bridge import Bridge
@@ -14,7 +16,7 @@ from beeline.process.linear import Linear
 from beeline.process.path import GaussianPath
 from beeline.process.shifted import Shifted
 from beeline.process.sigmoid import Sigmoid
-from beeline.process.sources import Gaussian, ZeroMean
+from beeline.process.sources import Gaussian, Population, ZeroMean
 from beeline.process.vdm import LearnedLogSNR, LogSNR
 from beeline.process.ve import VarianceExploding
 from beeline.process.vp import VariancePreserving
@@ -57,8 +59,12 @@ def _path(config: ProcessConfig) -> GaussianPath:
     raise unknown("path", config.path, get_args(Path))
 
 
-def build_source(config: ProcessConfig) -> Source:
+def build_source(config: ProcessConfig, members: Tensor | None = None) -> Source:
     """The source of noise that a config describes.
+
+    Args:
+        config: of the process.
+        members: (M, L, C) tokens of a population, where they are known already.
 
     Raises:
         UserError: no source has that name.
@@ -68,4 +74,6 @@ def build_source(config: ProcessConfig) -> Source:
             return Gaussian()
         case "zero_mean":
             return ZeroMean()
+        case "population":
+            return Population(members)
     raise unknown("source", config.source, get_args(SourceName))
