@@ -222,8 +222,8 @@ def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) 
     width = tokenizer.lift_width(condition.channels)
     if width != tokenizer.width:
         raise UserError(
-            f"process.end {end}: a token of this map holds {width} numbers, one of the data {tokenizer.width}; a bridge "
-            "ends at a map with the channels of the data"
+            f"process.end {end}: a token of this map holds {width} numbers, one of the data {tokenizer.width}; a "
+            "bridge ends at a map with the channels of the data"
         )
 
 
