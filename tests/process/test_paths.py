@@ -24,7 +24,6 @@ from beeline.process.vp import VariancePreserving
 from beeline.samplers.mixture import MixturePredictor
 
 
-
 def path_of(**options: Any) -> Any:
     return build_process(ProcessConfig(**options))
 

@@ -205,7 +205,8 @@ class Codec:
     def decode(self, tokens: Tokens) -> list[np.ndarray[Any, Any]]:
         """Native arrays of the samples of a batch."""
         singles = unbatch(tokens.to("cpu"))
-        return [self.normaliser.undo(self.tokenizer.decode(single).float().numpy()) for single in singles]
+        arrays = (self.tokenizer.decode(single).detach().float().numpy() for single in singles)
+        return [self.normaliser.undo(array) for array in arrays]
 
 
 def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:
