@@ -104,7 +104,8 @@ def test_what_is_no_data_stays_zero() -> None:
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])
-def test_sampling_starts_around_the_end(shift: float) -> None:
+def test_e32_sampling_starts_around_the_end_not_at_it(shift: float) -> None:
+    """E32: a walk without noise that starts at its condition gives one sample for each of them, again and again."""
     path = bridge(0.5, shift)
     y = torch.full((4000, 2, 1), 3.0)
     placed = path.placed(Tokens(torch.zeros(4000, 2, 1)), Conditions({"map": y}))

@@ -22,6 +22,7 @@ from beeline.train.machine import settle
 from beeline.train.setup import prepare
 from beeline.train.trainer import Trainer
 from tests.conftest import FAST
+from tests.train.helpers import flags
 
 TEXT = """
 from dataclasses import dataclass
@@ -86,8 +87,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def trainer_of(file: Path, **options: Any) -> Trainer:
-    given = {**FLAGS, **options}
-    resolved = resolve(find_recipe(str(file)), [f"--{name}={value}" for name, value in given.items() if value is not None])
+    resolved = resolve(find_recipe(str(file)), flags({**FLAGS, **options}))
     settings, _ = settle(resolved.config.train)
     return prepare(dataclasses.replace(resolved.config, train=settings), resolved.source).trainer
 
@@ -96,7 +96,7 @@ def test_a_learned_path_is_trained_averaged_saved_and_shown(small: Path) -> None
     run = train(str(small), small.parent / "run", options={**FLAGS, **LEARNED})
     engine = load(run)
     path: Any = engine.process
-    assert engine.network.process is path
+    assert engine.network.process is engine.process
     assert path.heights.abs().max() > 0, "training moved it"
     facts = inspect(run)
     assert facts["tensors"]["process.heights"] == [30]
