@@ -70,3 +70,13 @@ def test_a_networks_small_error_stays_small_whatever_it_predicts(options: dict[s
     assert (ends[1] - ends[0]).mean().abs() < 0.08
     assert ends[0].mean().item() == pytest.approx(MEAN, abs=0.09), "and the exact walk arrives at the data"
     assert ends[0].std().item() == pytest.approx(SPREAD, abs=0.09)
+
+
+def test_the_exploding_path_is_used_whole_by_all_but_the_score() -> None:
+    """Its x_t goes up to 80 and a velocity to 436, which in units of x_t is little; a score of 1/80 says little."""
+    process: Any = build_process(ProcessConfig(path="ve"))
+    for kind in PREDICTIONS:
+        if kind != "score":
+            assert process.interval(kind) == (process.t_min, 1.0)
+    ends = process.sigma(torch.tensor(process.interval("score"), dtype=torch.float64))
+    assert ends.tolist() == pytest.approx([0.02, 6.47], rel=1e-3)
