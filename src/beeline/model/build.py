@@ -30,7 +30,9 @@ def build_objective(objective: ObjectiveConfig, process: Process, source: Source
     return Flow(objective, process, source)
 
 
-def build_network(model: ModelConfig, process: Process, objective: Objective, codec: Codec) -> Network:
+def build_network(
+    model: ModelConfig, process: Process, objective: Objective, codec: Codec, source: Source | None = None
+) -> Network:
     """The network that the objective trains on what the codec makes.
 
     Args:
@@ -38,6 +40,7 @@ def build_network(model: ModelConfig, process: Process, objective: Objective, co
         process: the very one that the objective has, so that a trained path is trained and saved with the network.
         objective: says what the network predicts.
         codec: knows the tokens and the conditions.
+        source: where noise comes from; Gaussian when None.
 
     Raises:
         UserError: the options do not fit together or do not fit the data.
@@ -50,4 +53,5 @@ def build_network(model: ModelConfig, process: Process, objective: Objective, co
         prediction=objective.prediction,
         outputs=objective.outputs,
         extents=codec.extents,
+        source=source,
     )
