@@ -65,7 +65,7 @@ class Codec:
             UserError: an example does not fit the modality.
         """
         every = range(len(training))
-        normaliser = modality.normaliser().fit(training[index].array for index in every)
+        normaliser = modality.normaliser().fit(_known(training[index]) for index in every)
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
@@ -124,12 +124,43 @@ class Codec:
             array = np.ascontiguousarray(self.normaliser.apply(example.array))
         except (ValueError, IndexError, TypeError) as error:
             raise UserError(f"an array of shape {example.array.shape} does not fit the normaliser ({error})") from None
+        observed = example.observed_numbers()
+        if observed is not None:
+            array = np.where(observed, array, np.float32(0))
         if np.isinf(array).any():
             raise UserError("an array holds infinity")
         tokens = self.tokenizer.encode(torch.from_numpy(array))
         if not torch.isfinite(tokens.values).all():
             raise UserError("an array holds NaN where its tokenizer needs a number")
+        if observed is not None:
+            tokens = replace(tokens, observed=self._lifted(observed, tokens))
         return self.with_conditions(tokens, example.condition)
+
+    def _lifted(self, observed: np.ndarray[Any, Any], tokens: Tokens) -> Tensor:
+        """Which numbers of the tokens were observed, (1, L, C)."""
+        lifted = self.tokenizer.lift(torch.from_numpy(observed.astype(np.float32)), tokens)
+        if lifted.shape != tokens.values.shape:
+            raise UserError("observed: the tokens of this data mix its numbers, so that none of them can be left out")
+        return lifted.bool()
+
+    def channel_row(self, values: Sequence[float]) -> Tensor:
+        """A number of each native channel where the channel's numbers are in a token: (1, 1, C).
+
+        Args:
+            values: one for each channel, at least 0.
+
+        Raises:
+            UserError: the data have another number of channels, or none.
+        """
+        width = self.tokenizer.width // self.tokenizer.lift_width(1)
+        if not self.tokenizer.axes or len(values) != width:
+            has = f"{width} channels" if self.tokenizer.axes else "no channels: they are a set"
+            raise UserError(f"objective.channel_weights: {len(values)} are given and the data have {has}")
+        cell = torch.tensor(values).view(*[1] * self.tokenizer.axes, width)
+        blanks = (self.tokenizer.blank(form) for form, _ in self.forms)
+        # A lifted map is zero where a patch goes over the edge of the data: the largest of all tokens is the channel's.
+        rows = [self.tokenizer.lift(cell, blank).amax(dim=1, keepdim=True) for blank in blanks]
+        return torch.stack(rows).amax(dim=0)
 
     def with_conditions(self, tokens: Tokens, condition: Mapping[str, Any]) -> Encoded:
         """Put encoded conditions beside tokens.
@@ -162,7 +193,7 @@ class Codec:
             encoded = encoded.expand(*shape, -1)
         if tuple(encoded.shape[:-1]) != shape:
             raise UserError(f"condition {name}: a map of extents {tuple(encoded.shape[:-1])} over data of {shape}")
-        return replace(tokens, values=self.tokenizer.lift(encoded, tokens), cells=None)
+        return replace(tokens, values=self.tokenizer.lift(encoded, tokens), cells=None, observed=None)
 
     def batch(self, examples: Sequence[Encoded], packed: bool = False, length: int | None = None) -> Batch:
         """Batch encoded examples, padded or packed.
@@ -187,6 +218,14 @@ class Codec:
         """Native arrays of the samples of a batch."""
         singles = unbatch(tokens.to("cpu"))
         return [self.normaliser.undo(self.tokenizer.decode(single).float().numpy()) for single in singles]
+
+
+def _known(example: Example) -> np.ndarray[Any, Any]:
+    """A native array with NaN, which fits leave out, where nothing was observed; whole numbers stay as they are."""
+    observed = example.observed_numbers()
+    if observed is None or example.array.dtype.kind != "f":
+        return example.array
+    return np.where(observed, example.array, np.array(np.nan, example.array.dtype))
 
 
 def _fitted(condition: Condition, training: Examples) -> Condition:
@@ -221,6 +260,7 @@ def check_example(example: object) -> None:
         raise UserError(f"need real numbers, found {example.array.dtype}")
     if not example.array.ndim:
         raise UserError("its array is a single number; need at least one axis and the channels")
+    example.observed_numbers()
     if example.array.dtype.kind == "f" and example.array.size:
         if np.isinf(example.array).any():
             raise UserError("need real numbers, found infinity")

@@ -50,7 +50,7 @@ class Starting:
             UserError: a name is unknown or a number out of range.
         """
         process, source = build_process(self.process), build_source(self.process)
-        return process, source, build_objective(self.objective, process, source)
+        return process, source, build_objective(self.objective, process, source, self.codec)
 
     def blank_network(self, process: Process, objective: Objective) -> Network:
         """The network without its weights.

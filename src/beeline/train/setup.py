@@ -24,6 +24,7 @@ from beeline.train.adaptation import adapt, base_tensors
 from beeline.train.beginning import Beginning
 from beeline.train.choose import Chosen, check_open, choose, settle_data
 from beeline.train.config import RunConfig
+from beeline.train.coupling import OptimalTransport, check_coupling
 from beeline.train.peers import check_peer
 from beeline.train.supply import encode_some, supply
 from beeline.train.trainer import Trainer
@@ -135,8 +136,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         UserError: options do not fit together or do not fit the data.
     """
     check_open(config)
-    process = build_process(config.process)
-    objective = build_objective(config.objective, process, build_source(config.process))
+    build_objective(config.objective, build_process(config.process), build_source(config.process))
     config, modality, reasons = settle_data(config, source)
     beginning = beginning or Beginning()
     beginning.check(config, ask(source, modality, "tokenizer"))
@@ -148,6 +148,9 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         augmentation = modality.augmentation() if isinstance(modality, Augmented) else None
         feed, codec, kept = supply(config.train, Codec.fit(modality, training), training, augmentation)
         unseen = encode_unseen(codec, held_out)
+    coupled = config.objective.coupling == "optimal_transport"
+    if coupled:
+        check_coupling(codec, training, config.train.packing)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
     start = Starting(codec, config.model, config.process, config.objective, config.sample, {})
@@ -155,12 +158,14 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
     began: dict[str, Any] = {}
 
     def fresh(config: RunConfig, steps: int) -> Trainer:
+        process, noise, objective = start.parts()  # anew for each: what these learn is part of the trainer
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
             network = build_network(config.model, process, objective, codec)
             began.update(beginning.fill(network, codec))
             adapt(network, config.train, began.get("untrained", ()))
-        return Trainer(config.train, steps, network, objective, feed)
+        coupling = OptimalTransport(noise) if coupled else None
+        return Trainer(config.train, steps, network, objective, feed, coupling)
 
     tokens = codec.tokenizer.blank(codec.forms[0][0]).values.shape[1]
     choice = choose(config, feed.size, tokens, fresh)
