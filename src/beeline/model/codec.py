@@ -49,6 +49,7 @@ class Codec:
         forms: forms of the training samples and how many had each, the most frequent first; rare ones are left out
             where they would fill the model's description.
         extents: largest number of tokens along each axis among the training samples.
+        end: name of the condition that a bridge ends at, which is never absent; None on other paths.
     """
 
     normaliser: Normaliser
@@ -56,20 +57,28 @@ class Codec:
     conditions: tuple[Condition, ...]
     forms: tuple[tuple[Form, int], ...] = ()
     extents: tuple[int, ...] = ()
+    end: str | None = None
 
     @classmethod
-    def fit(cls, modality: Modality, training: Examples) -> Codec:
+    def fit(cls, modality: Modality, training: Examples, end: str | None = None) -> Codec:
         """Measure what normaliser, tokenizer and conditions need on the training examples.
 
+        Args:
+            modality: the kind of data.
+            training: its examples.
+            end: name of the condition that a bridge ends at; None on other paths.
+
         Raises:
-            UserError: an example does not fit the modality.
+            UserError: an example does not fit the modality, or a bridge cannot end at that condition.
         """
         every = range(len(training))
         normaliser = modality.normaliser().fit(_known(training[index]) for index in every)
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
-        return cls(normaliser, tokenizer, tuple(_fitted(condition, training) for condition in unfitted))
+        if end is not None:
+            _check_end(end, unfitted, tokenizer)
+        return cls(normaliser, tokenizer, tuple(_fitted(condition, training) for condition in unfitted), end=end)
 
     def with_forms(self, examples: Sequence[Encoded]) -> Codec:
         """The same codec knowing the forms and extents of the training samples."""
@@ -120,6 +129,14 @@ class Codec:
         Raises:
             UserError: the array or a condition does not fit.
         """
+        return self.with_conditions(self.tokens(example), example.condition)
+
+    def tokens(self, example: Example) -> Tokens:
+        """Normalise and tokenise one example, B = 1.
+
+        Raises:
+            UserError: the array does not fit.
+        """
         try:
             array = np.ascontiguousarray(self.normaliser.apply(example.array))
         except (ValueError, IndexError, TypeError) as error:
@@ -132,9 +149,7 @@ class Codec:
         tokens = self.tokenizer.encode(torch.from_numpy(array))
         if not torch.isfinite(tokens.values).all():
             raise UserError("an array holds NaN where its tokenizer needs a number")
-        if observed is not None:
-            tokens = replace(tokens, observed=self._lifted(observed, tokens))
-        return self.with_conditions(tokens, example.condition)
+        return tokens if observed is None else replace(tokens, observed=self._lifted(observed, tokens))
 
     def _lifted(self, observed: np.ndarray[Any, Any], tokens: Tokens) -> Tensor:
         """Which numbers of the tokens were observed, (1, L, C)."""
@@ -142,25 +157,6 @@ class Codec:
         if lifted.shape != tokens.values.shape:
             raise UserError("observed: the tokens of this data mix its numbers, so that none of them can be left out")
         return lifted.bool()
-
-    def channel_row(self, values: Sequence[float]) -> Tensor:
-        """A number of each native channel where the channel's numbers are in a token: (1, 1, C).
-
-        Args:
-            values: one for each channel, at least 0.
-
-        Raises:
-            UserError: the data have another number of channels, or none.
-        """
-        width = self.tokenizer.width // self.tokenizer.lift_width(1)
-        if not self.tokenizer.axes or len(values) != width:
-            has = f"{width} channels" if self.tokenizer.axes else "no channels: they are a set"
-            raise UserError(f"objective.channel_weights: {len(values)} are given and the data have {has}")
-        cell = torch.tensor(values).view(*[1] * self.tokenizer.axes, width)
-        blanks = (self.tokenizer.blank(form) for form, _ in self.forms)
-        # A lifted map is zero where a patch goes over the edge of the data: the largest of all tokens is the channel's.
-        rows = [self.tokenizer.lift(cell, blank).amax(dim=1, keepdim=True) for blank in blanks]
-        return torch.stack(rows).amax(dim=0)
 
     def with_conditions(self, tokens: Tokens, condition: Mapping[str, Any]) -> Encoded:
         """Put encoded conditions beside tokens.
@@ -170,6 +166,8 @@ class Codec:
         """
         for name in condition:
             self.condition(name)
+        if self.end is not None and condition.get(self.end) is None:
+            raise UserError(f"condition '{self.end}' is missing: the path of every sample ends at it; give it a value")
         for each in self.conditions:
             if condition.get(each.name) is None and not each.has_null:
                 raise UserError(
@@ -226,6 +224,25 @@ def _known(example: Example) -> np.ndarray[Any, Any]:
     if observed is None or example.array.dtype.kind != "f":
         return example.array
     return np.where(observed, example.array, np.array(np.nan, example.array.dtype))
+
+
+def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:
+    """Refuse a bridge whose end is no map of the form of the data."""
+    by_name = {condition.name: condition for condition in conditions}
+    if end not in by_name:
+        raise UserError(
+            f"process.end {end}: these data have no such condition"
+            + (f", only {', '.join(by_name)}" if by_name else "; they are unconditional")
+        )
+    condition = by_name[end]
+    if condition.route != "concat":
+        raise UserError(f"process.end {end}: a bridge ends at a map of the form of the data, which {end} is not")
+    width = tokenizer.lift_width(condition.channels)
+    if width != tokenizer.width:
+        raise UserError(
+            f"process.end {end}: a token of this map holds {width} numbers, one of the data {tokenizer.width}; a bridge "
+            "ends at a map with the channels of the data"
+        )
 
 
 def _fitted(condition: Condition, training: Examples) -> Condition:

@@ -29,30 +29,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from beeline.core.data import Batch
 from beeline.core.errors import UserError
-from beeline.core.protocols import Predictor, Process, Source
+from beeline.core.protocols import Predictor, Source
 from beeline.core.random import Key
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.densities import TimeDensity
+from beeline.process.vdm import LearnedLogSNR, LogSNR
 
 _LEFT_OUT = 40.0  # levels whose share is below exp(-40) of the largest are not looked at
-
-
-@runtime_checkable
-class LogSNRPath(Process, Protocol):
-    """A path given by gamma(t); where it is learned, gradients reach it through these two alone."""
-
-    def gamma(self, t: Tensor) -> Tensor:
-        """-log SNR at time t."""
-
-    def gamma_derivative(self, t: Tensor) -> Tensor:
-        """d gamma / dt."""
 
 
 class VDM:
@@ -70,7 +59,7 @@ class VDM:
     outputs = 1
     learned: nn.Module | None = None  # a learned path is the process itself
 
-    def __init__(self, config: ObjectiveConfig, process: LogSNRPath, source: Source) -> None:
+    def __init__(self, config: ObjectiveConfig, process: LogSNR, source: Source) -> None:
         low, high = process.interval(config.prediction)
         if (low, high) != (process.t_min, process.t_max):
             raise UserError(
@@ -91,17 +80,21 @@ class VDM:
         """(N,) one loss a sample: the bound, and what trains a learned path, whose value is zero."""
         error, known = self._error(predictor, batch, key), self._of_the_ends(batch, key)
         t = self.times(key)
-        bound = self.process.gamma_derivative(t).detach() * error / math.log(2.0) + sum(known.values())
-        if not torch.is_grad_enabled() or not any(each.requires_grad for each in _parameters(self.process)):
+        bound = self._diffusion(t, error) + known["latent"] + known["reconstruction"]
+        if not torch.is_grad_enabled() or not isinstance(self.process, LearnedLogSNR):
             return bound
         surrogate = spread_surrogate(self.process, t, error.detach())
         return bound + (surrogate - surrogate.detach())
 
     def terms(self, predictor: Predictor, batch: Batch, key: Key) -> dict[str, Tensor]:
         """The (N,) terms of the bound by name, in bits a number: diffusion, latent and reconstruction."""
-        rate = self.process.gamma_derivative(self.times(key)).detach()
-        diffusion = rate * self._error(predictor, batch, key) / math.log(2.0)
+        diffusion = self._diffusion(self.times(key), self._error(predictor, batch, key))
         return {"diffusion": diffusion, **self._of_the_ends(batch, key)}
+
+    def _diffusion(self, t: Tensor, error: Tensor) -> Tensor:
+        """(N,) gamma' h in bits, times the length of the interval from which t is drawn."""
+        low, high = self.density.interval
+        return (high - low) * self.process.gamma_derivative(t).detach() * error / math.log(2.0)
 
     def _error(self, predictor: Predictor, batch: Batch, key: Key) -> Tensor:
         """(N,) h, half the mean square by which the noise is missed."""
@@ -116,7 +109,7 @@ class VDM:
     def _of_the_ends(self, batch: Batch, key: Key) -> dict[str, Tensor]:
         """What no network has a say in: the latent and the reconstruction term."""
         data = batch.tokens
-        first, last = (torch.full((data.samples,), end, device=data.values.device) for end in self._ends())
+        first, last = (torch.full((data.samples,), end, device=data.values.device) for end in self.density.interval)
         alpha, variance = data.expand(self.process.alpha(last)), data.expand(self.process.sigma(last).square())
         latent = 0.5 * (variance + (alpha * data.values).square() - 1.0 - variance.log())
         ratio = data.expand(self.process.sigma(first) / self.process.alpha(first))
@@ -125,14 +118,12 @@ class VDM:
         nats = {"latent": latent, "reconstruction": reconstruction}
         return {name: data.sample_mean(each) / math.log(2.0) for name, each in nats.items()}
 
-    def _ends(self) -> tuple[float, float]:
-        return self.process.t_min, self.process.t_max
-
 
 @contextmanager
-def held_fixed(process: Process) -> Iterator[None]:
+def held_fixed(process: LogSNR) -> Iterator[None]:
     """Let no gradient reach a learned path: the network sees its noise levels, which are not there to suit it."""
-    trained = [each for each in _parameters(process) if each.requires_grad]
+    parameters = process.parameters() if isinstance(process, LearnedLogSNR) else ()
+    trained = [each for each in parameters if each.requires_grad]
     try:
         for each in trained:
             each.requires_grad_(False)
@@ -142,7 +133,7 @@ def held_fixed(process: Process) -> Iterator[None]:
             each.requires_grad_(True)
 
 
-def spread_surrogate(process: LogSNRPath, t: Tensor, h: Tensor) -> Tensor:
+def spread_surrogate(process: LogSNR, t: Tensor, h: Tensor) -> Tensor:
     """(N,) values whose mean has, in the path, the gradient of E[(gamma' h)^2] / (gamma(1) - gamma(0))^2.
 
     Args:
@@ -156,7 +147,7 @@ def spread_surrogate(process: LogSNRPath, t: Tensor, h: Tensor) -> Tensor:
     return scale * (rate * process.gamma_derivative(t) - bend * process.gamma(t))
 
 
-def _derivatives(process: LogSNRPath, t: Tensor) -> tuple[Tensor, Tensor]:
+def _derivatives(process: LogSNR, t: Tensor) -> tuple[Tensor, Tensor]:
     """gamma' and gamma'' as plain numbers."""
     with torch.enable_grad():
         at = t.detach().requires_grad_()
@@ -192,7 +183,3 @@ def level_nll(x: Tensor, seen: Tensor, deviation: Tensor, levels: int) -> Tensor
         inside = (place >= 0) & (place <= levels - 1)
         total = torch.logaddexp(total, torch.where(inside, logit(place), -math.inf))
     return total - logit(own)
-
-
-def _parameters(process: object) -> list[nn.Parameter]:
-    return list(process.parameters()) if isinstance(process, nn.Module) else []
