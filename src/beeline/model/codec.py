@@ -215,7 +215,7 @@ class Codec:
     def decode(self, tokens: Tokens) -> list[np.ndarray[Any, Any]]:
         """Native arrays of the samples of a batch."""
         singles = unbatch(tokens.to("cpu"))
-        return [self.normaliser.undo(self.tokenizer.decode(single).float().numpy()) for single in singles]
+        return [self.normaliser.undo(self.tokenizer.decode(single).detach().float().numpy()) for single in singles]
 
 
 def _known(example: Example) -> np.ndarray[Any, Any]:
