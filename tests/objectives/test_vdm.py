@@ -64,22 +64,20 @@ class Missing:
         return Prediction(self.process, x_t, t, self.noise + x_t.expand(miss), "noise")
 
 
-def coins(count: int) -> Batch:
-    sides = torch.randint(0, 2, (count, 1, 1), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
+def coins(count: int, numbers: int = 1) -> Batch:
+    sides = torch.randint(0, 2, (count, 1, numbers), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
     return Batch(Tokens(sides.double()), Conditions())
 
 
 @pytest.mark.parametrize("process", [LogSNR(), path()], ids=["linear", "bent"])
 def test_the_bound_of_the_exact_predictor_is_the_entropy_of_the_data(process: LogSNR) -> None:
     """A fair coin has one bit; in continuous time the exact predictor loses nothing, on any schedule."""
-    batch, key = coins(40_000), Key.range(0, 0, 40_000)
+    batch, key = coins(10_000, 64), Key.range(0, 0, 10_000)
     objective = VDM(BOUND, process, Gaussian())
     with torch.no_grad():
         loss = objective(Coins(process), batch, key)
         terms = objective.terms(Coins(process), batch, key)
-    error = loss.std().item() / math.sqrt(len(loss))
-    assert loss.mean().item() == pytest.approx(1.0, abs=4 * error)
-    assert error < 0.02
+    assert loss.mean().item() == pytest.approx(1.0, abs=0.02)
     torch.testing.assert_close(sum(terms.values()), loss)
     assert terms["latent"].abs().max() < 1e-5
     assert terms["reconstruction"].abs().max() < 1e-5, "two levels lie far apart at the first noise"
@@ -165,8 +163,5 @@ def test_a_learned_schedule_quiets_the_loss_and_leaves_the_bound_alone() -> None
 def test_only_the_bound_trains_a_path() -> None:
     with pytest.raises(UserError, match=r"process\.log_snr learned: is learned by objective\.loss vlb, not by mse"):
         build_objective(ObjectiveConfig("noise"), LearnedLogSNR(), Gaussian())
-    shifted = build_process(ProcessConfig(path="vdm", log_snr="learned", time_shift=2.0))
-    with pytest.raises(UserError, match=r"a learned path finds its own speed; leave process\.time_shift out"):
-        build_objective(BOUND, shifted, Gaussian())
     with pytest.raises(UserError, match=r"objective\.prediction score: noise cannot be read from it at every time"):
         build_objective(ObjectiveConfig("score", loss="vlb"), LogSNR(), Gaussian())
