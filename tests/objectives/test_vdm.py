@@ -144,7 +144,7 @@ def test_a_learned_schedule_quiets_the_loss_and_leaves_the_bound_alone() -> None
     for step in range(150):
         optimiser.zero_grad()
         loss = losses(step)
-        loss.mean().backward()  # type: ignore[no-untyped-call]
+        loss.mean().backward()
         if step == 0:
             bound = losses(step)
             assert torch.equal(bound, loss), "the value is the bound"

@@ -109,7 +109,7 @@ def test_log_normal_times_stay_within_the_interval() -> None:
     ],
 )
 def test_antithetic_times_spread_over_every_batch_and_quiet_its_mean(config: TimeConfig) -> None:
-    """Each is distributed as promised; the mean of a smooth function over any 64 in a row varies 8 times less or more."""
+    """Each is distributed as promised; the mean of a smooth function over any 64 in a row varies 8 times less."""
     independent = TimeDensity(dataclasses.replace(config, draw="independent"), (0.0, 1.0), Linear())
     spread = TimeDensity(config, (0.0, 1.0), Linear())
     key = Key.range(5, 1000, 64 * 300)
