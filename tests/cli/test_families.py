@@ -12,6 +12,7 @@ from beeline.cli.recipes import Recipe, find_recipe
 from beeline.cli.resolve import resolve, resolve_stored
 from beeline.cli.train import train
 from beeline.core.conditions import Conditions
+from beeline.core.config import read_yaml
 from beeline.core.data import Batch
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
@@ -126,7 +127,7 @@ def test_a_learned_path_is_trained_saved_opened_and_resumed(tmp_path: Path) -> N
     process = load(run).process
     assert isinstance(process, LearnedLogSNR)
     assert process.heights.abs().max() > 0
-    assert resolve_stored(read_yaml((run / "config.yaml").read_text()), None, [family("vdm")])
+    assert resolve_stored(read_yaml(run / "config.yaml"), None, [family("vdm")])
     with pytest.raises(UserError, match=r"resume: objective\.family is vdm in this run and cannot become edm"):
         train("digits", run, resume=True, options={"objective.family": "edm"})
 
