@@ -22,6 +22,7 @@ from beeline.train.machine import settle
 from beeline.train.setup import prepare
 from beeline.train.trainer import Trainer
 from tests.conftest import FAST
+from tests.train.helpers import flags
 
 TEXT = """
 from dataclasses import dataclass
@@ -75,7 +76,12 @@ MODALITY = Small
 FLAGS = {**FAST, "train.steps": 4, "train.score_samples": 0, "train.batch_size": 8, "train.held_out_every": 0}
 POPULATION = {"process.source": "population"}
 BRIDGE = {"process.path": "bridge", "process.end": "under"}
-LEARNED = {"process.path": "vdm", "process.log_snr": "learned", "objective.prediction": "noise"}
+LEARNED = {
+    "process.path": "vdm",
+    "process.log_snr": "learned",
+    "objective.loss": "vlb",
+    "objective.prediction": "noise",
+}
 
 
 @pytest.fixture
@@ -86,7 +92,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def trainer_of(file: Path, **options: Any) -> Trainer:
-    resolved = resolve(find_recipe(str(file)), [f"--{name}={value}" for name, value in {**FLAGS, **options}.items()])
+    resolved = resolve(find_recipe(str(file)), flags({**FLAGS, **options}))
     settings, _ = settle(resolved.config.train)
     return prepare(dataclasses.replace(resolved.config, train=settings), resolved.source).trainer
 
@@ -95,7 +101,7 @@ def test_a_learned_path_is_trained_averaged_saved_and_shown(small: Path) -> None
     run = train(str(small), small.parent / "run", options={**FLAGS, **LEARNED})
     engine = load(run)
     path: Any = engine.process
-    assert engine.network.process is path
+    assert engine.network.process is engine.process
     assert path.heights.abs().max() > 0, "training moved it"
     facts = inspect(run)
     assert facts["tensors"]["process.heights"] == [30]
@@ -136,7 +142,7 @@ def test_a_population_travels_with_the_run(small: Path) -> None:
 
 
 def test_trials_of_a_run_leave_no_trace_in_its_path(small: Path) -> None:
-    trainer = trainer_of(small, **LEARNED)
+    trainer = trainer_of(small, **{**LEARNED, "train.steps": None, "train.duration": "3s"})  # found out by a trial
     heights = trainer.network.state_dict()["process.heights"]
     assert not heights.any()
     for _ in range(3):  # the first of which moves the closed gates of the network alone
