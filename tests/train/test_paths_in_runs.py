@@ -76,7 +76,12 @@ MODALITY = Small
 FLAGS = {**FAST, "train.steps": 4, "train.score_samples": 0, "train.batch_size": 8, "train.held_out_every": 0}
 POPULATION = {"process.source": "population"}
 BRIDGE = {"process.path": "bridge", "process.end": "under"}
-LEARNED = {"process.path": "vdm", "process.log_snr": "learned", "objective.prediction": "noise"}
+LEARNED = {
+    "process.path": "vdm",
+    "process.log_snr": "learned",
+    "objective.loss": "vlb",
+    "objective.prediction": "noise",
+}
 
 
 @pytest.fixture

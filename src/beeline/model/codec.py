@@ -72,7 +72,7 @@ class Codec:
             UserError: an example does not fit the modality, or a bridge cannot end at that condition.
         """
         every = range(len(training))
-        normaliser = modality.normaliser().fit(training[index].array for index in every)
+        normaliser = modality.normaliser().fit(_known(training[index]) for index in every)
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
@@ -141,12 +141,22 @@ class Codec:
             array = np.ascontiguousarray(self.normaliser.apply(example.array))
         except (ValueError, IndexError, TypeError) as error:
             raise UserError(f"an array of shape {example.array.shape} does not fit the normaliser ({error})") from None
+        observed = example.observed_numbers()
+        if observed is not None:
+            array = np.where(observed, array, np.float32(0))
         if np.isinf(array).any():
             raise UserError("an array holds infinity")
         tokens = self.tokenizer.encode(torch.from_numpy(array))
         if not torch.isfinite(tokens.values).all():
             raise UserError("an array holds NaN where its tokenizer needs a number")
-        return tokens
+        return tokens if observed is None else replace(tokens, observed=self._lifted(observed, tokens))
+
+    def _lifted(self, observed: np.ndarray[Any, Any], tokens: Tokens) -> Tensor:
+        """Which numbers of the tokens were observed, (1, L, C)."""
+        lifted = self.tokenizer.lift(torch.from_numpy(observed.astype(np.float32)), tokens)
+        if lifted.shape != tokens.values.shape:
+            raise UserError("observed: the tokens of this data mix its numbers, so that none of them can be left out")
+        return lifted.bool()
 
     def with_conditions(self, tokens: Tokens, condition: Mapping[str, Any]) -> Encoded:
         """Put encoded conditions beside tokens.
@@ -181,7 +191,7 @@ class Codec:
             encoded = encoded.expand(*shape, -1)
         if tuple(encoded.shape[:-1]) != shape:
             raise UserError(f"condition {name}: a map of extents {tuple(encoded.shape[:-1])} over data of {shape}")
-        return replace(tokens, values=self.tokenizer.lift(encoded, tokens), cells=None)
+        return replace(tokens, values=self.tokenizer.lift(encoded, tokens), cells=None, observed=None)
 
     def batch(self, examples: Sequence[Encoded], packed: bool = False, length: int | None = None) -> Batch:
         """Batch encoded examples, padded or packed.
@@ -207,6 +217,14 @@ class Codec:
         singles = unbatch(tokens.to("cpu"))
         arrays = (self.tokenizer.decode(single).detach().float().numpy() for single in singles)
         return [self.normaliser.undo(array) for array in arrays]
+
+
+def _known(example: Example) -> np.ndarray[Any, Any]:
+    """A native array with NaN, which fits leave out, where nothing was observed; whole numbers stay as they are."""
+    observed = example.observed_numbers()
+    if observed is None or example.array.dtype.kind != "f":
+        return example.array
+    return np.where(observed, example.array, np.array(np.nan, example.array.dtype))
 
 
 def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:
@@ -260,6 +278,7 @@ def check_example(example: object) -> None:
         raise UserError(f"need real numbers, found {example.array.dtype}")
     if not example.array.ndim:
         raise UserError("its array is a single number; need at least one axis and the channels")
+    example.observed_numbers()
     if example.array.dtype.kind == "f" and example.array.size:
         if np.isinf(example.array).any():
             raise UserError("need real numbers, found infinity")

@@ -33,6 +33,7 @@ class Network(nn.Module):
         prediction: what the network predicts.
         outputs: 1, or 2 with a learned variance.
         extents: largest number of tokens along each axis.
+        companion: what the objective learns beside the network; trains and is saved with it, and predicts nothing.
         source: where noise comes from; a population is saved with the weights. Gaussian noise when None.
 
     Raises:
@@ -48,6 +49,7 @@ class Network(nn.Module):
         prediction: str = "velocity",
         outputs: int = 1,
         extents: tuple[int, ...] = (),
+        companion: nn.Module | None = None,
         source: Source | None = None,
     ) -> None:
         super().__init__()
@@ -71,6 +73,7 @@ class Network(nn.Module):
         self.space = TokenSpace(tokenizer.width, features, tokenizer.axes, tokenizer.identities, extents)
         self.backbone = DiT(config, self.space, outputs)
         self.embedders = nn.ModuleDict(embedders)
+        self.companion = companion
 
     def forward(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         """What is expected at noisy samples.

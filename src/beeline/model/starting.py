@@ -53,7 +53,7 @@ class Starting:
             UserError: a name is unknown or a number out of range.
         """
         process, source = build_process(self.process), build_source(self.process, self.tensors.get(MEMBERS))
-        return process, source, build_objective(self.objective, process, source)
+        return process, source, build_objective(self.objective, process, source, self.codec)
 
     def blank_network(self, process: Process, objective: Objective, source: Source | None = None) -> Network:
         """The network without its weights.

@@ -24,6 +24,7 @@ from beeline.train.adaptation import adapt, base_tensors
 from beeline.train.beginning import Beginning
 from beeline.train.choose import Chosen, check_open, choose, settle_data
 from beeline.train.config import RunConfig
+from beeline.train.coupling import OptimalTransport, check_coupling
 from beeline.train.peers import check_peer
 from beeline.train.population import encode_population
 from beeline.train.supply import encode_some, supply
@@ -150,6 +151,9 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
             config.train, Codec.fit(modality, training, config.process.end), training, augmentation
         )
         unseen = encode_unseen(codec, held_out)
+    coupled = config.objective.coupling == "optimal_transport"
+    if coupled:
+        check_coupling(codec, training, config.train.packing)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
     population: dict[str, Tensor] = {}
@@ -167,7 +171,8 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
             network = build_network(config.model, process, objective, codec, noise)
             began.update(beginning.fill(network, codec))
             adapt(network, config.train, began.get("untrained", ()))
-        return Trainer(config.train, steps, network, objective, feed)
+        coupling = OptimalTransport(noise) if coupled else None
+        return Trainer(config.train, steps, network, objective, feed, coupling)
 
     tokens = codec.tokenizer.blank(codec.forms[0][0]).values.shape[1]
     choice = choose(config, feed.size, tokens, fresh)
