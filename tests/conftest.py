@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,30 @@ def pytest_configure(config: pytest.Config) -> None:
     """All but the tests marked ``gpu`` are about the CPU, on machines with a GPU too."""
     if "not gpu" in config.option.markexpr:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+# Files whose tests share a run that takes seconds to make: each is for one worker.
+SHARING = {
+    "tests/cli/test_convert.py",
+    "tests/faults/test_faults.py",
+    "tests/modalities/test_five.py",
+    "tests/train/test_ema.py",
+    "tests/train/test_init.py",
+    "tests/train/test_resume.py",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests go to workers one by one, save those of the files above."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Sharing(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in SHARING else nodeid
+
+    return Sharing(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,12 +26,13 @@ from tests.conftest import FAST
 from tests.train.helpers import command, finish, make_trainer
 
 STEPS = 40
+SELDOM = {**FAST, "train.checkpoint_every": 30, "train.held_out_every": 80}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of forty steps on digits."""
-    options = {**FAST, "train.steps": STEPS, "train.checkpoint_every": 12}
+    options = {**FAST, "train.steps": STEPS, "train.checkpoint_every": 12, "train.held_out_every": STEPS}
     return train("digits", tmp_path_factory.mktemp("convert") / "run", options=options)
 
 
@@ -235,7 +236,7 @@ def test_snapshots_that_are_damaged_or_gone_are_named(run: Path, copy: Path, tmp
 
 def test_a_run_stopped_early_and_one_made_longer_tell_what_is_possible(tmp_path: Path) -> None:
     """Auto tries what can be rebuilt; after the rest of a longer run every width can."""
-    out = train("digits", tmp_path / "run", options={**FAST, "train.steps": 80, "train.checkpoint_every": 30})
+    out = train("digits", tmp_path / "run", options={**SELDOM, "train.steps": 80})
     early = checkpoint(out, 60)
     shutil.copytree(out / "snapshots", tmp_path / "all")
     for path in (out / "snapshots").iterdir():

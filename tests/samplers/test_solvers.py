@@ -151,12 +151,13 @@ class Erring:
 def test_a_networks_small_error_stays_small_whatever_it_predicts(
     path: GaussianPath, kind: str, name: str, grid: str
 ) -> None:
-    """Where x0 or e can hardly be read from a prediction, its error would be blown up a hundredfold."""
+    """Where x0 or e can hardly be read from a prediction, its error would be blown up a hundredfold.
+
+    The walk is affine for Gaussian data: from 0 it ends where the mean of many walks does.
+    """
     interval = path.solver_interval(kind)
-    noise = torch.randn(4000, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    noise = noise - noise.mean()
     times = build_grid(grid, 20, interval)
-    start = path.sigma(times[:1]) * noise
+    start = torch.zeros(1, 1, 1, dtype=torch.float64)
     ends = [walk(name, Erring(gaussian(path, 0.0, 0.5), kind, error), start, times) for error in (0.0, 0.01)]
     assert (ends[1] - ends[0]).mean().abs() < 0.08
 

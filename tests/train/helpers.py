@@ -9,12 +9,13 @@ import io
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from beeline.cli.main import run
 from beeline.cli.recipes import find_recipe
-from beeline.cli.resolve import resolve
+from beeline.cli.resolve import Resolved, resolve
 from beeline.train.machine import settle
 from beeline.train.setup import prepare
 from beeline.train.trainer import Trainer
@@ -28,9 +29,15 @@ def flags(options: dict[str, Any]) -> list[str]:
 def make_trainer(recipe: str = "digits", **options: Any) -> Trainer:
     """A fresh trainer; option names with double underscores for dots."""
     given = {name.replace("__", "."): value for name, value in options.items()}
-    resolved = resolve(find_recipe(recipe), flags({**FAST, "train.steps": 20, **given}))
+    resolved = _resolved(recipe, *flags({**FAST, "train.steps": 20, **given}))
     settings, _ = settle(resolved.config.train)
     return prepare(dataclasses.replace(resolved.config, train=settings), resolved.source).trainer
+
+
+@cache
+def _resolved(recipe: str, *words: str) -> Resolved:
+    """Many tests ask for the same, and reading options takes as long as making a small network."""
+    return resolve(find_recipe(recipe), words)
 
 
 def command(*words: str) -> list[str]:

@@ -33,13 +33,13 @@ from tests.train.helpers import command, fingerprint, finish, make_trainer, trai
 FROZEN: dict[str, Any] = {"train.freeze": "backbone.time.*"}
 LORA: dict[str, Any] = {"train.lora_rank": 2}
 LONG: dict[str, Any] = {"train.steps": 12, "train.held_out_every": 4}
-PRETRAINING, FINE_TUNING = 60, 30
+PRETRAINING, FINE_TUNING = 40, 20
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on digits that has learned something."""
-    options = {**FAST, "train.steps": PRETRAINING, "train.batch_size": 64, "train.log_every": 60}
+    options = {**FAST, "train.steps": PRETRAINING, "train.batch_size": 64, "train.held_out_every": 0}
     return train("digits", tmp_path_factory.mktemp("init") / "pretrained", options=options)
 
 
@@ -85,7 +85,13 @@ def test_a_run_begins_as_the_very_network_that_it_is_given(pretrained: Path, tmp
 
 
 def test_fine_tuning_lowers_the_loss_it_began_with(pretrained: Path, tmp_path: Path) -> None:
-    more = {**FAST, "train.batch_size": 64, "train.learning_rate": 2e-3, "train.warmup_steps": 2}
+    more = {
+        **FAST,
+        "train.batch_size": 64,
+        "train.learning_rate": 2e-3,
+        "train.warmup_steps": 2,
+        "train.held_out_every": 0,
+    }
     low_rank = {
         "train.lora_rank": 8,
         "train.lora_layers": "*.linear,*.qkv,*.first,*.second",

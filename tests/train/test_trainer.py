@@ -181,7 +181,8 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
     trainer = make_trainer()
     trainer.train_step()
     good = trainer.tensors()
-    make_trainer().restore(1, good)
+    other = make_trainer()
+    other.restore(1, good)
     deeper = make_trainer(model__depth=3).tensors()
     first = next(iter(good["optimiser"]))
     for group, change, message in (
@@ -193,7 +194,7 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
         ("meter", {"sums": torch.zeros(1)}, "meter: tensor sums"),
     ):
         with pytest.raises(UserError, match=message):
-            make_trainer().restore(1, {**good, group: change})
+            other.restore(1, {**good, group: change})
 
 
 def test_the_average_follows_its_formula() -> None:

@@ -20,6 +20,7 @@ from beeline.train.variation import Variation
 
 _SHARE_OF_MEMORY = 0.4
 _LOOKED_AT = 256  # examples whose form stands for that of data which are not held
+_AT_A_TIME = 16  # examples that a thread encodes before it asks for more
 
 
 def supply(
@@ -108,5 +109,6 @@ def encode_some(codec: Codec, examples: Examples, split: str, most: int) -> list
     indices: Sequence[int] = list(evenly(examples, most))
     if not isinstance(examples, Deferred):
         return [encode(index) for index in indices]
+    parts = [indices[begin : begin + _AT_A_TIME] for begin in range(0, len(indices), _AT_A_TIME)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # decoding of files lets go of the interpreter
-        return list(pool.map(encode, indices))
+        return [each for part in pool.map(lambda part: [encode(index) for index in part], parts) for each in part]
