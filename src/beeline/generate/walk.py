@@ -11,7 +11,7 @@ from beeline.core.random import Key
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 from beeline.generate.plan import Plan
-from beeline.samplers.solve import sample
+from beeline.samplers.solve import Interlude, sample
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,20 @@ class Stretch:
     items: range
     after_step: Callable[[SamplerState], None]
 
-    def down_from(self, start: Tokens) -> SamplerState:
+    def down_from(self, start: Tokens, between: Interlude | None = None) -> SamplerState:
         """Walk the whole grid.
 
         Args:
             start: noise at its first time.
+            between: called with the state after every step, and may give another to go on from.
         """
+
+        def after_step(state: SamplerState) -> SamplerState | None:
+            self.after_step(state)
+            return None if between is None else between(state)
+
         plan = self.plan
-        return sample(plan.solver, self.predictor, start, plan.times, self.conditions, self.key, self.after_step)
+        return sample(plan.solver, self.predictor, start, plan.times, self.conditions, self.key, after_step)
 
 
 # From frames to the state at t = 0.

@@ -25,6 +25,7 @@ import torch
 
 from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError
+from beeline.core.prediction import Passes
 from beeline.core.protocols import Predictor, Process, Sampler
 from beeline.core.random import Key
 from beeline.core.state import SamplerState
@@ -34,26 +35,29 @@ from beeline.samplers.solve import Interlude, evaluate, sample
 
 # Solvers whose steps read the two times beside them and nothing else, so that they walk either way.
 REVERSIBLE = ("euler", "heun", "midpoint", "rk4", "rk38", "ddim")
+DRAWING = ("ddpm", "dpmpp_2m_sde", "euler_maruyama", "stochastic_heun")
 _ROUNDS = 3
 
 
-def check_reversible(settings: SampleConfig, purpose: str) -> None:
-    """Refuse samplers that cannot walk up.
+def check_reversible(settings: SampleConfig, purpose: str, only_down: bool = False) -> None:
+    """Refuse samplers whose samples do not follow from the noise at t_max alone, or that cannot walk up to it.
 
     Args:
         settings: of the walk.
         purpose: what asks for it, for the message.
+        only_down: whether nothing walks up.
 
     Raises:
-        UserError: the sampler draws noise on its way, or remembers or chooses steps.
+        UserError: the sampler is one of these.
     """
-    if settings.sampler == "ddim" and settings.eta > 0:
-        raise UserError(f"eta {settings.eta:g}: draws noise in every step, which {purpose} cannot undo; use eta 0")
-    if settings.sampler in REVERSIBLE:
-        return
-    stochastic = ("ddpm", "dpmpp_2m_sde", "euler_maruyama", "stochastic_heun")
-    why = "draws noise in every step" if settings.sampler in stochastic else "has steps that lead down only"
-    raise UserError(f"sampler {settings.sampler}: {why}, and {purpose} needs steps that can be undone; use heun")
+    draws = settings.sampler in DRAWING or settings.eta > 0
+    if draws or (settings.sampler not in REVERSIBLE and not only_down):
+        eta = f" with eta {settings.eta:g}" if settings.eta > 0 else ""
+        why = "draws noise in every step" if draws else "has steps that lead down only"
+        raise UserError(
+            f"sampler {settings.sampler}{eta}: {why}, and {purpose} needs a way between data and noise that can be "
+            "retraced; use heun"
+        )
 
 
 def invert(
@@ -78,11 +82,17 @@ def invert(
 
     Returns:
         the state at ``times[0]``.
+
+    Raises:
+        UserError: the grid has a single level and no step between levels.
     """
     # A grid over discrete levels ends at t = 0, below the first level, where the network has never been.
     upwards = times[times >= process.t_min].flip(0)
+    if len(upwards) < 2:
+        raise UserError(f"steps {len(times) - 1}: too few to walk up from data to noise; take more")
     with torch.no_grad():
-        x, passes = data, 0
+        x = data
+        passes: Passes = 0
         if upwards[0] > 0:
             t = upwards[0]
             alpha, sigma = process.alpha(t).item(), process.sigma(t).item()
@@ -91,8 +101,6 @@ def invert(
                 here = evaluate(x, t, predictor, conditions)
                 x = data.with_values(alpha * data.values + sigma * here.e)
                 passes = passes + here.passes
-        if len(upwards) == 1:
-            return replace(sampler.initialise(x, upwards), passes=passes)
         # Nothing is drawn on the way, so no key has a say; finishing is for walks that end at data.
         nobody = Key.range(0, 0, data.samples, data.values.device)
         end = sample(_Unfinished(sampler), predictor, x, upwards, conditions, nobody, after_step)

@@ -18,7 +18,6 @@ from beeline.core.random import Key
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 
-
 # What is done between steps: look at a state, or give the one to go on from in its place.
 Interlude = Callable[[SamplerState], SamplerState | None]
 
