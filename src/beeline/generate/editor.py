@@ -70,6 +70,10 @@ class Editor:
         if how == "renoise":
             _ = self.kept
 
+    def showing(self, progress: Progress) -> Editor:
+        """The same, telling how far it has come."""
+        return replace(self, progress=progress)
+
     @cached_property
     def plan(self) -> Plan:
         """How samples are drawn."""

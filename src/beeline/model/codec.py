@@ -120,16 +120,24 @@ class Codec:
         Raises:
             UserError: the array or a condition does not fit.
         """
+        return self.with_conditions(self.tokens(example.array), example.condition)
+
+    def tokens(self, native: np.ndarray[Any, Any]) -> Tokens:
+        """Normalise and tokenise one native array.
+
+        Raises:
+            UserError: it does not fit.
+        """
         try:
-            array = np.ascontiguousarray(self.normaliser.apply(example.array))
+            array = np.ascontiguousarray(self.normaliser.apply(native))
         except (ValueError, IndexError, TypeError) as error:
-            raise UserError(f"an array of shape {example.array.shape} does not fit the normaliser ({error})") from None
+            raise UserError(f"an array of shape {native.shape} does not fit the normaliser ({error})") from None
         if np.isinf(array).any():
             raise UserError("an array holds infinity")
         tokens = self.tokenizer.encode(torch.from_numpy(array))
         if not torch.isfinite(tokens.values).all():
             raise UserError("an array holds NaN where its tokenizer needs a number")
-        return self.with_conditions(tokens, example.condition)
+        return tokens
 
     def with_conditions(self, tokens: Tokens, condition: Mapping[str, Any]) -> Encoded:
         """Put encoded conditions beside tokens.
