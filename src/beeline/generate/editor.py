@@ -55,7 +55,6 @@ class Editor:
 
     def __post_init__(self) -> None:
         how, process, settings = self.edit.how, self.engine.process, self.settings
-        _ = self.plan
         if process.known_end is not None:
             raise UserError(
                 f"{how}: this model's path leads from data to their condition '{process.known_end}', not to noise; "
@@ -67,8 +66,7 @@ class Editor:
             check_reversible(settings, how, only_down=self.edit.seeds is not None)
         if how == "inpaint":
             check_inpainting(settings, self.edit.resample)
-        if how == "renoise":
-            _ = self.kept
+        _ = self.kept if how == "renoise" else self.plan
 
     def showing(self, progress: Progress) -> Editor:
         """The same, telling how far it has come."""

@@ -57,7 +57,8 @@ def read_inputs(paths: Sequence[str | Path], codec: Codec, modality: Modality) -
         for file in _files(path, modality):
             digest = sha256(file)
             for name, array in _samples(file, codec):
-                _check(name, array, codec)
+                if (reason := _reason(array, codec)) is not None:
+                    raise UserError(f"{name}: {reason}")
                 found.append(Input(name, array, digest))
     return found
 
@@ -121,13 +122,15 @@ def _samples(file: Path, codec: Codec) -> Iterator[tuple[str, Array]]:
         return
     for name, array in _arrays(file):
         # One sample or a stack of them, and grey pictures with or without an axis for their one channel.
-        ways = ([array], list(array) if array.ndim else [], [array[..., None]], list(array[..., None]))
-        for way in ways:
-            if way and _reason(way[0], codec) is None:
-                yield from [(name, way[0])] if len(way) == 1 else [(f"{name}[{i}]", each) for i, each in enumerate(way)]
-                break
-        else:
-            raise UserError(f"{name}: {_reason(array, codec)}")
+        every = [[array], list(array) if array.ndim else [], [array[..., None]], list(array[..., None])]
+        ways = [way for way in every if way and way[0].ndim == codec.tokenizer.axes + 1] or every[:1]
+        reasons = [_reason(way[0], codec) for way in ways]
+        if None not in reasons:
+            raise UserError(f"{name}: {reasons[0]}")
+        samples = ways[reasons.index(None)]
+        yield from (
+            [(name, samples[0])] if len(samples) == 1 else [(f"{name}[{i}]", each) for i, each in enumerate(samples)]
+        )
 
 
 def _arrays(file: Path) -> list[tuple[str, Array]]:
@@ -182,26 +185,18 @@ def _reason(array: Array, codec: Codec) -> str | None:
         codec.tokens(array)
     except UserError as error:
         return str(error)
-    return None
-
-
-def _check(name: str, array: Array, codec: Codec) -> None:
-    """Refuse a sample of extents that the model has not met, or whose numbers it could not give back.
-
-    Raises:
-        UserError: saying which.
-    """
     if codec.tokenizer.axes and codec.forms:
         extents = codec.form(array)
         ranges = [(min(axis), max(axis)) for axis in zip(*(form for form, _ in codec.forms), strict=True)]
         if any(not low <= extent <= high for extent, (low, high) in zip(extents, ranges, strict=True)):
             known = "x".join(str(low) if low == high else f"{low}..{high}" for low, high in ranges)
             size = "x".join(map(str, extents))
-            raise UserError(f"{name}: is {size}, and the model was trained on {known}; bring it to that size first")
+            return f"is {size}, and the model was trained on {known}; bring it to that size first"
     back = codec.normaliser.undo(codec.normaliser.apply(array))
     largest = float(np.nanmax(np.abs(array.astype(np.float64)), initial=0.0))
     if not np.allclose(back, array, rtol=_ROUNDING, atol=_ROUNDING * largest, equal_nan=True):
-        raise UserError(f"{name}: holds numbers that the model's normaliser would not give back; it changes them")
+        return "holds numbers that the model's normaliser would not give back; it changes them"
+    return None
 
 
 def _shape(array: Array) -> str:

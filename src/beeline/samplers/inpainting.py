@@ -16,8 +16,8 @@ unit variance and correlation 0.8, of which one number y is known, the other sho
 20 Heun steps on the linear path give
 
     steps taken     1       2       5       10      20      times each
-    mean / y      0.331   0.493   0.659   0.731   0.766
-    variance      0.619   0.500   0.416   0.387   0.373
+    mean / y      0.331   0.482   0.650   0.723   0.761
+    variance      0.619   0.509   0.420   0.388   0.371
 
 and more steps without resampling do not help: 200 give 0.345 and 0.602. With one e throughout the means are the same
 and the variances larger (0.693 in place of 0.619).

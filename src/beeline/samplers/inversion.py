@@ -4,14 +4,16 @@
 
 The flow is a bijection, so walking down again with the same condition gives the data back, up to the solver's error,
 and walking down with another one gives what these data would be under it. Noise of data that the predictor knows
-exactly is distributed as the prior.
+exactly is distributed as the prior, up to the solver's error too. Of a solver of even order the leading error of a step
+is undone by the step back, so that the data come back at one order more: Heun's method at the third.
 
 Where the grid stops short of t = 0 a walk down ends with x0 = E[x0 | x]; a walk up begins with the x that this would
 take to the data, found by iterating
 
     x <- alpha x0 + sigma E[e | x],   first x = alpha x0
 
-which shrinks errors by about sigma^2 / (sigma^2 + alpha^2 variance of the data) each time.
+which shrinks errors by about sigma^2 / (sigma^2 + alpha^2 variance of the data) each time. The variance of the noise is
+then too large by about sigma^2, as E[x0 | x] of samples has too small a one.
 
 Sources: Song et al. 2021, "Score-based generative modeling through stochastic differential equations", section 4.3;
 Su et al. 2023, "Dual diffusion implicit bridges", section 3.
