@@ -17,6 +17,7 @@ from beeline.core.conditions import Conditions
 from beeline.core.data import Example
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
+from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.data.normalisers import Standardise
 from beeline.generate import edit, interpolate
@@ -102,14 +103,24 @@ def test_another_condition_moves_the_data_as_it_moves_their_distribution(exact: 
     np.testing.assert_allclose(told["cycle_error"], errors, atol=1e-6)
     assert told["how"] == "invert"
     assert errors.max() < 1e-3
+    guided = edit.regenerated(editor(exact, "invert", {"cfg_scale": 2.0}), examples(given, by=[0.5, 0.0]))
+    assert guided.provenance["passes"] == {"inversion": 160, "regeneration": 160}
+    assert guided.provenance["edit"]["cycle_error"] == told["cycle_error"], "the way up is not guided"
 
 
 def test_data_that_are_noised_and_cleaned_again_keep_their_distribution(exact: Engine) -> None:
-    given = drawn(4000)
+    given, asked = drawn(2000), list[Any]()
+    hook = exact.network.register_forward_pre_hook(lambda _, seen: asked.append(seen[:2]))
     samples = edit.renoised(editor(exact, "renoise", {"steps": 20}, strength=0.7), examples(given))
+    hook.remove()
+    noisy, t = asked[0]
+    e = Gaussian().sample(noisy, Key.range(0, 0, len(noisy.values)).fold("start"))
+    wanted = 0.3 * torch.from_numpy(given[: len(e), None]).to(e.dtype) + 0.7 * e
+    torch.testing.assert_close(noisy.values, wanted)
+    assert t.unique().tolist() == [pytest.approx(0.7)]
     made = arrays(samples)[:, 0]
-    assert np.abs(made.mean(axis=0) - MEAN.numpy()).max() < 4 * (1 / 4000) ** 0.5
-    assert np.abs(np.cov(made, rowvar=False) - COVARIANCE.numpy()).max() < 4 * (2 / 4000) ** 0.5
+    assert np.abs(made.mean(axis=0) - MEAN.numpy()).max() < 4 * (1 / 2000) ** 0.5
+    assert np.abs(np.cov(made, rowvar=False) - COVARIANCE.numpy()).max() < 4 * (2 / 2000) ** 0.5
     told = samples.provenance
     assert (told["passes"], told["edit"]) == (28, {"how": "renoise", "strength": 0.7, "t": 0.7})
 
