@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from beeline.core.data import Example
 from beeline.core.errors import UserError
 from beeline.core.files import sha256
 from beeline.core.offers import Decoding
@@ -182,7 +183,7 @@ def _reason(array: Array, codec: Codec) -> str | None:
     if array.dtype.kind not in "biuf":
         return f"need real numbers, found {array.dtype}"
     try:
-        codec.tokens(array)
+        codec.tokens(Example(array))
     except UserError as error:
         return str(error)
     if codec.tokenizer.axes and codec.forms:

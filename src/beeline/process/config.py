@@ -59,7 +59,7 @@ class ProcessConfig:
         gamma_max: -log SNR of vdm at t = 1.
         log_snr: of vdm between its ends: linear in t, or learned.
         end: name of the condition, a map of the form of the data, that a bridge ends at.
-        bridge_noise: size of the noise of a bridge, s of s sqrt(t (1 - t)), above 0.
+        bridge_noise: s of the noise s/2 sin(pi t) of a bridge, above 0.
         time_shift: s of t' = s t / (1 + (s - 1) t), the time at which the path is at t; above 0, 1 is off.
     """
 
@@ -113,7 +113,9 @@ class ProcessConfig:
             raise UserError(f"schedule scaled_linear belongs to path ddpm; path {self.path} has linear and cosine")
         if self.betas and (rates_given or self.schedule != "linear" or self.levels not in (1000, len(self.betas))):
             raise UserError("betas are the whole table: leave out levels, schedule, beta_min and beta_max beside them")
-        if self.path == "bridge" and self.end is None:
+        if self.log_snr == "learned" and self._given("time_shift"):
+            raise UserError("time_shift means nothing to log_snr learned, which finds its own pace")
+        if self.path == "bridge" and not self.end:
             raise UserError("path bridge: needs process.end, the name of the condition that it ends at")
 
     def _check_ranges(self) -> None:
