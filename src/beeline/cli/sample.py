@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beeline.cli import peers
 from beeline.cli.console import Display
@@ -14,6 +14,10 @@ from beeline.core.config import as_literals, leaves
 from beeline.core.errors import UserError, unknown, whole_number
 from beeline.core.files import check_writable, claim
 from beeline.samplers.config import SampleConfig
+
+if TYPE_CHECKING:
+    from beeline.core.protocols import Condition
+    from beeline.model.codec import Codec
 
 
 def sample(
@@ -45,7 +49,8 @@ def sample(
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
-        options: fields of ``SampleConfig`` that differ from the run's; and what a peer's checkpoint cannot say, see
+        options: fields of ``SampleConfig`` that differ from the run's; ``trajectory``, strip or gif, for a picture of
+            the first samples on their way from noise to data; and what a peer's checkpoint cannot say, see
             ``beeline.load``: layout, num_heads, null_row, input_size, use_rope.
 
     Returns:
@@ -55,37 +60,57 @@ def sample(
         UserError: something given does not exist, does not fit or is out of range.
     """
     from beeline.generate.engine import by_name
+    from beeline.generate.film import check_film, write_film
     from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, write_samples
 
     n = whole_number("n", n, 1)
     display = display or Display("silent")
     said: Any = {name: options.pop(name) for name in SaidOptions.__annotations__ if name in options}
+    film = options.pop("trajectory", None)
     engine = load(run, modality, device, vae, **said)
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out))
-    values = {name: _read(engine.codec.condition(name), value, n) for name, value in by_name(condition).items()}
-    requests = engine.requests(n, values, shape)
+    requests = engine.requests(n, read_values(engine.codec, by_name(condition), n), shape)
+    settings = engine.settings(**options)
+    if film is not None:
+        check_film(film, settings)
     with display.work("sampling") as progress:
-        samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
+        samples = engine.generate(requests, seed, settings, batch_size, progress)
     with display.patience("decoding the samples; this takes a while"):
         decoded = engine.decode(samples)
     where = claim(home, "drawn") if out is None else Path(out)
     latents = samples.examples if decoded is not None else None
     written = write_samples(engine.modality, decoded or samples, where, latents)
+    if film is not None:
+        with display.patience("drawing the trajectory; this takes a while"):
+            written.append(write_film(engine, requests, seed, settings, film, where))
     for path in written:
         display.result(str(path))
     return written
 
 
-def _read(condition: Any, value: Any, n: int) -> Any:
-    """A value from text; several texts go round the items."""
-    if isinstance(value, str):
-        return condition.parse(value)
-    if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
-        parsed = [condition.parse(text) for text in value]
-        return parsed[0] if len(parsed) == 1 else [parsed[item % len(parsed)] for item in range(n)]
-    return value
+def read_values(codec: Codec, condition: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Values of conditions from text; several texts go round the items.
+
+    Args:
+        codec: of the model.
+        condition: texts, or values as they are, by name.
+        n: how many items.
+
+    Raises:
+        UserError: there is no such condition, or it cannot be read.
+    """
+
+    def read(each: Condition, value: Any) -> Any:
+        if isinstance(value, str):
+            return each.parse(value)
+        if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+            parsed = [each.parse(text) for text in value]
+            return parsed[0] if len(parsed) == 1 else [parsed[item % len(parsed)] for item in range(n)]
+        return value
+
+    return {name: read(codec.condition(name), value) for name, value in condition.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +135,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, help="samples at a time")
     parser.add_argument(
         "--vae", metavar="FOLDER", help="autoencoder that decodes latents (the model's); none leaves them latents"
+    )
+    parser.add_argument(
+        "--trajectory", metavar="strip|gif", help="also draw how the first samples come about, and what was expected"
     )
     add_sampling_arguments(parser)
     peers.add_arguments(parser)
@@ -161,16 +189,11 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
 @peers.wording()
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline sample``."""
-    conditions: dict[str, list[str]] = {}
-    for text in arguments.condition:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--condition {text}: needs a name and a value, such as label=3")
-        conditions.setdefault(name, []).append(value)
+    film = {} if arguments.trajectory is None else {"trajectory": arguments.trajectory}
     sample(
         arguments.run,
         arguments.n,
-        conditions,
+        named_values("--condition", arguments.condition),
         arguments.seed,
         arguments.out,
         None if arguments.shape is None else _whole_numbers("--shape", arguments.shape, "x"),
@@ -179,9 +202,25 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         arguments.device,
         display,
         arguments.vae,
+        **film,
         **peers.said(arguments),
         **sampling_options(arguments),
     )
+
+
+def named_values(flag: str, texts: Sequence[str]) -> dict[str, list[str]]:
+    """What NAME=VALUE given again and again says, by name.
+
+    Raises:
+        UserError: one has no name.
+    """
+    values: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"{flag} {text}: needs a name and a value, such as label=3")
+        values.setdefault(name, []).append(value)
+    return values
 
 
 def _times(flag: str, text: str) -> tuple[float, ...]:

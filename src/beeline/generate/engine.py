@@ -23,14 +23,16 @@ from beeline.core.offers import Decoding
 from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
+from beeline.core.state import SamplerState
 from beeline.generate.plan import Plan
+from beeline.generate.walk import Stretch, Way
 from beeline.model.codec import Encoded, Form
 from beeline.model.interop.imported import Imported
 from beeline.model.network import Network
 from beeline.model.starting import Starting
 from beeline.samplers.config import SampleConfig, SampleOptions
 from beeline.samplers.guidance import Guided
-from beeline.samplers.solve import Watched, sample
+from beeline.samplers.solve import Watched
 
 Array = np.ndarray[Any, Any]
 _TOKENS_A_BATCH = 16384
@@ -194,6 +196,7 @@ class Engine:
         progress: Callable[[int, int], None] | None = None,
         first: int = 0,
         watch: Callable[[Prediction], None] | None = None,
+        way: Way | None = None,
     ) -> Samples:
         """Draw one sample for each request.
 
@@ -205,6 +208,7 @@ class Engine:
             progress: called with (steps done, steps in all) over all batches.
             first: number of the first item.
             watch: shown every prediction on the way, in order.
+            way: from empty frames to samples; from noise down the grid when None.
 
         Raises:
             UserError: a setting is out of range or a condition does not fit.
@@ -227,7 +231,6 @@ class Engine:
                 predictor = Watched(predictor, watch)
             key = Key(seed, numbers[start:stop].to(self.device))
             placed = self.process.placed(batch.tokens, batch.conditions)
-            origin = self.process.prior(placed, self.source, key.fold("start"), plan.times[0].item())
 
             def after_step(_: object) -> None:
                 nonlocal done
@@ -235,14 +238,19 @@ class Engine:
                 if progress is not None:
                     progress(done, len(batches) * settings.steps)
 
+            stretch = Stretch(plan, predictor, placed, batch.conditions, key, range(start, stop), after_step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                end = sample(plan.solver, predictor, origin, plan.times, batch.conditions, key, after_step)
+                end = (way or self._from_noise)(stretch)
             passes += counted(end.passes, stop - start)
             arrays.extend(self.codec.decode(end.x))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
         return Samples(
             examples, {**self.origin, "seed": seed, "first": first, **asdict(plan.settings), "passes": told(passes)}
         )
+
+    def _from_noise(self, stretch: Stretch) -> SamplerState:
+        key, first = stretch.key.fold("start"), stretch.plan.times[0].item()
+        return stretch.down_from(self.process.prior(stretch.tokens, self.source, key, first))
 
     def _encode(self, request: Request, key: Key) -> Encoded:
         form = self.codec.form_of_maps(request.condition) if request.form is None else request.form
