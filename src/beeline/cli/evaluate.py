@@ -44,7 +44,7 @@ def evaluate(
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
-        options: fields of ``SampleConfig`` that differ from the run's.
+        options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
@@ -132,7 +132,7 @@ def export(
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
-        options: fields of ``SampleConfig`` that differ from the run's.
+        options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
         UserError: something given does not exist or does not fit, or samples are no 8-bit images of one size.
