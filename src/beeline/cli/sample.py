@@ -45,8 +45,8 @@ def sample(
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
-        options: a ``preset``, fields of ``SampleConfig`` that differ from the run's; and what a peer's checkpoint cannot
-            say, see ``beeline.load``: layout, num_heads, null_row, input_size, use_rope.
+        options: a ``preset``, fields of ``SampleConfig`` that differ from the run's; and what a peer's checkpoint
+            cannot say, see ``beeline.load``: layout, num_heads, null_row, input_size, use_rope.
 
     Returns:
         the files written.
