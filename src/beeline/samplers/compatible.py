@@ -10,6 +10,7 @@ from beeline.samplers.config import LEVEL_GRIDS, SampleConfig
 from beeline.samplers.diffusion import scaled
 
 _SDE = ("euler_maruyama", "stochastic_heun")
+# Of w / sigma^2, at which noise is forgotten and drawn anew; time runs over 1.
 _LARGEST_RATE = 1e3
 # Of samplers that cannot take a single one.
 FEWEST_STEPS = {"dpmpp_3m": 3}
@@ -83,7 +84,7 @@ def _check_levels(settings: SampleConfig, process: Process, prediction: str) -> 
 def _check_rate(settings: SampleConfig, process: Process, prediction: str) -> None:
     last = torch.tensor(process.solver_interval(prediction)[1], dtype=torch.float64)
     rate = scaled(settings.diffusion, settings.diffusion_scale)(process, last).item()
-    if not rate <= _LARGEST_RATE:
+    if not rate <= _LARGEST_RATE * process.sigma(last).item() ** 2:
         raise UserError(
             f"diffusion {settings.diffusion}: is {rate:.3g} at t = {last:g}, where hardly any data is left on "
             "this path, and no step is small enough for it; use diffusion sigma"

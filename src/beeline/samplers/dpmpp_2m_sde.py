@@ -3,7 +3,8 @@
     x <- (sigma'/sigma) exp(-h) x + alpha' (1 - exp(-2 h)) (D + (D - D_1) h / (2 h_1)) + sigma' sqrt(1 - exp(-2 h)) z
 
 with D, D_1, h and h_1 as in dpmpp_2m.py. Source: Lu et al. 2022, "DPM-Solver++", SDE-DPM-Solver++(2M). Without D_1
-it is the ancestral step of small variance. A step that leaves no noise draws none and gives D.
+it is the ancestral step of small variance; with it, of second order in law (proved on Gaussian data). A step that
+leaves no noise draws none and gives D.
 """
 
 from __future__ import annotations
