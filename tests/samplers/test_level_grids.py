@@ -72,7 +72,7 @@ def test_level_grids_that_cannot_be_are_refused(name: str) -> None:
         ({"sampler": "ddim", "eta": 1.5}, r"eta 1\.5: must be from 0 to 1"),
         ({"sampler": "ddim", "eta": float("nan")}, "eta nan: must be from 0 to 1"),
         ({"sampler": "ddim", "variance": "small"}, "variance small: belongs to sampler ddpm"),
-        ({"sampler": "euler", "clip": 1.0}, "clip 1: belongs to samplers ddpm and ddim, means nothing to euler"),
+        ({"sampler": "euler", "clip": 1.0}, "clip 1: belongs to samplers ddpm and ddim and means nothing to euler"),
         ({"sampler": "ddpm", "clip": 0.0}, r"clip 0\.0: must be above 0"),
         ({"sampler": "heun", "grid": "respaced"}, "grid respaced: ends at t = 0"),
         ({"sampler": "euler", "grid": "strided"}, "grid strided: ends at t = 0"),
