@@ -44,6 +44,19 @@ def test_steps_asked_of_the_solver_that_chooses_its_own_are_refused(name: str, v
     assert settled(IMPLICIT, "fast", {"sampler": "dopri5"}).sampler == "dopri5"
 
 
+def test_what_does_not_fit_the_model_is_refused_before_any_work(small_run: Path) -> None:
+    engine = load(small_run)
+    engine.network.register_forward_pre_hook(lambda *_: pytest.fail("the network was asked"))
+    for options, message in (
+        ({"sampler": "dpmpp_3m", "steps": 2}, "steps 2: sampler dpmpp_3m .* needs 3"),
+        ({"sampler": "euler_maruyama", "diffusion": "vp"}, "diffusion vp: .* use diffusion sigma"),
+        ({"sampler": "ddpm", "variance": "learned"}, "variance"),
+        ({"sampler": "dopri5", "steps": 4}, "chooses its own steps"),
+    ):
+        with pytest.raises(UserError, match=message):
+            engine.sample(1, **options)  # type: ignore[arg-type]
+
+
 def test_presets_lie_between_the_run_and_what_is_given() -> None:
     for name, options in PRESETS.items():
         found = settled(IMPLICIT, name, {})

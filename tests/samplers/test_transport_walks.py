@@ -99,19 +99,19 @@ def test_a_reversed_walk_is_the_recorded_one(real_data: Callable[[str], Path]) -
     torch.testing.assert_close(images(end, start), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
-@pytest.mark.parametrize("prediction", KINDS)
+@pytest.mark.parametrize("prediction", ["velocity", "noise", pytest.param("score", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", PATHS)
 def test_ours_of_fine_tolerance_is_no_further_from_the_truth_than_the_recorded_adaptive_walk(
     path: str, prediction: str, real_data: Callable[[str], Path]
 ) -> None:
-    start, times, net, walks = recorded(path, prediction, real_data)
+    start, times, net, walks = recorded(path, prediction, real_data)  # the score's grow to 1e5 in 4,000 steps
     name = f"{path}_{prediction}_dopri5"
     if name not in walks:
         assert name == "VP_noise_dopri5", "where the peer raises"
         return
     fine_times = build_grid("cosine", 300, (times[-1].item(), times[0].item()))  # dense where a score blows up
     fine = last_node(RungeKutta(CLASSIC), net, start.values, fine_times)
-    ours = last_node(DormandPrince(1e-9, 1e-6), net, start.values, times[[0, -1]])
+    ours = last_node(DormandPrince(1e-9, 1e-9), net, start.values, times[[0, -1]])
     theirs = torch.from_numpy(walks[name][-1]).double()
     truth = images(fine, start)
     assert (images(ours, start) - truth).abs().max() <= (theirs - truth).abs().max()
