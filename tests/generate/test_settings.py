@@ -54,7 +54,7 @@ def test_what_does_not_fit_the_model_is_refused_before_any_work(small_run: Path)
         ({"sampler": "dopri5", "steps": 4}, "chooses its own steps"),
     ):
         with pytest.raises(UserError, match=message):
-            engine.sample(1, **options)  # type: ignore[arg-type]
+            engine.sample(1, **options)
 
 
 def test_presets_lie_between_the_run_and_what_is_given() -> None:

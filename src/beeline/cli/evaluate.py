@@ -85,7 +85,9 @@ def evaluate(
     write_json(target, dataclasses.replace(found, curves=curves).as_json())
     _show(found.records, display)
     rate, where = found.protocol["samples_per_second"], found.protocol["device"]
-    display.result(f"{n:,} samples at {rate:,.1f} a second, {found.protocol['passes']} network passes each, on {where}")
+    cost = found.protocol["passes"]
+    each = f"{cost} network passes each" if isinstance(cost, int) else f"{min(cost)} to {max(cost)} network passes each"
+    display.result(f"{n:,} samples at {rate:,.1f} a second, {each}, on {where}")
     display.result(str(target))
     folder = RunFolder(home.parent)
     if renew_report(folder, engine, training, held_out):
