@@ -105,7 +105,7 @@ def test_the_way_up_begins_where_the_way_down_would_end() -> None:
 
 def test_levels_below_the_first_are_left_out() -> None:
     path = levels_of()
-    times = build_grid("strided", 200, (0.0, 1.0), levels=path.levels)
+    times = build_grid("strided", 200, (0.0, 1.0), process=path)
     asked: list[float] = []
 
     class Asked(MixturePredictor):

@@ -44,7 +44,7 @@ def evaluate(
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
-        options: fields of ``SampleConfig`` that differ from the run's.
+        options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
@@ -85,7 +85,9 @@ def evaluate(
     write_json(target, dataclasses.replace(found, curves=curves).as_json())
     _show(found.records, display)
     rate, where = found.protocol["samples_per_second"], found.protocol["device"]
-    display.result(f"{n:,} samples at {rate:,.1f} a second, {found.protocol['passes']} network passes each, on {where}")
+    cost = found.protocol["passes"]
+    each = f"{cost} network passes each" if isinstance(cost, int) else f"{min(cost)} to {max(cost)} network passes each"
+    display.result(f"{n:,} samples at {rate:,.1f} a second, {each}, on {where}")
     display.result(str(target))
     folder = RunFolder(home.parent)
     if renew_report(folder, engine, training, held_out):
@@ -132,7 +134,7 @@ def export(
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
-        options: fields of ``SampleConfig`` that differ from the run's.
+        options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
         UserError: something given does not exist or does not fit, or samples are no 8-bit images of one size.

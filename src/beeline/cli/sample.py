@@ -49,8 +49,8 @@ def sample(
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
-        options: fields of ``SampleConfig`` that differ from the run's; ``trajectory``, strip or gif, for a picture of
-            the first samples on their way from noise to data; and what a peer's checkpoint cannot say, see
+        options: a ``preset``; fields of ``SampleConfig`` that differ from the run's; ``trajectory``, strip or gif, for
+            a picture of the first samples on their way from noise to data; and what a peer's checkpoint cannot say, see
             ``beeline.load``: layout, num_heads, null_row, input_size, use_rope.
 
     Returns:
@@ -145,6 +145,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that every command which samples shares; left out, the run's own options hold."""
+    parser.add_argument(
+        "--preset", help="fast, balanced or best: sampler and steps by name, under what is given beside"
+    )
     parser.add_argument("--sampler", help="euler, heun, dpmpp_2m, dopri5, ddpm, ddim, stochastic_heun, ... (the run's)")
     parser.add_argument("--steps", type=int, help="steps from noise to data")
     parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, karras, log_snr, ...")
@@ -173,6 +176,7 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
         UserError: a value is not what its option takes.
     """
     given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SampleConfig)}
+    given["preset"] = arguments.preset
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if "guide_channels" in options:
         text = options["guide_channels"]

@@ -24,6 +24,7 @@ from beeline.metrics.intervals import bootstrap
 from beeline.model.build import build_objective
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.config import TimeConfig
+from beeline.samplers.compatible import FEWEST_STEPS
 from beeline.samplers.config import SampleConfig
 
 _BINS, _DRAWS, _AT_ONCE = 10, 256, 64
@@ -81,19 +82,24 @@ def steps_for_passes(engine: Engine, settings: SampleConfig, passes: Sequence[in
         example: whose condition and form is asked for.
 
     Raises:
-        UserError: a number is too small for one step.
+        UserError: a number is too small for the fewest steps that the sampler can take, or it chooses its own.
     """
+    if settings.sampler == "dopri5":
+        raise UserError("passes: sampler dopri5 chooses its own steps, each sample's apart; use one with fixed steps")
     request = requests_like([example], 1, engine)
+    fewest = FEWEST_STEPS.get(settings.sampler, 1)
     costs = [
         int(engine.generate(request, 0, dataclasses.replace(settings, steps=steps)).provenance["passes"])
-        for steps in (1, 2)
+        for steps in (fewest, fewest + 1)
     ]
     each = costs[1] - costs[0]
     for wanted in passes:
         whole_number("passes", wanted, 1)
         if wanted < costs[0]:
-            raise UserError(f"passes {wanted}: one step of {settings.sampler} costs {costs[0]} network passes here")
-    return [1 + (wanted - costs[0]) // each for wanted in passes]
+            least = "one step" if fewest == 1 else f"{fewest} steps"
+            costing = "costs" if fewest == 1 else "cost"
+            raise UserError(f"passes {wanted}: {least} of {settings.sampler} {costing} {costs[0]} network passes here")
+    return [fewest + (wanted - costs[0]) // each for wanted in passes]
 
 
 def quality_by_passes(

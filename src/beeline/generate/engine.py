@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beeline.core.config import build, plain
 from beeline.core.data import Example
 from beeline.core.errors import UserError, whole_number
 from beeline.core.offers import Decoding
@@ -25,6 +24,7 @@ from beeline.core.protocols import Modality, Predictor, Process, Source
 from beeline.core.random import Key
 from beeline.core.state import SamplerState
 from beeline.generate.plan import Plan
+from beeline.generate.settings import settled
 from beeline.generate.walk import Stretch, Way
 from beeline.model.codec import Encoded, Form
 from beeline.model.interop.imported import Imported
@@ -32,6 +32,7 @@ from beeline.model.network import Network
 from beeline.model.starting import Starting
 from beeline.samplers.config import SampleConfig, SampleOptions
 from beeline.samplers.guidance import Guided
+from beeline.samplers.presets import preset_of
 from beeline.samplers.solve import Watched
 
 Array = np.ndarray[Any, Any]
@@ -110,6 +111,7 @@ class Engine:
         shape: Sequence[int] | None = None,
         batch_size: int | None = None,
         decode: bool = True,
+        preset: str | None = None,
         **options: Unpack[SampleOptions],
     ) -> Array | list[Array]:
         """Draw samples: native ones, or the images that they decode to where the modality decodes.
@@ -122,6 +124,7 @@ class Engine:
             shape: extents of a grid, or identities of a set; drawn from the training samples' when None.
             batch_size: items at a time; chosen by their number of tokens when None.
             decode: whether latents become images, where there is a decoder; they stay latents, raw, without.
+            preset: fast, balanced or best: sampler and steps by name; what is given beside it wins over it.
             options: fields of ``SampleConfig`` that differ from the run's: sampler, steps, cfg_scale, ...
 
         Returns:
@@ -131,7 +134,7 @@ class Engine:
             UserError: an argument is out of range or a condition does not fit.
         """
         requests = self.requests(n, by_name(condition), shape)
-        samples = self.generate(requests, seed, self.settings(**options), batch_size)
+        samples = self.generate(requests, seed, self.settings(preset, **options), batch_size)
         shown = self.decode(samples) if decode else None
         arrays = [example.array for example in (shown or samples).examples]
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
@@ -151,13 +154,13 @@ class Engine:
         shown = self.modality.decoded(samples.examples, self.device.type, batch_size)
         return None if shown is None else Samples(list(shown), {**samples.provenance, **self.modality.decoder()})
 
-    def settings(self, **options: Unpack[SampleOptions]) -> SampleConfig:
-        """The run's sampling options with some of them replaced.
+    def settings(self, preset: str | None = None, **options: Unpack[SampleOptions]) -> SampleConfig:
+        """The run's sampling options, with those of a preset and those given in their places.
 
         Raises:
-            UserError: there is no such option, or a value is of the wrong type or out of range.
+            UserError: there is no such preset or option, or a value is of the wrong type or out of range.
         """
-        return build(SampleConfig, plain({**plain(self.defaults), **options}))
+        return settled(self.defaults, preset, options)
 
     def requests(self, n: int, condition: Mapping[str, Any], shape: Sequence[int] | None = None) -> list[Request]:
         """Spread values or lists of values over n items.
@@ -236,7 +239,7 @@ class Engine:
                 nonlocal done
                 done += 1
                 if progress is not None:
-                    progress(done, len(batches) * settings.steps)
+                    progress(done, len(batches) * (len(plan.times) - 1))
 
             stretch = Stretch(plan, predictor, placed, batch.conditions, key, range(start, stop), after_step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
@@ -244,9 +247,9 @@ class Engine:
             passes += counted(end.passes, stop - start)
             arrays.extend(self.codec.decode(end.x))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
-        return Samples(
-            examples, {**self.origin, "seed": seed, "first": first, **asdict(plan.settings), "passes": told(passes)}
-        )
+        preset = preset_of(settings)
+        how = {"seed": seed, "first": first, **({"preset": preset} if preset else {}), **asdict(plan.settings)}
+        return Samples(examples, {**self.origin, **how, "passes": told(passes)})
 
     def _from_noise(self, stretch: Stretch) -> SamplerState:
         key, first = stretch.key.fold("start"), stretch.plan.times[0].item()
