@@ -31,6 +31,7 @@ def evaluate(
     modality: str | None = None,
     device: str = "auto",
     display: Display | None = None,
+    likelihood: int = 0,
     **options: Any,
 ) -> list[Record]:
     """Generate samples under the conditions of held-out examples, measure them and write an evaluation.
@@ -44,6 +45,7 @@ def evaluate(
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
+        likelihood: how many held-out and training examples to tell bits per dimension of; 0 for none.
         options: fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
@@ -53,11 +55,17 @@ def evaluate(
     from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes, steps_for_passes
     from beeline.evaluate.evaluation import Evaluator, evaluation
     from beeline.evaluate.finish import renew_report
+    from beeline.evaluate.likelihood import measure_likelihood
     from beeline.evaluate.requests import real_examples
+    from beeline.generate.likelihood import check_likelihood
     from beeline.generate.load import output_folder
     from beeline.train.folder import RunFolder
 
-    n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
+    n, seed, likelihood = (
+        whole_number("n", n, 1),
+        whole_number("seed", seed, 0),
+        whole_number("likelihood", likelihood, 0),
+    )
     for space in spaces:
         if space not in SPACE_NAMES:
             raise unknown("space", space, SPACE_NAMES)
@@ -66,6 +74,8 @@ def evaluate(
     home = output_folder(Path(run)) / "evaluations"
     check_writable(home)
     settings = engine.settings(**options)
+    if likelihood:
+        check_likelihood(engine, settings)
     training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
     if passes:
         steps_for_passes(engine, settings, passes, held_out[0])
@@ -81,6 +91,10 @@ def evaluate(
     if passes:
         with display.work("quality by passes") as progress:
             curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)
+    if likelihood:
+        with display.work("likelihood") as progress:
+            bits = measure_likelihood(engine, evaluator.sets, likelihood, seed, progress)
+        found = bits.added_to(found)
     target = claim(home, "evaluation", ".json")
     write_json(target, dataclasses.replace(found, curves=curves).as_json())
     _show(found.records, display)
@@ -191,6 +205,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spaces", nargs="+", default=SPACE_NAMES, metavar="SPACE", help=f"of {', '.join(SPACE_NAMES)} (all)"
     )
     parser.add_argument(
+        "--likelihood",
+        type=int,
+        nargs="?",
+        const=100,
+        default=0,
+        metavar="N",
+        help="bits per dimension of N held-out and N training examples too (100)",
+    )
+    parser.add_argument(
         "--export", type=int, metavar="N", help="only draw N samples into an npz of 8-bit images for evaluators outside"
     )
     add_sampling_arguments(parser)
@@ -203,4 +226,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     if arguments.export is not None:
         export(arguments.run, arguments.export, arguments.seed, *shared, **options)
     else:
-        evaluate(arguments.run, arguments.n, arguments.seed, arguments.passes, arguments.spaces, *shared, **options)
+        asked = (arguments.n, arguments.seed, arguments.passes, arguments.spaces)
+        evaluate(arguments.run, *asked, *shared, arguments.likelihood, **options)
