@@ -1,4 +1,4 @@
-"""What a modality may offer beyond its Protocol: varied examples, choices after a look at the data, names, decoders, units."""
+"""What parts may offer beyond their Protocols: varied examples, choices after a look at the data, names, units."""
 
 from __future__ import annotations
 

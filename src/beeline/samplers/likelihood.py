@@ -193,7 +193,7 @@ def log_likelihood(
         prior,
         divergence,
         scale,
-        torch.zeros_like(divergence) if exact else estimates.std(dim=1) / math.sqrt(estimates.shape[1]),
+        torch.zeros_like(divergence) if exact else _standard_error(estimates),
         0.5 * (alpha[1] / sigma[1]) ** 2 * _total(data, data.values.double().square()),
         numbers,
         sigma[0] / alpha[0],
@@ -269,6 +269,14 @@ def _probes(data: Tokens, key: Key, settings: LikelihoodSettings) -> list[Tensor
 
 def _fixed(probes: list[Tensor]) -> Callable[[], Iterator[Tensor]]:
     return lambda: iter(probes)
+
+
+def _standard_error(estimates: Tensor) -> Tensor:
+    """(N,) of the mean over (N, K) estimates; NaN with a single one."""
+    count = estimates.shape[1]
+    if count == 1:
+        return torch.full_like(estimates[:, 0], math.nan)
+    return estimates.std(dim=1) / math.sqrt(count)
 
 
 def _total(tokens: Tokens, values: Tensor) -> Tensor:
