@@ -41,9 +41,9 @@ class Knowing:
 
     def __init__(self, weights: Array, means: Array, deviation: float) -> None:
         self.process = Linear()
-        tensors = [torch.from_numpy(each).double() for each in (weights, means[:, None])]
+        weight, mean = (torch.from_numpy(each).double() for each in (weights, means[:, None]))
         covariances = torch.full((len(means), 1, 1), deviation**2, dtype=torch.float64)
-        self.single = MixturePredictor(self.process, *tensors, covariances)
+        self.single = MixturePredictor(self.process, weight, mean, covariances)
 
     def __call__(self, x_t: Tokens, t: torch.Tensor, conditions: Conditions) -> Prediction:
         each = x_t.values.double().reshape(-1, 1, 1)
@@ -179,6 +179,6 @@ def test_what_has_no_likelihood_is_refused_before_any_work() -> None:
         ("codec", dataclasses.replace(model.codec, normaliser=cast(Any, Warping())), r"Warping .* unit\(\)"),
     ):
         with pytest.raises(UserError, match=words):
-            check_likelihood(SimpleNamespace(**{**vars(model), name: part}))
+            check_likelihood(cast(Engine, SimpleNamespace(**{**vars(model), name: part})))
     with pytest.raises(UserError, match="no example"):
         log_likelihood(model, [])

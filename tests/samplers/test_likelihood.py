@@ -232,4 +232,4 @@ def test_what_has_no_density_is_refused_by_name() -> None:
             measured(known, path, x)
     for option, words in (({"solver": "rk5"}, "'rk4'"), ({"trace": "exakt"}, "'exact'"), ({"steps": 0}, "at least 1")):
         with pytest.raises(UserError, match=words):
-            LikelihoodSettings(**option)  # type: ignore[arg-type]
+            LikelihoodSettings(**option)
