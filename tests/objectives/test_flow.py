@@ -163,7 +163,7 @@ def test_conditions_are_dropped_at_their_rate_in_training() -> None:
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_auto_weighting_is_even_save_for_the_score_which_it_weights_by_sigma_squared(prediction: Any) -> None:
     t = torch.linspace(0.05, 0.95, 7)
-    weight = Flow(ObjectiveConfig(prediction), Linear(), Gaussian()).weight(t)
+    weight = Flow(ObjectiveConfig(prediction), Linear(), Gaussian()).regression.weight(t)
     torch.testing.assert_close(weight, t.square() if prediction == "score" else torch.ones_like(t))
 
 

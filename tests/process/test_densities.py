@@ -13,6 +13,7 @@ from beeline.core.errors import UserError
 from beeline.core.random import Key
 from beeline.process.config import TimeConfig
 from beeline.process.densities import TimeDensity, shift_time
+from beeline.process.linear import Linear
 
 COUNT = 40_000
 
@@ -41,7 +42,7 @@ def test_times_have_the_promised_distribution(
     config: TimeConfig, cumulative: Callable[[Tensor], Tensor], interval: tuple[float, float]
 ) -> None:
     low, high = interval
-    t = TimeDensity(config, interval).sample(Key.range(0, 0, COUNT)).double()
+    t = TimeDensity(config, interval, Linear()).sample(Key.range(0, 0, COUNT)).double()
     assert low <= t.min()
     assert t.max() <= high
     ordered = cumulative(((t - low) / (high - low)).sort().values)
@@ -50,7 +51,7 @@ def test_times_have_the_promised_distribution(
 
 
 def test_the_time_of_a_sample_does_not_depend_on_its_batch() -> None:
-    density = TimeDensity(TimeConfig(density="logit_normal"), (0.0, 1.0))
+    density = TimeDensity(TimeConfig(density="logit_normal"), (0.0, 1.0), Linear())
     whole = density.sample(Key.range(1, 0, 100))
     assert torch.equal(density.sample(Key.range(1, 37, 5)), whole[37:42])
 

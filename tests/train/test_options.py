@@ -41,6 +41,7 @@ class Poisoned:
     def __init__(self, original: Objective, number: int) -> None:
         self.original, self.number = original, number
         self.prediction, self.outputs, self.times = original.prediction, original.outputs, original.times
+        self.learned = original.learned
 
     def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> torch.Tensor:
         loss = self.original(predictor, batch, key)

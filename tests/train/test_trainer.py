@@ -32,6 +32,7 @@ class Exploding:
     def __init__(self, original: Objective) -> None:
         self.original = original
         self.prediction, self.outputs, self.times = original.prediction, original.outputs, original.times
+        self.learned = original.learned
 
     def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> torch.Tensor:
         return self.original(predictor, batch, key) * float("inf")

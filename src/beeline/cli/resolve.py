@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from beeline.backbone.config import preset_patch
 from beeline.cli.compatible import with_peer
+from beeline.cli.families import FAMILY, PRESET, with_sets
 from beeline.cli.recipes import Recipe
 from beeline.cli.taken import is_taken, patch_of, told, with_taken
 from beeline.core.config import Plain, build, flatten, parse, plain
 from beeline.core.errors import UserError, unknown
 from beeline.core.units import Duration
-from beeline.train.config import CHANGEABLE, PRESETS, RunConfig, TrainConfig
+from beeline.train.config import CHANGEABLE, RunConfig, TrainConfig
 
 if TYPE_CHECKING:
     from beeline.modalities.loading import ModalitySource
@@ -71,7 +72,7 @@ def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None,
     """
     from beeline.modalities.loading import find_modality
 
-    given = _with_preset(recipe.values, flags)
+    given = with_sets(recipe.values, flags, begun=start is not None)
     source = find_modality(str(given.pop("modality")))
     explicit, asked = frozenset([*flatten(given), *map(_key, flags)]), frozenset(map(_key, flags))
     if start is not None:
@@ -159,7 +160,7 @@ def _with_duration(before: Sequence[str], flags: Sequence[str]) -> list[str]:
 
 def _is_what_it_has(flag: str, kept: Plain, before: Collection[str]) -> bool:
     """Whether a flag, though worded otherwise than the stored options, asks for nothing else."""
-    return _is_settled(flag, before) or _is_its_preset(flag, kept) or _is_its_path(flag, kept)
+    return _is_settled(flag, before) or _is_its_set(flag, kept) or _is_its_path(flag, kept)
 
 
 def _is_settled(flag: str, before: Collection[str]) -> bool:
@@ -170,10 +171,10 @@ def _is_settled(flag: str, before: Collection[str]) -> bool:
     return key == "train.budget" or (key == "train.duration" and Duration.parse(value).unit == "seconds")
 
 
-def _is_its_preset(flag: str, kept: Plain) -> bool:
-    """Whether a flag names the preset that a run was made from; what else it was made from has won over it."""
+def _is_its_set(flag: str, kept: Plain) -> bool:
+    """Whether a flag names the preset or family that a run was made from; what else it was made from has won over it."""
     key, _, value = flag.removeprefix("--").partition("=")
-    return key == "train.preset" and isinstance(kept.get("train"), dict) and kept["train"].get("preset") == value
+    return key in (PRESET, FAMILY) and flatten(kept).get(key) == value
 
 
 def _is_its_path(flag: str, kept: Plain) -> bool:
@@ -204,21 +205,6 @@ def _refuse_changes(kept: Plain, asked: Resolved, names: Collection[str], settle
             f"resume: {name} is {before[name]} in this run and cannot become {after[name]}; "
             f"only {', '.join(CHANGEABLE)} can change"
         )
-
-
-def _with_preset(given: Mapping[str, Any], flags: Sequence[str]) -> Plain:
-    """Given values with those of a training preset: over a recipe's where a flag asks for it, else under them."""
-    by_flag = [flag.partition("=")[2] for flag in flags if _key(flag) == "train.preset"]
-    in_file = given.get("train")
-    name = by_flag[-1] if by_flag else in_file.get("preset", "none") if isinstance(in_file, Mapping) else "none"
-    if name not in PRESETS:
-        raise unknown("train.preset", name, PRESETS)
-    merged = dict(given)
-    for section, values in PRESETS[name].items():
-        own = given.get(section, {})
-        if isinstance(own, Mapping):
-            merged[section] = {**own, **values} if by_flag else {**values, **own}
-    return merged
 
 
 def _settle_duration(values: Plain, given: Mapping[str, Any], flags: Sequence[str]) -> Plain:

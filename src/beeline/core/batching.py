@@ -87,9 +87,14 @@ def _joined(samples: Sequence[Tokens], join: Join, keep: Tensor | None, segment:
         cells = join(every, 0)
     elif keep is not None:
         cells = keep[..., None].expand(*keep.shape, samples[0].values.shape[-1])
+    observed = None
+    if any(sample.observed is not None for sample in samples):
+        every = [torch.ones_like(s.values, dtype=torch.bool) if s.observed is None else s.observed for s in samples]
+        observed = join(every, 0)
     layout: tuple[Layout, ...] = tuple(each for sample in samples for each in sample.layout)
     values = join([sample.values for sample in samples], 0)
-    return Tokens(values, optional("coords"), optional("ids"), keep, cells, segment, layout)
+    coords, ids = optional("coords"), optional("ids")
+    return Tokens(values, coords, ids, keep, cells, segment, layout, observed=observed)
 
 
 def _single(tokens: Tokens, index: int) -> Tokens:
@@ -105,7 +110,11 @@ def _single(tokens: Tokens, index: int) -> Tokens:
 
     cells = cut(tokens.cells)
     single = Tokens(
-        tokens.values[row][chosen][None], cut(tokens.coords), cut(tokens.ids), layout=tokens.layout[index : index + 1]
+        tokens.values[row][chosen][None],
+        cut(tokens.coords),
+        cut(tokens.ids),
+        layout=tokens.layout[index : index + 1],
+        observed=cut(tokens.observed),
     )
     return single if cells is None or bool(cells.all()) else replace(single, cells=cells)
 

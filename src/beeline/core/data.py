@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from beeline.core.conditions import Conditions
+from beeline.core.errors import UserError
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 
@@ -23,11 +24,30 @@ class Example:
         array: native array: grids are (extent per axis ..., channels), in native units and dtype.
         condition: what is known about it, by condition name; a missing name stands for "unknown".
         group: what an example belongs to (a speaker, a simulation), None for nothing; one in both splits is refused.
+        observed: which numbers were observed, booleans of the array's shape or of its cells (the shape without
+            channels); None for all. What stands in the others counts nowhere.
     """
 
     array: np.ndarray[Any, Any]
     condition: Mapping[str, Any] = field(default_factory=dict)
     group: Hashable = None
+    observed: np.ndarray[Any, Any] | None = None
+
+    def observed_numbers(self) -> np.ndarray[Any, Any] | None:
+        """``observed`` number by number, of the array's shape.
+
+        Raises:
+            UserError: it is aligned with neither the array nor its cells, or holds no booleans.
+        """
+        if self.observed is None:
+            return None
+        given, shape = np.asarray(self.observed), self.array.shape
+        if given.dtype != np.bool_ or given.shape not in (shape, shape[:-1]):
+            raise UserError(
+                f"observed: an array of {given.dtype} and shape {given.shape} beside data of shape {shape}; it needs "
+                "booleans of that shape, or of one without the channels"
+            )
+        return given if given.shape == shape else np.broadcast_to(given[..., None], shape)
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,15 @@ class Batch:
         """The same batch on another device."""
         partners = None if self.partners is None else self.partners.to(device)
         return Batch(self.tokens.to(device), self.conditions.to(device), partners)
+
+    def rows(self, index: Tensor) -> Batch:
+        """Some of the samples, each a row of its own.
+
+        Args:
+            index: (M,) int64 which.
+        """
+        partners = None if self.partners is None else self.partners[index]
+        return Batch(self.tokens.rows(index), self.conditions.rows(index), partners)
 
     def noise_key(self, key: Key) -> Key:
         """The streams from which the noise of the samples is drawn.

@@ -48,6 +48,15 @@ class Augmented(Protocol):
 
 
 @runtime_checkable
+class Populated(Protocol):
+    """A modality whose paths can begin at other data in the place of noise, as at control cells."""
+
+    def population(self) -> Examples:
+        """The members, all of one form; their conditions are not looked at."""
+        ...
+
+
+@runtime_checkable
 class NamedChoices(Protocol):
     """A condition whose choices have names.
 

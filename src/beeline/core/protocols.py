@@ -225,12 +225,15 @@ class Objective(Protocol):
     Attributes:
         prediction: what the network is asked to predict.
         outputs: numbers that the network gives for each number of a token: 1, or 2 with a learned variance.
+        learned: what it has to learn beside the network, which trains and is saved with it; None for nothing.
     """
 
     @property
     def prediction(self) -> str: ...
     @property
     def outputs(self) -> int: ...
+    @property
+    def learned(self) -> nn.Module | None: ...
 
     def times(self, key: Key) -> Tensor:
         """(N,) the times that ``__call__`` draws for these samples."""

@@ -44,6 +44,8 @@ class Tokens:
         segment: (B, L) index of the sample that a token belongs to, -1 for padding; None when rows are samples.
         layout: one entry per sample, in the order of ``segment``.
         end: (B, L, C) where the path of each sample ends, on bridges; None on other paths.
+        observed: (B, L, C) True where a number is known and counts in losses, False where it was not observed; None
+            when all are.
     """
 
     values: Tensor
@@ -54,6 +56,7 @@ class Tokens:
     segment: Tensor | None = None
     layout: tuple[Layout, ...] = ()
     end: Tensor | None = None
+    observed: Tensor | None = None
 
     @property
     def samples(self) -> int:
@@ -85,6 +88,7 @@ class Tokens:
             apply(self.segment),
             self.layout,
             apply(self.end),
+            apply(self.observed),
         )
 
     def to(self, device: torch.device | str) -> Tokens:
@@ -120,6 +124,7 @@ class Tokens:
             cells=chosen(self.cells),
             layout=layout,
             end=chosen(self.end),
+            observed=chosen(self.observed),
         )
 
     def doubled(self) -> Tokens:
@@ -142,8 +147,12 @@ class Tokens:
         return values if self.cells is None else values * self.cells
 
     def sample_mean(self, values: Tensor) -> Tensor:
-        """Average (B, L, C) over the numbers of each sample that are data: (N,)."""
-        return self._sums(values).sum(dim=-1) / self._sums(torch.ones_like(values)).sum(dim=-1)
+        """Average (B, L, C) over the numbers of each sample that are data and were observed: (N,), 0 without any."""
+        ones = torch.ones_like(values)
+        if self.observed is None:
+            return self._sums(values).sum(dim=-1) / self._sums(ones).sum(dim=-1)
+        total, count = (self._sums(torch.where(self.observed, each, 0)).sum(dim=-1) for each in (values, ones))
+        return total / count.clamp(min=1)
 
     def channel_means(self, values: Tensor) -> Tensor:
         """Average (B, L, C) over the tokens of each sample, number by number: (N, C)."""

@@ -44,7 +44,7 @@ def held_out_loss_by_time(engine: Engine, path: Path, held_out: Sequence[Example
     """
     settings = read_description(locate(path)[1])["config"]["objective"]
     config = dataclasses.replace(build(ObjectiveConfig, settings, "objective"), time=TimeConfig(density="uniform"))
-    objective = build_objective(config, engine.process, engine.source)
+    objective = build_objective(config, engine.process, engine.source, engine.codec)
     low, high = engine.process.interval(objective.prediction)
     edges = np.linspace(low, high, _BINS + 1)
     encoded = [engine.codec.encode(held_out[index]) for index in spread(len(held_out), _DRAWS)]

@@ -13,7 +13,6 @@ from beeline.evaluate.run_report import run_report
 from beeline.generate.engine import Engine
 from beeline.generate.load import open_engine
 from beeline.generate.plan import Plan
-from beeline.process.build import build_source
 from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
 
@@ -24,8 +23,8 @@ def check_ahead(prepared: Prepared) -> None:
     Raises:
         UserError: a sampling option does not fit the model.
     """
-    config = prepared.config
-    Plan.make(config.sample, prepared.codec, prepared.trainer.network, build_source(config.process))
+    network = prepared.trainer.network
+    Plan.make(prepared.config.sample, prepared.codec, network, network.source)
 
 
 def finish(folder: RunFolder, prepared: Prepared, reporter: Reporter) -> None:

@@ -19,7 +19,6 @@ from beeline.generate.engine import Engine, Request
 from beeline.generate.write import picture_bytes
 from beeline.model.codec import Codec, Encoded
 from beeline.model.starting import Starting
-from beeline.process.build import build_source
 from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
 from beeline.train.trainer import TIME_BINS, Trainer
@@ -99,8 +98,8 @@ def probes_of(prepared: Prepared, folder: RunFolder) -> list[Probe]:
         network = trainer.network
         config = prepared.config
         start = Starting(prepared.codec, config.model, config.process, config.objective, config.sample, {})
-        modality, source = prepared.source.make(config.data), build_source(config.process)
-        engine = Engine(network, start, modality, network.process, source)
+        modality = prepared.source.make(config.data)
+        engine = Engine(network, start, modality, network.process, network.source)
         network.train()
         pages = [page.requests for page in gallery(engine, prepared.held_out)[0]]
         drawn = [pages[index % len(pages)][index // len(pages)] for index in range(_MOST_SAMPLES)]

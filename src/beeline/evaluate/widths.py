@@ -53,7 +53,7 @@ def held_out_probe(engine: Engine, settings: Mapping[str, Any], held_out: Exampl
     at_a_time = training["batch_size"] // training["accumulation"]
     batches = held_out_batches(engine.codec, unseen, at_a_time, str(engine.device))
     chosen = config.build(ObjectiveConfig, settings["objective"], "objective")
-    objective = build_objective(chosen, engine.process, engine.source)
+    objective = build_objective(chosen, engine.process, engine.source, engine.codec)
     return HeldOutLoss(objective, batches, every=1, precision=training["precision"])
 
 

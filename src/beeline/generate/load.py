@@ -106,7 +106,7 @@ def open_engine(path: Path, source: ModalitySource, device: str = "auto") -> Eng
     """
     starting, kind = read_starting(path, source)
     process, noise, objective = starting.parts()
-    network = starting.blank_network(process, objective)
+    network = starting.blank_network(process, objective, noise)
     network.load_state_dict(starting.tensors)
     network = network.to(find_device(device))
     return Engine(network, starting, kind, process, noise)
@@ -123,7 +123,7 @@ def read_starting(path: Path, source: ModalitySource) -> tuple[Starting, Modalit
         UserError: something is missing, damaged or not of this format.
     """
     weights, description_path = locate(path)
-    description = read_description(description_path)
+    description, tensors = read_description(description_path), _read(weights)
     with naming(description_path):
         kind = source.make(description["modality"]["options"])
         codec = build_codec(description, source.module)
@@ -134,19 +134,19 @@ def read_starting(path: Path, source: ModalitySource) -> tuple[Starting, Modalit
             config.build(ProcessConfig, settings["process"], "process"),
             config.build(ObjectiveConfig, settings["objective"], "objective"),
             config.build(SampleConfig, settings["sample"], "sample"),
-            {},
+            tensors,
         )
-        process, _, objective = starting.parts()
+        process, noise, objective = starting.parts()
         now = conventions(process, objective.prediction, starting.process.path)
         for name, value in description["conventions"].items():
             if not _agree(now.get(name), value):
                 raise UserError(f"trained with {name} = {value}; this version means {now.get(name)}")
         with torch.device("meta"):
-            network = starting.blank_network(process, objective)
+            network = starting.blank_network(process, objective, noise)
         average = average_of(description)
-    tensors = _tensors_of(network, weights)
+    _check_tensors(network, tensors, weights)
     origin = {"model": str(weights), "sha256": sha256(weights), "step": read_step(weights), "ema": average}
-    return replace(starting, tensors=tensors, origin=origin), kind
+    return replace(starting, origin=origin), kind
 
 
 @contextmanager
@@ -160,21 +160,24 @@ def naming(description_path: Path) -> Iterator[None]:
         raise UserError(f"{description_path}: damaged ({type(error).__name__}: {error})") from error
 
 
-def _tensors_of(network: Network, weights: Path) -> dict[str, Tensor]:
-    """Tensors of a weights file, which must be those of a network by name and shape."""
+def _read(weights: Path) -> dict[str, Tensor]:
+    """Tensors of a weights file."""
     try:
-        tensors = read_network(weights)
+        return read_network(weights)
     except UserError as error:
         run = weights.parent
         mend = f"; beeline train --out {run} --resume writes it again" if (run / "checkpoints").is_dir() else ""
         raise UserError(f"{error}{mend}") from None
+
+
+def _check_tensors(network: Network, tensors: Mapping[str, Tensor], weights: Path) -> None:
+    """Refuse tensors that are not those of a network by name and shape."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise UserError(f"{weights}: tensor {name} is {'missing' if name in expected else 'not of this model'}")
     for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:
             raise UserError(f"{weights}: tensor {name} is {tuple(tensors[name].shape)}, this model has {shape}")
-    return tensors
 
 
 def _agree(one: Any, other: Any) -> bool:
@@ -287,6 +290,7 @@ def build_codec(description: Mapping[str, Any], user_module: str) -> Codec:
         tuple(rebuild_part(record, user_module) for record in description["conditions"]),
         tuple((tuple(form), count) for form, count in description["forms"]),
         tuple(description["extents"]),
+        description["config"]["process"].get("end"),
     )
 
 

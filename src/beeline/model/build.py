@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
 from beeline.backbone.config import ModelConfig
 from beeline.core.errors import UserError
 from beeline.core.protocols import Objective, Process, Source
@@ -10,27 +15,77 @@ from beeline.model.network import Network
 from beeline.objectives.config import ObjectiveConfig
 from beeline.objectives.ddpm import DDPM
 from beeline.objectives.flow import Flow
+from beeline.objectives.vdm import VDM
 from beeline.process.ddpm import DiscreteDDPM
+from beeline.process.shifted import Shifted
+from beeline.process.vdm import LearnedLogSNR, LogSNR
 
 
-def build_objective(objective: ObjectiveConfig, process: Process, source: Source) -> Objective:
-    """What training minimises: on discrete levels the objectives of DDPM, elsewhere regression at continuous times.
+def build_objective(
+    objective: ObjectiveConfig, process: Process, source: Source, codec: Codec | None = None
+) -> Objective:
+    """What training minimises: a bound, on discrete levels the objectives of DDPM, elsewhere regression.
 
     Predictions other than noise and data, which belong to flows, are regressed at continuous times on levels too,
     unless a variance is learned.
 
+    Args:
+        objective: options.
+        process: the path.
+        source: where noise comes from.
+        codec: knows the channels of the data; None where the options are only to be checked.
+
     Raises:
-        UserError: a name is unknown, a number out of range, or a variance is to be learned where there are no levels.
+        UserError: a name is unknown, a number out of range, or the objective and the path do not fit.
     """
+    discrete = process if isinstance(process, DiscreteDDPM) else None
     learned = objective.variance == "learned"
-    if isinstance(process, DiscreteDDPM) and (learned or objective.prediction in ("noise", "data")):
-        return DDPM(objective, process, source)
-    if learned:
+    if learned and discrete is None:
         raise UserError("objective.variance learned: needs steps between levels of noise; use process.path ddpm")
-    return Flow(objective, process, source)
+    _check_learned_path(objective, process)
+    if objective.loss == "vlb" and not learned:
+        if discrete is not None or not isinstance(process, LogSNR):
+            raise UserError(
+                "objective.loss vlb: is a bound on process.path vdm, or on path ddpm with objective.variance learned"
+            )
+        return VDM(objective, process, source)
+    weights = objective.channel_weights
+    channels = None if weights is None or codec is None else _channel_row(weights, codec)
+    if discrete is not None and (learned or objective.prediction in ("noise", "data")):
+        return DDPM(objective, discrete, source, channels)
+    return Flow(objective, process, source, channels)
 
 
-def build_network(model: ModelConfig, process: Process, objective: Objective, codec: Codec) -> Network:
+def _check_learned_path(objective: ObjectiveConfig, process: Process) -> None:
+    """Refuse to train a path by a loss that says nothing about it."""
+    path = process.path if isinstance(process, Shifted) else process
+    if not isinstance(path, LearnedLogSNR):
+        return
+    if path is not process:
+        raise UserError("process.log_snr learned: a learned path finds its own speed; leave process.time_shift out")
+    if objective.loss != "vlb":
+        raise UserError(
+            f"process.log_snr learned: is learned by objective.loss vlb, not by {objective.resolved_loss}; use log_snr "
+            "linear, or loss vlb"
+        )
+
+
+def _channel_row(weights: Sequence[float], codec: Codec) -> Tensor:
+    """(1, 1, C) the weight of each native channel where the channel's numbers are in a token."""
+    tokenizer = codec.tokenizer
+    width = tokenizer.width // tokenizer.lift_width(1)
+    if not tokenizer.axes or len(weights) != width:
+        has = f"{width} channels" if tokenizer.axes else "no channels: they are a set"
+        raise UserError(f"objective.channel_weights: {len(weights)} are given and the data have {has}")
+    cell = torch.tensor(weights).view(*[1] * tokenizer.axes, width)
+    lifted = [tokenizer.lift(cell, tokenizer.blank(form)) for form, _ in codec.forms]
+    # A lifted map is zero where a patch goes over the edge of the data; the largest of all tokens is the weight.
+    return torch.stack([each.amax(dim=1, keepdim=True) for each in lifted]).amax(dim=0)
+
+
+def build_network(
+    model: ModelConfig, process: Process, objective: Objective, codec: Codec, source: Source | None = None
+) -> Network:
     """The network that the objective trains on what the codec makes.
 
     Args:
@@ -38,6 +93,7 @@ def build_network(model: ModelConfig, process: Process, objective: Objective, co
         process: the very one that the objective has, so that a trained path is trained and saved with the network.
         objective: says what the network predicts.
         codec: knows the tokens and the conditions.
+        source: where noise comes from; Gaussian when None.
 
     Raises:
         UserError: the options do not fit together or do not fit the data.
@@ -50,4 +106,6 @@ def build_network(model: ModelConfig, process: Process, objective: Objective, co
         prediction=objective.prediction,
         outputs=objective.outputs,
         extents=codec.extents,
+        companion=objective.learned,
+        source=source,
     )

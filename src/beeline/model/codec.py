@@ -49,6 +49,7 @@ class Codec:
         forms: forms of the training samples and how many had each, the most frequent first; rare ones are left out
             where they would fill the model's description.
         extents: largest number of tokens along each axis among the training samples.
+        end: name of the condition that a bridge ends at, which is never absent; None on other paths.
     """
 
     normaliser: Normaliser
@@ -56,20 +57,28 @@ class Codec:
     conditions: tuple[Condition, ...]
     forms: tuple[tuple[Form, int], ...] = ()
     extents: tuple[int, ...] = ()
+    end: str | None = None
 
     @classmethod
-    def fit(cls, modality: Modality, training: Examples) -> Codec:
+    def fit(cls, modality: Modality, training: Examples, end: str | None = None) -> Codec:
         """Measure what normaliser, tokenizer and conditions need on the training examples.
 
+        Args:
+            modality: the kind of data.
+            training: its examples.
+            end: name of the condition that a bridge ends at; None on other paths.
+
         Raises:
-            UserError: an example does not fit the modality.
+            UserError: an example does not fit the modality, or a bridge cannot end at that condition.
         """
         every = range(len(training))
-        normaliser = modality.normaliser().fit(training[index].array for index in every)
+        normaliser = modality.normaliser().fit(_known(training[index]) for index in every)
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
-        return cls(normaliser, tokenizer, tuple(_fitted(condition, training) for condition in unfitted))
+        if end is not None:
+            _check_end(end, unfitted, tokenizer)
+        return cls(normaliser, tokenizer, tuple(_fitted(condition, training) for condition in unfitted), end=end)
 
     def with_forms(self, examples: Sequence[Encoded]) -> Codec:
         """The same codec knowing the forms and extents of the training samples."""
@@ -120,16 +129,34 @@ class Codec:
         Raises:
             UserError: the array or a condition does not fit.
         """
+        return self.with_conditions(self.tokens(example), example.condition)
+
+    def tokens(self, example: Example) -> Tokens:
+        """Normalise and tokenise one example, B = 1.
+
+        Raises:
+            UserError: the array does not fit.
+        """
         try:
             array = np.ascontiguousarray(self.normaliser.apply(example.array))
         except (ValueError, IndexError, TypeError) as error:
             raise UserError(f"an array of shape {example.array.shape} does not fit the normaliser ({error})") from None
+        observed = example.observed_numbers()
+        if observed is not None:
+            array = np.where(observed, array, np.float32(0))
         if np.isinf(array).any():
             raise UserError("an array holds infinity")
         tokens = self.tokenizer.encode(torch.from_numpy(array))
         if not torch.isfinite(tokens.values).all():
             raise UserError("an array holds NaN where its tokenizer needs a number")
-        return self.with_conditions(tokens, example.condition)
+        return tokens if observed is None else replace(tokens, observed=self._lifted(observed, tokens))
+
+    def _lifted(self, observed: np.ndarray[Any, Any], tokens: Tokens) -> Tensor:
+        """Which numbers of the tokens were observed, (1, L, C)."""
+        lifted = self.tokenizer.lift(torch.from_numpy(observed.astype(np.float32)), tokens)
+        if lifted.shape != tokens.values.shape:
+            raise UserError("observed: the tokens of this data mix its numbers, so that none of them can be left out")
+        return lifted.bool()
 
     def with_conditions(self, tokens: Tokens, condition: Mapping[str, Any]) -> Encoded:
         """Put encoded conditions beside tokens.
@@ -139,6 +166,8 @@ class Codec:
         """
         for name in condition:
             self.condition(name)
+        if self.end is not None and condition.get(self.end) is None:
+            raise UserError(f"condition '{self.end}' is missing: the path of every sample ends at it; give it a value")
         for each in self.conditions:
             if condition.get(each.name) is None and not each.has_null:
                 raise UserError(
@@ -162,7 +191,7 @@ class Codec:
             encoded = encoded.expand(*shape, -1)
         if tuple(encoded.shape[:-1]) != shape:
             raise UserError(f"condition {name}: a map of extents {tuple(encoded.shape[:-1])} over data of {shape}")
-        return replace(tokens, values=self.tokenizer.lift(encoded, tokens), cells=None)
+        return replace(tokens, values=self.tokenizer.lift(encoded, tokens), cells=None, observed=None)
 
     def batch(self, examples: Sequence[Encoded], packed: bool = False, length: int | None = None) -> Batch:
         """Batch encoded examples, padded or packed.
@@ -187,6 +216,33 @@ class Codec:
         """Native arrays of the samples of a batch."""
         singles = unbatch(tokens.to("cpu"))
         return [self.normaliser.undo(self.tokenizer.decode(single).float().numpy()) for single in singles]
+
+
+def _known(example: Example) -> np.ndarray[Any, Any]:
+    """A native array with NaN, which fits leave out, where nothing was observed; whole numbers stay as they are."""
+    observed = example.observed_numbers()
+    if observed is None or example.array.dtype.kind != "f":
+        return example.array
+    return np.where(observed, example.array, np.array(np.nan, example.array.dtype))
+
+
+def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:
+    """Refuse a bridge whose end is no map of the form of the data."""
+    by_name = {condition.name: condition for condition in conditions}
+    if end not in by_name:
+        raise UserError(
+            f"process.end {end}: these data have no such condition"
+            + (f", only {', '.join(by_name)}" if by_name else "; they are unconditional")
+        )
+    condition = by_name[end]
+    if condition.route != "concat":
+        raise UserError(f"process.end {end}: a bridge ends at a map of the form of the data, which {end} is not")
+    width = tokenizer.lift_width(condition.channels)
+    if width != tokenizer.width:
+        raise UserError(
+            f"process.end {end}: a token of this map holds {width} numbers, one of the data {tokenizer.width}; a bridge "
+            "ends at a map with the channels of the data"
+        )
 
 
 def _fitted(condition: Condition, training: Examples) -> Condition:
@@ -221,6 +277,7 @@ def check_example(example: object) -> None:
         raise UserError(f"need real numbers, found {example.array.dtype}")
     if not example.array.ndim:
         raise UserError("its array is a single number; need at least one axis and the channels")
+    example.observed_numbers()
     if example.array.dtype.kind == "f" and example.array.size:
         if np.isinf(example.array).any():
             raise UserError("need real numbers, found infinity")

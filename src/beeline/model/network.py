@@ -15,10 +15,11 @@ from beeline.backbone.dit import DiT, TokenSpace
 from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
-from beeline.core.protocols import Condition, Process, Tokenizer
+from beeline.core.protocols import Condition, Process, Source, Tokenizer
 from beeline.core.tokens import Tokens
 from beeline.nn.embeddings import PerBlock
 from beeline.nn.precision import full_precision
+from beeline.process.sources import Gaussian
 
 
 class Network(nn.Module):
@@ -32,6 +33,8 @@ class Network(nn.Module):
         prediction: what the network predicts.
         outputs: 1, or 2 with a learned variance.
         extents: largest number of tokens along each axis.
+        companion: what the objective learns beside the network; trains and is saved with it, and predicts nothing.
+        source: where noise comes from; a population is saved with the weights. Gaussian noise when None.
 
     Raises:
         UserError: the options do not fit together or do not fit the data.
@@ -46,9 +49,13 @@ class Network(nn.Module):
         prediction: str = "velocity",
         outputs: int = 1,
         extents: tuple[int, ...] = (),
+        companion: nn.Module | None = None,
+        source: Source | None = None,
     ) -> None:
         super().__init__()
+        # Modules where they hold tensors: a learned path is trained with the rest, a population travels with it.
         self.process = process
+        self.source = source or Gaussian()
         self.prediction = prediction
         self.outputs = outputs
         self.routes = {condition.name: condition.route for condition in conditions}
@@ -66,6 +73,7 @@ class Network(nn.Module):
         self.space = TokenSpace(tokenizer.width, features, tokenizer.axes, tokenizer.identities, extents)
         self.backbone = DiT(config, self.space, outputs)
         self.embedders = nn.ModuleDict(embedders)
+        self.companion = companion
 
     def forward(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         """What is expected at noisy samples.

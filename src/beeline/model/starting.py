@@ -20,6 +20,9 @@ from beeline.process.build import build_process, build_source
 from beeline.process.config import ProcessConfig
 from beeline.samplers.config import SampleConfig
 
+# A population's tensor in the network that it is part of.
+MEMBERS = "source.members"
+
 
 @dataclass(frozen=True)
 class Starting:
@@ -49,16 +52,21 @@ class Starting:
         Raises:
             UserError: a name is unknown or a number out of range.
         """
-        process, source = build_process(self.process), build_source(self.process)
-        return process, source, build_objective(self.objective, process, source)
+        process, source = build_process(self.process), build_source(self.process, self.tensors.get(MEMBERS))
+        return process, source, build_objective(self.objective, process, source, self.codec)
 
-    def blank_network(self, process: Process, objective: Objective) -> Network:
+    def blank_network(self, process: Process, objective: Objective, source: Source | None = None) -> Network:
         """The network without its weights.
+
+        Args:
+            process: its path.
+            objective: what it was trained for.
+            source: where noise comes from; Gaussian when None.
 
         Raises:
             UserError: the options do not fit together.
         """
-        return build_network(self.model, process, objective, self.codec)
+        return build_network(self.model, process, objective, self.codec, source)
 
 
 def describe(

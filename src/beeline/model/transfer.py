@@ -19,7 +19,7 @@ from beeline.core.protocols import Condition, Tokenizer
 from beeline.model.codec import Codec
 from beeline.model.network import Network
 from beeline.model.resize import Cells, resize_grid, resize_inputs, resize_outputs
-from beeline.model.starting import Starting
+from beeline.model.starting import MEMBERS, Starting
 from beeline.model.table import Row
 from beeline.nn.embeddings import PerBlock
 
@@ -139,6 +139,8 @@ class _Rules:
 
     def apply(self, name: str, own: Tensor) -> tuple[Tensor, Row]:
         """What a tensor begins with, and what became of it."""
+        if name == MEMBERS:
+            return own, Row(name, "fresh", "of this run's data")
         condition, source = self._source(name)
         found = self.start.tensors.get(source) if source is not None else None
         if source is None or found is None:

@@ -34,7 +34,7 @@ class ObjectiveConfig:
         data_levels: values that a number of the data can take, evenly from -1 to 1, for the first term of a bound.
         channel_weights: how much each native channel counts; all the same when absent.
         coupling: which noise meets which data: independent, or optimal_transport: within each batch and condition the
-            exchange of noise that shortens the paths most.
+            exchange of noise that shortens the paths most (in training alone, not in held-out losses).
         family: a set of options of process, objective and sampling by name, which options given beside it win over:
             flow (rectified flow), ddpm (Ho et al. 2020), improved_ddpm (Nichol & Dhariwal 2021), score (Song et al.
             2021), edm (Karras et al. 2022) or vdm (Kingma et al. 2021).
@@ -80,6 +80,8 @@ class ObjectiveConfig:
             raise UserError(
                 "loss vlb is a bound only with even times and weights: take density uniform, shift 1, no weighting"
             )
+        if self.coupling != "independent":
+            raise UserError("loss vlb is a bound only with noise that knows nothing of the data: leave coupling out")
         if self.channel_weights is not None:
             raise UserError("loss vlb is a bound only where all channels count the same: leave channel_weights out")
 

@@ -2,7 +2,8 @@
 
     loss = w(t) |y_theta(x_t, t, c) - y|^2,   y = a(t) x0 + b(t) e,   x_t = alpha x0 + sigma e
 
-Source: Liu et al. 2022 (rectified flow), Kingma & Gao 2023 (weightings as one family).
+What families make of it (families.py): score matching is the noise on the path of an SDE, EDM its F on the path that
+only adds noise. Source: Liu et al. 2022 (rectified flow), Kingma & Gao 2023 (weightings as one family).
 
 Shapes: B rows, L tokens a row, C numbers a token, N samples.
 """
@@ -12,22 +13,21 @@ from __future__ import annotations
 from torch import Tensor
 
 from beeline.core.data import Batch
-from beeline.core.prediction import Prediction
 from beeline.core.protocols import Predictor, Process, Source
 from beeline.core.random import Key
-from beeline.core.tokens import Tokens
 from beeline.objectives.config import ObjectiveConfig
-from beeline.objectives.weights import TimeWeight
+from beeline.objectives.losses import Regression
 from beeline.process.densities import TimeDensity
 
 
 class Flow:
-    """Mean squared error of a prediction, one value a sample.
+    """Weighted error of a prediction, one value a sample.
 
     Args:
-        config: prediction, weighting and times.
+        config: prediction, loss, weighting and times.
         process: the path.
         source: where noise comes from.
+        channels: (1, 1, C) weights of the channels in a token; None for all alike.
 
     Raises:
         UserError: a name is unknown or a number out of range.
@@ -35,12 +35,15 @@ class Flow:
 
     outputs = 1
 
-    def __init__(self, config: ObjectiveConfig, process: Process, source: Source) -> None:
-        self.weight = TimeWeight(config, process)
+    def __init__(
+        self, config: ObjectiveConfig, process: Process, source: Source, channels: Tensor | None = None
+    ) -> None:
+        self.regression = Regression(config, process, channels)
+        self.learned = self.regression.learned
         self.prediction = config.prediction
         self.process = process
         self.source = source
-        self.density = TimeDensity(config.time, process.interval(config.prediction))
+        self.density = TimeDensity(config.time, process.interval(config.prediction), process)
 
     def times(self, key: Key) -> Tensor:
         """(N,) the times that ``__call__`` draws for these samples."""
@@ -52,17 +55,4 @@ class Flow:
         noise = self.source.sample(batch.tokens, batch.noise_key(key))
         data = self.process.placed(batch.tokens, batch.conditions)
         predicted = predictor(self.process.mix(data, noise, t), t, batch.conditions.drop(key.fold("drop")))
-        return self.weight(t) * squared_error(predicted, self.prediction, data, noise)
-
-
-def squared_error(predicted: Prediction, kind: str, data: Tokens, noise: Tensor) -> Tensor:
-    """(N,) mean squared error of a prediction over the numbers of each sample.
-
-    Args:
-        predicted: at the noisy samples.
-        kind: of prediction whose error is meant.
-        data: that it was made from.
-        noise: (B, L, C) that was mixed in.
-    """
-    error = predicted.as_kind(kind) - predicted.process.target(data, noise, predicted.t, kind)
-    return data.sample_mean(error.square())
+        return self.regression(predicted, data, noise)

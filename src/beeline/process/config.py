@@ -113,7 +113,9 @@ class ProcessConfig:
             raise UserError(f"schedule scaled_linear belongs to path ddpm; path {self.path} has linear and cosine")
         if self.betas and (rates_given or self.schedule != "linear" or self.levels not in (1000, len(self.betas))):
             raise UserError("betas are the whole table: leave out levels, schedule, beta_min and beta_max beside them")
-        if self.path == "bridge" and self.end is None:
+        if self.log_snr == "learned" and self._given("time_shift"):
+            raise UserError("time_shift means nothing to log_snr learned, which finds its own pace")
+        if self.path == "bridge" and not self.end:
             raise UserError("path bridge: needs process.end, the name of the condition that it ends at")
 
     def _check_ranges(self) -> None:

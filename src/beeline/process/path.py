@@ -138,7 +138,8 @@ class GaussianPath(ABC):
         """[t_min, t_max] on which x0 and e can be read from that prediction.
 
         The longest stretch of the path's own interval where the determinant is at least 1e-3 in size, no coefficient
-        exceeds 50, and neither does |d velocity / d prediction|, the ratio of their determinants.
+        exceeds 50, and neither does |d velocity / d prediction|, the ratio of their determinants; all of them where
+        x_t is larger than 1 in units of its size sqrt(alpha^2 + sigma^2).
 
         Raises:
             UserError: there is no such stretch.
@@ -169,7 +170,11 @@ class GaussianPath(ABC):
         a, b = self.coefficients(t, prediction)
         determinant = self.determinant(t, prediction).abs()
         factor = self.determinant(t, "velocity").abs() / determinant
-        largest = torch.maximum(torch.maximum(a.abs(), b.abs()), factor)
+        square = self.alpha(t).square() + self.sigma(t).square()
+        # Rounding about 1 must not move the intervals of variance-preserving paths.
+        size = torch.where(square > 1.0 + 1e-9, square, 1.0).sqrt()
+        determinant = determinant / size
+        largest = torch.maximum(torch.maximum(a.abs(), b.abs()), factor) / size
         return (determinant >= _SMALLEST_DETERMINANT) & (largest <= LARGEST_FACTOR)
 
     def prior(self, like: Tokens, source: Source, key: Key, t: float) -> Tokens:

@@ -5,8 +5,10 @@ Shapes: B rows, L tokens a row, C numbers a token, N samples.
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from beeline.core.errors import UserError
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 
@@ -34,3 +36,36 @@ class ZeroMean:
         """Draw (B, L, C) noise whose real tokens sum to zero in every sample and channel."""
         noise = Gaussian().sample(like, key)
         return like.only_data(noise - like.expand(like.channel_means(noise)))
+
+
+class Population(nn.Module):
+    """Other data in the place of noise: e is a member of a population, such as control cells, drawn with replacement.
+
+    Such an e has no density that is known, so that on its paths scores, SDEs and likelihoods mean nothing. The members
+    are saved with the network, of which this is a part.
+
+    Args:
+        members: (M, L, C) tokens of the members, all of one form; without them nothing can be drawn.
+    """
+
+    members: Tensor
+
+    def __init__(self, members: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("members", torch.zeros(0, 0, 0) if members is None else members)
+
+    def sample(self, like: Tokens, key: Key) -> Tensor:
+        """Draw (B, L, C): one member for each sample, which depends on its key alone.
+
+        Raises:
+            UserError: the samples have another form than the members, or share rows.
+        """
+        count, *form = self.members.shape
+        if like.segment is not None or list(like.values.shape[1:]) != form:
+            length, width = like.values.shape[1:]
+            raise UserError(
+                f"source population: its members are {' x '.join(map(str, form))} numbers each, not {length} x {width}; "
+                "ask for samples of the form of the training data, without packing"
+            )
+        drawn = (key.fold("member").uniform()[:, 0] * count).long()
+        return like.only_data(self.members[drawn.to(self.members.device)].to(like.values))

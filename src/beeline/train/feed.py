@@ -106,7 +106,14 @@ class HeldFeed:
         if self._table is None:
             return batch
         way = torch.tensor(ways_of(self._seed, first, length, len(self._table)), device=self._table.device)
-        values = batch.tokens.values.flatten(1).gather(1, self._table[way]).view_as(batch.tokens.values)
+        table = self._table[way]
+
+        def varied(numbers: Tensor) -> Tensor:
+            return numbers.flatten(1).gather(1, table).view_as(numbers)
+
+        tokens = batch.tokens.with_values(varied(batch.tokens.values))
+        if tokens.observed is not None:
+            tokens = replace(tokens, observed=varied(tokens.observed))
         told = {name: rows[way] for name, rows in self._labels.items()}
         null = {name: torch.zeros_like(absent) for name, absent in batch.conditions.null.items() if name in told}
         conditions = replace(
@@ -114,7 +121,7 @@ class HeldFeed:
             values={**batch.conditions.values, **told},
             null={**batch.conditions.null, **null},
         )
-        return Batch(batch.tokens.with_values(values), conditions)
+        return Batch(tokens, conditions)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -148,15 +155,10 @@ def picked_from(stack: Batch, indices: Sequence[int]) -> Batch:
     """Some rows of a batch of samples of one form."""
     index = torch.tensor(indices, device=stack.tokens.values.device)
     shared = _with_shared(stack.tokens, lambda part: part[:1].expand(len(indices), *part.shape[1:]))
-    conditions = stack.conditions
-    return Batch(
-        replace(shared, values=stack.tokens.values[index], layout=(shared.layout[0],) * len(indices)),
-        replace(
-            conditions,
-            values={name: value[index] for name, value in conditions.values.items()},
-            null={name: null[index] for name, null in conditions.null.items()},
-        ),
-    )
+    observed = None if stack.tokens.observed is None else stack.tokens.observed[index]
+    layout = (shared.layout[0],) * len(indices)
+    tokens = replace(shared, values=stack.tokens.values[index], layout=layout, observed=observed)
+    return Batch(tokens, stack.conditions.rows(index))
 
 
 def _with_shared(tokens: Tokens, change: Callable[[Tensor], Tensor]) -> Tokens:

@@ -18,13 +18,15 @@ from beeline.core.protocols import Modality
 from beeline.modalities.loading import ModalitySource, ask, users_code
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded, check_example
-from beeline.model.starting import Starting, describe
+from beeline.model.starting import MEMBERS, Starting, describe
 from beeline.process.build import build_process, build_source
 from beeline.train.adaptation import adapt, base_tensors
 from beeline.train.beginning import Beginning
 from beeline.train.choose import Chosen, check_open, choose, settle_data
 from beeline.train.config import RunConfig
+from beeline.train.coupling import OptimalTransport, check_coupling
 from beeline.train.peers import check_peer
+from beeline.train.population import encode_population
 from beeline.train.supply import encode_some, supply
 from beeline.train.trainer import Trainer
 
@@ -135,8 +137,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         UserError: options do not fit together or do not fit the data.
     """
     check_open(config)
-    process = build_process(config.process)
-    objective = build_objective(config.objective, process, build_source(config.process))
+    build_objective(config.objective, build_process(config.process), build_source(config.process))
     config, modality, reasons = settle_data(config, source)
     beginning = beginning or Beginning()
     beginning.check(config, ask(source, modality, "tokenizer"))
@@ -146,21 +147,32 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         ask(source, modality, method)
     with users_code(source):
         augmentation = modality.augmentation() if isinstance(modality, Augmented) else None
-        feed, codec, kept = supply(config.train, Codec.fit(modality, training), training, augmentation)
+        feed, codec, kept = supply(
+            config.train, Codec.fit(modality, training, config.process.end), training, augmentation
+        )
         unseen = encode_unseen(codec, held_out)
+    coupled = config.objective.coupling == "optimal_transport"
+    if coupled:
+        check_coupling(codec, training, config.train.packing)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
-    start = Starting(codec, config.model, config.process, config.objective, config.sample, {})
+    population: dict[str, Tensor] = {}
+    if config.process.source == "population":
+        population[MEMBERS] = encode_population(source, modality, codec, config.train.packing)
+    start = Starting(codec, config.model, config.process, config.objective, config.sample, population)
     check_peer(start)
     began: dict[str, Any] = {}
 
     def fresh(config: RunConfig, steps: int) -> Trainer:
+        # With a path and a source of its own: a learned path must not remember what was tried out.
+        process, noise, objective = start.parts()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
-            network = build_network(config.model, process, objective, codec)
+            network = build_network(config.model, process, objective, codec, noise)
             began.update(beginning.fill(network, codec))
             adapt(network, config.train, began.get("untrained", ()))
-        return Trainer(config.train, steps, network, objective, feed)
+        coupling = OptimalTransport(noise) if coupled else None
+        return Trainer(config.train, steps, network, objective, feed, coupling)
 
     tokens = codec.tokenizer.blank(codec.forms[0][0]).values.shape[1]
     choice = choose(config, feed.size, tokens, fresh)

@@ -65,6 +65,7 @@ def held_bytes(codec: Codec, examples: Examples) -> int:
     first = encode_some(codec, examples, "train", 1)[0]
     parts = [first.tokens, *first.values.values()]
     tensors = [part.values if isinstance(part, Tokens) else part for part in parts]
+    tensors += [] if first.tokens.observed is None else [first.tokens.observed]
     return len(examples) * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

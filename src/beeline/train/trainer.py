@@ -21,6 +21,7 @@ from beeline.model.network import Network
 from beeline.nn.low_rank import is_low_rank, merged, plain_name
 from beeline.train.adaptation import trained_parameters
 from beeline.train.config import TrainConfig, chosen
+from beeline.train.coupling import OptimalTransport
 from beeline.train.ema import Ema, Tracks
 from beeline.train.feed import Feed
 from beeline.train.schedule import learning_rate
@@ -40,6 +41,7 @@ class Trainer:
         network: fresh, on the CPU.
         objective: what is minimised.
         feed: training batches.
+        coupling: says whose noise each sample of a step's batch takes; None where each takes its own.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Trainer:
         network: Network,
         objective: Objective,
         feed: Feed,
+        coupling: OptimalTransport | None = None,
     ) -> None:
         self.config = config
         self.steps = steps
@@ -56,6 +59,7 @@ class Trainer:
         self.network = network.to(config.device)
         self.objective = objective
         self.feed = feed
+        self.coupling = coupling
         self.step = 0
         self.network.backbone.recompute = config.activation_checkpointing
         self._trained = trained_parameters(self.network)
@@ -98,8 +102,7 @@ class Trainer:
 
     def _learn(self) -> bool:
         """Learn from the batch of this step; False where its gradient is not finite and it is to be skipped."""
-        start, size = self.step * self.batch_size, self.batch_size // self.config.accumulation
-        losses = [self._accumulate(first, size) for first in range(start, start + self.batch_size, size)]
+        losses = [self._accumulate(batch, key) for batch, key in self._micro_batches()]
         clip = self.config.clip_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, clip)
         bad = ~torch.isfinite(norm)
@@ -115,10 +118,23 @@ class Trainer:
             self.tracks.update(self.step)
         return True
 
-    def _accumulate(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+    def _micro_batches(self) -> Iterator[tuple[Batch, Key]]:
+        """The samples of this step, a micro-batch at a time; partners are found among all of them."""
+        start, size = self.step * self.batch_size, self.batch_size // self.config.accumulation
+        device, seed = self.config.device, self.config.seed
+        coupled = None
+        if self.coupling is not None:
+            batch = self.feed.batch(start, self.batch_size).to(device)
+            coupled = self.coupling(batch, Key.range(seed, start, self.batch_size, device))
+        for first in range(0, self.batch_size, size):
+            key = Key.range(seed, start + first, size, device)
+            if coupled is None:
+                yield self.feed.batch(start + first, size).to(device), key
+            else:
+                yield coupled.rows(torch.arange(first, first + size, device=device)), key
+
+    def _accumulate(self, batch: Batch, key: Key) -> tuple[Tensor, Tensor]:
         """Add the gradient of some samples; their losses and times."""
-        batch = self.feed.batch(first, count).to(self.config.device)
-        key = Key.range(self.config.seed, first, count, self.config.device)
         loss = self.loss(batch, key)
         (loss.sum() / self.batch_size).backward()
         return loss.detach(), self.objective.times(key)

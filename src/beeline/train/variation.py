@@ -35,7 +35,10 @@ class Variation:
                 condition[name] = self.augmentation.rearrange(np.asarray(condition[name]), way)
         if self.augmentation.condition is not None:
             condition[self.augmentation.condition] = self.augmentation.label(way)
-        return replace(example, array=self.augmentation.rearrange(example.array, way), condition=condition)
+        array, observed = self.augmentation.rearrange(example.array, way), example.observed_numbers()
+        if observed is not None:
+            observed = self.augmentation.rearrange(observed, way)
+        return replace(example, array=array, condition=condition, observed=observed)
 
     def labels(self) -> dict[str, Tensor]:
         """The encoded condition of every way (ways, ...), by name; empty where nothing is told."""

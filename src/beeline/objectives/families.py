@@ -1,0 +1,58 @@
+"""Families of diffusion models, each a set of options of path, objective and sampling: ``objective.family NAME``.
+
+flow            rectified flow: the velocity on the straight path          Liu et al. 2022; times of Esser et al. 2024
+ddpm            the noise at discrete levels                               Ho et al. 2020; sampled by DDIM, Song 2021a
+improved_ddpm   cosine levels, learned variance, the hybrid loss           Nichol & Dhariwal 2021
+score           the score on the variance-preserving SDE, weighted by sigma^2, which is the noise evenly weighted:
+                the network is asked for the noise, whose size does not grow towards the data
+                                                                           Song et al. 2021b, equations 7 and 33
+edm             F of D = c_skip x + c_out F, log-normal noise, sigma^(1/7) evenly in steps of Heun
+                                                                           Karras et al. 2022, Table 1
+vdm             the variational bound, learned log-SNR, antithetic times   Kingma et al. 2021
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Options that describe the data, not the family: they stay when a family takes the place of a recipe's sections.
+OF_THE_DATA: dict[str, tuple[str, ...]] = {
+    "process": ("source", "sigma_data"),
+    "objective": ("channel_weights", "data_levels", "coupling"),
+    "sample": ("guide_channels", "precision"),
+}
+
+FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
+    "none": {},
+    "flow": {
+        "process": {"path": "linear"},
+        "objective": {"prediction": "velocity", "time": {"density": "logit_normal"}},
+        "sample": {"sampler": "heun", "steps": 20},
+    },
+    "ddpm": {
+        "process": {"path": "ddpm"},
+        "objective": {"prediction": "noise"},
+        "sample": {"sampler": "ddim", "steps": 50},
+    },
+    "improved_ddpm": {
+        "process": {"path": "ddpm", "schedule": "cosine"},
+        "objective": {"prediction": "noise", "variance": "learned", "loss": "hybrid"},
+        "sample": {"sampler": "ddpm", "steps": 100},
+    },
+    "score": {
+        "process": {"path": "vp"},
+        "objective": {"prediction": "noise", "weighting": "snr"},
+        "sample": {"sampler": "ddim", "steps": 50},
+    },
+    # Uniform t on path ve is Karras' grid: the path is sigma^(1/rho) evenly.
+    "edm": {
+        "process": {"path": "ve"},
+        "objective": {"prediction": "edm", "time": {"density": "log_normal", "mean": -1.2, "sd": 1.2}},
+        "sample": {"sampler": "heun", "steps": 18},
+    },
+    "vdm": {
+        "process": {"path": "vdm", "log_snr": "learned"},
+        "objective": {"prediction": "noise", "loss": "vlb", "time": {"draw": "antithetic"}},
+        "sample": {"sampler": "ddim", "steps": 50},
+    },
+}
