@@ -15,11 +15,12 @@ from beeline.core.data import Batch
 from beeline.core.prediction import Prediction
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
-from beeline.objectives.bounds import BoundTerms, DiscreteBound, build_bound
+from beeline.objectives.bounds import BoundTerms, ContinuousBound, DiscreteBound, build_bound
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.ddpm import DiscreteDDPM
 from beeline.process.linear import Linear
 from beeline.process.sources import Gaussian
+from beeline.process.vdm import LogSNR
 from beeline.samplers.mixture import MixturePredictor
 from tests.peers import levels_of
 from tests.samplers.test_solvers import gaussian
@@ -100,6 +101,33 @@ def test_it_is_an_upper_bound_that_many_levels_bring_close() -> None:
     assert bits[2] < entropy + 0.1
 
 
+def test_the_bound_in_continuous_time_is_that_of_training_in_the_mean_and_close_to_the_entropy() -> None:
+    """VDM with the exact predictor: what is left between bound and entropy is what levels lose; items stay items."""
+    probability = Normal(MEAN, SD).cdf(EDGES).diff()
+    process = LogSNR(-9.0, 8.0)
+    bound = build_bound(ObjectiveConfig(prediction="noise", loss="vlb"), process, Gaussian())
+    assert isinstance(bound, ContinuousBound)
+    x = LEVELS[probability > 1e-4].repeat(3)
+    weights = probability[probability > 1e-4].repeat(3) / (3 * probability[probability > 1e-4].sum())
+    known = gaussian(process, MEAN, SD)
+    dropping = Conditions(
+        {"label": torch.zeros(len(x))}, {"label": torch.zeros(len(x), dtype=torch.bool)}, {"label": 1.0}
+    )
+
+    def predictor(x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
+        assert not any(null.any() for null in conditions.null.values()), "a bound drops no condition"
+        return known(x_t, t, Conditions())
+
+    terms = bound(predictor, Batch(Tokens(x[:, None, None]), dropping), Key.range(0, 0, len(x)))
+    entropy = -(probability * probability.clamp(min=1e-300).log2()).sum().item()
+    spread = terms.total.view(3, -1).var(dim=0).repeat(3)
+    bits, error = (weights * terms.total).sum().item(), (weights.square() * spread).sum().sqrt().item()
+    assert error < 0.05
+    assert entropy - 4 * error < bits < entropy + 0.1 + 4 * error
+    last = bound(predictor, Batch(Tokens(x[:2, None, None]), dropping.rows(torch.arange(2))), Key.range(0, 0, 2))
+    assert torch.allclose(last.total, terms.total[:2], atol=1e-9)
+
+
 def test_samples_are_independent_and_numbers_that_are_no_data_count_nowhere() -> None:
     process = levels_of(schedule="cosine", levels=6)
     x = LEVELS[::50]
@@ -127,4 +155,5 @@ def test_an_objective_without_a_bound_has_none() -> None:
     process = levels_of()
     assert isinstance(build_bound(learned, process, Gaussian()), DiscreteBound)
     assert build_bound(ObjectiveConfig(prediction="noise"), process, Gaussian()) is None
+    assert build_bound(ObjectiveConfig(prediction="noise"), LogSNR(), Gaussian()) is None
     assert build_bound(ObjectiveConfig(), Linear(), Gaussian()) is None

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beeline.core.data import Batch, Example, Examples
+from beeline.core.data import Batch, Example, Examples, name_of
 from beeline.core.errors import UserError, whole_number
 from beeline.core.offers import Affine
 from beeline.core.random import Key
@@ -129,7 +129,7 @@ def log_likelihood(
     codec, network = engine.codec, engine.network
     settings = (settings or LikelihoodSettings()).settled(math.prod(codec.extents) * codec.tokenizer.width)
     interval = engine.process.solver_interval(network.prediction)
-    natives = [Native.of(engine, example) for example in examples]
+    natives = [Native.of(engine, each, name_of(examples, place)) for place, each in enumerate(examples)]
     numbers = Key.range(seed, first, len(examples)).fold("likelihood").numbers
     batches = list(_batches([native.encoded for native in natives], batch_size))
     found: list[list[Likelihood]] = []
@@ -161,13 +161,18 @@ class Native:
     whole: bool
 
     @classmethod
-    def of(cls, engine: Engine, example: Example) -> Native:
+    def of(cls, engine: Engine, example: Example, name: str = "example") -> Native:
         """Encode an example.
 
         Raises:
-            UserError: it does not fit.
+            UserError: it does not fit, or was observed in part.
         """
         codec = engine.codec
+        if example.observed is not None and not example.observed.all():
+            raise UserError(
+                f"likelihood: {name} was not observed everywhere, and the density of a part of it is not known; give "
+                "whole examples"
+            )
         encoded = codec.encode(example)
         assert isinstance(codec.normaliser, Affine)
         unit = torch.from_numpy(np.broadcast_to(codec.normaliser.unit(), example.array.shape).copy())

@@ -4,12 +4,13 @@
 
     prior   KL(q(x_1 | x0) || N(0, I)) = 1/2 sum of (alpha^2 x0^2 + sigma^2 - 1 - log sigma^2) at t = 1
     steps   sum over n = T - 1 ... 1 of KL(q(x_s | x_t, x0) || p(x_s | x_t))                 (bound.py)
-    first   -log P(x0 | x_t) of the level of each number, at n = 0
+            in continuous time 1/2 gamma'(t) |e - e_theta|^2, in the mean over t             (vdm.py)
+    first   -log P(x0 | x_t) of the level of each number, at the least noise
 
-Every term is taken, each at one draw of the noise of its level, so the sum is unbiased and costs T passes a sample.
-Training takes one term in T at random (ddpm.py).
+On levels every term is taken, each at one draw of its noise, so the sum is unbiased and costs T passes a sample; in
+continuous time 128 times are drawn, evenly spread. Training takes one of them at random.
 
-Sources: Ho et al. 2020, equation 5; Nichol & Dhariwal 2021, section 3.4.
+Sources: Ho et al. 2020, equation 5; Nichol & Dhariwal 2021, section 3.4; Kingma et al. 2021, equation 11.
 
 Shapes: N samples, T levels.
 """
@@ -17,7 +18,7 @@ Shapes: N samples, T levels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -28,7 +29,10 @@ from beeline.core.protocols import Predictor, Process, Source
 from beeline.core.random import Key
 from beeline.objectives.bound import bound_term
 from beeline.objectives.config import ObjectiveConfig
+from beeline.objectives.vdm import VDM
+from beeline.process.config import TimeConfig
 from beeline.process.ddpm import DiscreteDDPM
+from beeline.process.vdm import LogSNR
 
 
 @dataclass(frozen=True)
@@ -52,20 +56,22 @@ class BoundTerms:
 
 
 class WholeBound(Protocol):
-    """A bound on -log P of samples, all its terms.
-
-    Attributes:
-        formula: id of its formula.
-        passes: network passes that a sample costs.
-        data_levels: values that a number of the data can take, evenly from -1 to 1.
-    """
+    """A bound on -log P of samples, all its terms."""
 
     @property
-    def formula(self) -> str: ...
+    def formula(self) -> str:
+        """Id of its formula."""
+        ...
+
     @property
-    def passes(self) -> int: ...
+    def passes(self) -> int:
+        """Network passes that a sample costs."""
+        ...
+
     @property
-    def data_levels(self) -> int: ...
+    def data_levels(self) -> int:
+        """Values that a number of the data can take, evenly from -1 to 1."""
+        ...
 
     def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> BoundTerms:
         """Its terms for each sample; every draw is named by the key."""
@@ -78,13 +84,14 @@ class DiscreteBound:
     Args:
         process: the levels.
         source: where noise comes from.
+        data_levels: values that a number of the data can take, evenly from -1 to 1.
     """
 
     process: DiscreteDDPM
     source: Source
+    data_levels: int = 256
 
     formula = "bits-bound-ddpm-1"
-    data_levels = 256
 
     @property
     def passes(self) -> int:
@@ -101,7 +108,7 @@ class DiscreteBound:
                 t = t.to(data.values.dtype)
                 noise = self.source.sample(data, key.fold("bound", level))
                 predicted = predictor(self.process.mix(data, noise, t), t, batch.conditions)
-                term = bound_term(self.process, data, predicted, learn_mean=False).double()
+                term = bound_term(self.process, data, predicted, False, self.data_levels).double()
                 if level:
                     steps += term
                 else:
@@ -113,6 +120,37 @@ class DiscreteBound:
         return BoundTerms(data.sample_mean(nats) / math.log(2.0), steps, first)
 
 
+@dataclass(frozen=True)
+class ContinuousBound:
+    """The bound of VDM.
+
+    Args:
+        objective: knows one term of it at a random time.
+        passes: times drawn for each sample.
+    """
+
+    objective: VDM
+    passes: int = 128
+
+    formula = "bits-bound-vdm-1"
+
+    @property
+    def data_levels(self) -> int:
+        """As in training."""
+        return self.objective.data_levels
+
+    def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> BoundTerms:
+        """Its terms for each sample, means over times."""
+        kept = replace(batch, conditions=replace(batch.conditions, rates={}))  # training drops some, a bound none
+        sums: dict[str, Tensor] = {}
+        with torch.no_grad():
+            for number in range(self.passes):
+                each = replace(key.fold("bound"), numbers=key.numbers * self.passes + number)
+                for name, term in self.objective.terms(predictor, kept, each).items():
+                    sums[name] = sums.get(name, 0.0) + term.double() / self.passes
+        return BoundTerms(sums["latent"], sums["diffusion"], sums["reconstruction"])
+
+
 def build_bound(config: ObjectiveConfig, process: Process, source: Source) -> WholeBound | None:
     """The bound of an objective that has one; None of others.
 
@@ -122,5 +160,8 @@ def build_bound(config: ObjectiveConfig, process: Process, source: Source) -> Wh
         source: where noise comes from.
     """
     if isinstance(process, DiscreteDDPM) and config.variance == "learned":
-        return DiscreteBound(process, source)
+        return DiscreteBound(process, source, config.data_levels)
+    if isinstance(process, LogSNR) and config.loss == "vlb":
+        # The times of consecutive numbers, which here are those of one sample, are evenly spread.
+        return ContinuousBound(VDM(replace(config, time=TimeConfig(draw="antithetic")), process, source))
     return None
