@@ -22,7 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-PAGES = ("images", "peers", "dit", "sit", "lightningdit", "diffusers", "finetuning", "latents")
+PAGES = ("images", "peers", "dit", "sit", "lightningdit", "diffusers", "finetuning", "latents", "likelihood")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -245,12 +245,12 @@ def _field(
 
 
 def _axes(data: Tokens) -> Iterator[Tensor]:
-    """Unit vectors, one for each number of a row; zero for samples to which that number is no data."""
+    """Unit vectors, one for each number of a row; of those that are no data the velocity is zero."""
     _, length, width = data.values.shape
     for place in range(length * width):
         axis = torch.zeros_like(data.values)
         axis[:, place // width, place % width] = 1
-        yield data.only_data(axis)
+        yield axis
 
 
 def _probes(data: Tokens, key: Key, settings: LikelihoodSettings) -> list[Tensor]:
