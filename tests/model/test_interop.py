@@ -200,16 +200,19 @@ def test_a_training_file_gives_its_average_and_says_what_it_was_trained_with(tmp
     assert_close(interop.load(path, weights="raw").forward_native(x, t, y), forward(raw, recipe, x, t, y))
 
 
-def test_a_training_file_of_sit_names_its_path_and_others_than_the_straight_one_are_refused(tmp_path: Path) -> None:
+def test_a_training_file_of_sit_names_its_path_and_what_it_predicts(tmp_path: Path) -> None:
     recipe = Recipe()
     said: dict[str, Any] = {"num_heads": 4}
-    for path_type, prediction in (("Linear", "velocity"), ("GVP", "velocity"), ("Linear", "score")):
+    known = {"Linear": "linear", "GVP": "gvp", "VP": "vp"}, {"velocity": "velocity_to_data", "noise": "noise"}
+    for path_type, prediction in (("Linear", "velocity"), ("GVP", "noise"), ("VP", "velocity"), ("Cubic", "noise")):
         arguments = argparse.Namespace(model="SiT-S/2", num_classes=5, path_type=path_type, prediction=prediction)
         path = written(tmp_path / f"{path_type}{prediction}.pt", {"ema": state(recipe), "args": arguments})
-        if (path_type, prediction) == ("Linear", "velocity"):
-            assert interop.load(path, **said).layout == "sit"
+        if path_type in known[0]:
+            m = interop.load(path, **said)
+            assert (m.layout, m.anatomy.process.time_input) == ("sit", "1 - t")
+            assert (m.anatomy.process.path, m.anatomy.prediction) == (known[0][path_type], known[1][prediction])
             continue
-        with pytest.raises(UserError, match=f"{path_type if path_type != 'Linear' else prediction}"):
+        with pytest.raises(UserError, match="path_type Cubic; only Linear, GVP, VP can be read"):
             interop.load(path, **said)
 
 

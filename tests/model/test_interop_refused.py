@@ -97,8 +97,8 @@ def test_a_config_tells_of_rotary_buffers_that_were_lost(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("layout", ["sit", "lightningdit", None])
-@pytest.mark.parametrize("transport", [{"path_type": "GVP"}, {"prediction": "noise"}])
-def test_flows_that_are_not_straight_are_refused_whatever_is_said(
+@pytest.mark.parametrize("transport", [{"path_type": "Cubic"}, {"prediction": "noises"}])
+def test_flows_that_are_not_known_are_refused_whatever_is_said(
     transport: dict[str, str], layout: Any, tmp_path: Path
 ) -> None:
     weights, word = state(Recipe(outputs=1)), next(iter(transport.values()))

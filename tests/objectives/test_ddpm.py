@@ -20,10 +20,12 @@ from beeline.core.prediction import Prediction
 from beeline.core.protocols import Predictor
 from beeline.core.random import Key
 from beeline.core.tokens import Layout, Tokens
+from beeline.model.build import build_objective
 from beeline.objectives.bound import bound_term, decoder_nll, step_log_variance
 from beeline.objectives.config import ObjectiveConfig
 from beeline.objectives.ddpm import DDPM
-from beeline.process.config import TimeConfig
+from beeline.process.build import build_process
+from beeline.process.config import ProcessConfig, TimeConfig
 from beeline.process.ddpm import DiscreteDDPM
 from beeline.process.posterior import posterior
 from beeline.process.sources import Gaussian
@@ -271,7 +273,11 @@ def test_weights_over_time_are_those_of_flows() -> None:
     [
         ({"variance": "learned", "loss": "mse"}, "loss mse trains no variance"),
         ({"loss": "hybrid"}, "loss hybrid trains the variance of steps: it needs variance learned"),
-        ({"loss": "vlb"}, "loss vlb trains the variance of steps: it needs variance learned"),
+        ({"loss": "vlb", "coupling": "optimal_transport"}, "loss vlb is a bound only with noise that knows nothing"),
+        ({"loss": "vlb", "channel_weights": (1.0, 2.0)}, "loss vlb is a bound only where all channels count"),
+        ({"huber_delta": 2.0}, "huber_delta belongs to loss huber and means nothing to auto"),
+        ({"loss": "l1", "data_levels": 17}, "data_levels belongs to losses vlb and hybrid"),
+        ({"channel_weights": (0.0, 0.0)}, "must not be negative, and one of them above 0"),
         ({"vlb_weight": 2.0}, "vlb_weight belongs to loss hybrid"),
         ({"variance": "learned", "loss": "vlb", "vlb_weight": 2.0}, "vlb_weight belongs to loss hybrid"),
         ({"variance": "learned", "vlb_weight": 0.0}, "vlb_weight 0.0: must be above 0"),
@@ -290,3 +296,24 @@ def test_losses_that_train_nothing_are_refused(options: dict[str, Any], message:
 def test_a_prediction_that_some_level_cannot_be_read_from_is_refused() -> None:
     with pytest.raises(UserError, match=r"objective\.prediction score: data and noise cannot be read"):
         DDPM(ObjectiveConfig("score", variance="learned"), levels_of(), Gaussian())
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("ddpm", {"loss": "vlb"}, r"is a bound on process\.path vdm, or on path ddpm with objective\.variance learned"),
+        ("linear", {"loss": "vlb"}, r"objective\.loss vlb: is a bound on process\.path vdm"),
+        ("vp", {"variance": "learned"}, r"objective\.variance learned: needs steps between levels of noise"),
+    ],
+)
+def test_bounds_where_there_are_none_are_refused(path: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_objective(ObjectiveConfig("noise", **options), build_process(ProcessConfig(path=path)), Gaussian())
+
+
+def test_the_first_term_counts_the_levels_that_the_data_have() -> None:
+    """Of 5 levels a narrow Gaussian around one has all of its probability; a wide one less, as of the normal law."""
+    x = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    torch.testing.assert_close(decoder_nll(x, x, torch.full_like(x, 0.01).log() * 2, 5), torch.zeros_like(x))
+    wide = decoder_nll(x, x, torch.full_like(x, 0.5).log() * 2, 5)
+    assert wide[2].item() == pytest.approx(-math.log(math.erf(0.25 / 0.5 / math.sqrt(2))), abs=2e-3)

@@ -80,6 +80,17 @@ class Stored(Deferred):
         return Example(array, self.condition(index), index)
 
 
+class Masked(Stored):
+    """Of which not everything was observed: whole cells of some, single numbers of others, all of the rest."""
+
+    def __getitem__(self, index: Any) -> Any:
+        example = super().__getitem__(index)
+        random = np.random.default_rng(100 + index)
+        shapes = (example.array.shape[:-1], example.array.shape, None)
+        shape = shapes[index % 3]
+        return example if shape is None else replace(example, observed=random.random(shape) < 0.7)
+
+
 class Broken(Stored):
     """One of whose files is damaged."""
 
@@ -94,7 +105,7 @@ def codec(*conditions: Condition) -> Codec:
 
 
 def same(one: Batch, other: Batch) -> None:
-    for name in ("values", "coords", "ids", "keep", "cells", "segment"):
+    for name in ("values", "coords", "ids", "keep", "cells", "segment", "observed"):
         mine, theirs = getattr(one.tokens, name), getattr(other.tokens, name)
         assert (mine is None) == (theirs is None), name
         if mine is not None:
@@ -139,6 +150,24 @@ def test_every_way_of_varying_occurs_and_is_the_example_rearranged() -> None:
             after = mine.decode(replace(varied.tokens, **rows(varied, row)))[0]
             np.testing.assert_array_equal(after, Mirrored().rearrange(before, way))
     assert seen == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("augmentation", [None, Mirrored(None)])
+def test_what_was_not_observed_is_known_to_every_feed_and_moves_with_the_data(augmentation: Mirrored | None) -> None:
+    mine, data = codec(), Masked()
+    feeds: list[Feed] = [
+        supply(replace(CONFIG, in_memory=in_memory, workers=0), mine, data, augmentation)[0]
+        for in_memory in (True, False)
+    ]
+    for first in (0, 5):
+        held, read = (feed.batch(first, 5) for feed in feeds)
+        same(held, read)
+        tokens = held.tokens
+        assert tokens.observed is not None
+        hidden = tokens.only_data((~tokens.observed).float()).sum(dim=(1, 2))
+        assert ((hidden > 0) & (hidden < 50)).sum() >= 2
+        assert (tokens.values[~tokens.observed] == 0).all(), "what stands there counts nowhere"
+        assert (tokens.values == 0).float().mean() < 0.5
 
 
 def rows(batch: Batch, row: int) -> dict[str, Any]:

@@ -36,10 +36,9 @@ def with_sets(given: Mapping[str, Any], flags: Sequence[str], begun: bool = Fals
     name, by_flag = _asked(given, flags, FAMILY, FAMILIES)
     if by_flag and begun and name != "none":
         raise UserError(f"{FAMILY} {name}: the network to begin from has its own; change single options instead")
-    if name != "none" and (peer := _of(given, flags, "model.compatible_with")) not in (None, "none"):
-        raise UserError(
-            f"{FAMILY} {name}: model.compatible_with {peer} asks for that peer's own; leave one of them out"
-        )
+    peer = _of(given, flags, "model.compatible_with")
+    if name != "none" and peer not in (None, "none"):
+        raise UserError(f"{FAMILY} {name}: model.compatible_with {peer} asks for its own; leave one of them out")
     for section, values in FAMILIES[name].items():
         own = merged.get(section, {})
         if isinstance(own, Mapping):
@@ -52,7 +51,7 @@ def _replaced(section: str, own: Mapping[str, Any], values: Mapping[str, Any]) -
 
 
 def _under(values: Mapping[str, Any], own: Mapping[str, Any]) -> Plain:
-    """A family's options under a recipe's own; times of another density, whose numbers mean something else, replace its."""
+    """A family's options under a recipe's own; of times with another density its numbers would mean something else."""
     merged = {**values, **own}
     mine, other = values.get("time"), own.get("time")
     if isinstance(mine, Mapping) and isinstance(other, Mapping):

@@ -172,7 +172,7 @@ def _is_settled(flag: str, before: Collection[str]) -> bool:
 
 
 def _is_its_set(flag: str, kept: Plain) -> bool:
-    """Whether a flag names the preset or family that a run was made from; what else it was made from has won over it."""
+    """Whether a flag names the preset or family that a run was made from; what else was given has won over it."""
     key, _, value = flag.removeprefix("--").partition("=")
     return key in (PRESET, FAMILY) and flatten(kept).get(key) == value
 

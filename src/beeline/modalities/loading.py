@@ -100,7 +100,7 @@ def users_code(source: ModalitySource) -> Iterator[None]:
 def _what_lacks(method: str, given: Any) -> str | None:
     """What is wrong with the answer of a modality's method, None when nothing is."""
     name = type(given).__name__
-    if method == "dataset":
+    if method in ("dataset", "population"):
         right = hasattr(given, "__len__") and hasattr(given, "__getitem__")
         return None if right else f"a {name}, not a list of Example"
     if method == "settle":

@@ -17,7 +17,6 @@ from beeline.objectives.ddpm import DDPM
 from beeline.objectives.flow import Flow
 from beeline.objectives.vdm import VDM
 from beeline.process.ddpm import DiscreteDDPM
-from beeline.process.shifted import Shifted
 from beeline.process.vdm import LearnedLogSNR, LogSNR
 
 
@@ -58,12 +57,7 @@ def build_objective(
 
 def _check_learned_path(objective: ObjectiveConfig, process: Process) -> None:
     """Refuse to train a path by a loss that says nothing about it."""
-    path = process.path if isinstance(process, Shifted) else process
-    if not isinstance(path, LearnedLogSNR):
-        return
-    if path is not process:
-        raise UserError("process.log_snr learned: a learned path finds its own speed; leave process.time_shift out")
-    if objective.loss != "vlb":
+    if isinstance(process, LearnedLogSNR) and objective.loss != "vlb":
         raise UserError(
             f"process.log_snr learned: is learned by objective.loss vlb, not by {objective.resolved_loss}; use log_snr "
             "linear, or loss vlb"

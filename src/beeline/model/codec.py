@@ -215,7 +215,8 @@ class Codec:
     def decode(self, tokens: Tokens) -> list[np.ndarray[Any, Any]]:
         """Native arrays of the samples of a batch."""
         singles = unbatch(tokens.to("cpu"))
-        return [self.normaliser.undo(self.tokenizer.decode(single).float().numpy()) for single in singles]
+        arrays = (self.tokenizer.decode(single).detach().float().numpy() for single in singles)
+        return [self.normaliser.undo(array) for array in arrays]
 
 
 def _known(example: Example) -> np.ndarray[Any, Any]:
@@ -240,8 +241,8 @@ def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) 
     width = tokenizer.lift_width(condition.channels)
     if width != tokenizer.width:
         raise UserError(
-            f"process.end {end}: a token of this map holds {width} numbers, one of the data {tokenizer.width}; a bridge "
-            "ends at a map with the channels of the data"
+            f"process.end {end}: a token of this map holds {width} numbers, one of the data {tokenizer.width}; a "
+            "bridge ends at a map with the channels of the data"
         )
 
 

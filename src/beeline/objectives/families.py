@@ -1,14 +1,15 @@
 """Families of diffusion models, each a set of options of path, objective and sampling: ``objective.family NAME``.
 
-flow            rectified flow: the velocity on the straight path          Liu et al. 2022; times of Esser et al. 2024
-ddpm            the noise at discrete levels                               Ho et al. 2020; sampled by DDIM, Song 2021a
-improved_ddpm   cosine levels, learned variance, the hybrid loss           Nichol & Dhariwal 2021
-score           the score on the variance-preserving SDE, weighted by sigma^2, which is the noise evenly weighted:
-                the network is asked for the noise, whose size does not grow towards the data
-                                                                           Song et al. 2021b, equations 7 and 33
-edm             F of D = c_skip x + c_out F, log-normal noise, sigma^(1/7) evenly in steps of Heun
-                                                                           Karras et al. 2022, Table 1
-vdm             the variational bound, learned log-SNR, antithetic times   Kingma et al. 2021
+    flow            rectified flow: the velocity on the straight path (Liu et al. 2022), times of Esser et al. 2024
+    ddpm            the noise at discrete levels (Ho et al. 2020), sampled by DDIM
+    improved_ddpm   cosine levels, learned variance, the hybrid loss (Nichol & Dhariwal 2021)
+    score           the score on the variance-preserving SDE, weighted by sigma^2
+                    (Song et al. 2021, "Score-based generative modeling", equations 7 and 33)
+    edm             F of D = c_skip x + c_out F, log-normal noise, steps of Heun (Karras et al. 2022, Table 1)
+    vdm             the variational bound, learned log-SNR, antithetic times (Kingma et al. 2021)
+
+The score weighted by sigma^2 is the noise evenly weighted: of the two the network is asked for the noise, whose size
+does not grow towards the data.
 """
 
 from __future__ import annotations

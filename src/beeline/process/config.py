@@ -59,7 +59,7 @@ class ProcessConfig:
         gamma_max: -log SNR of vdm at t = 1.
         log_snr: of vdm between its ends: linear in t, or learned.
         end: name of the condition, a map of the form of the data, that a bridge ends at.
-        bridge_noise: size of the noise of a bridge, s of s sqrt(t (1 - t)), above 0.
+        bridge_noise: s of the noise s/2 sin(pi t) of a bridge, above 0.
         time_shift: s of t' = s t / (1 + (s - 1) t), the time at which the path is at t; above 0, 1 is off.
     """
 

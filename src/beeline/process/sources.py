@@ -64,8 +64,8 @@ class Population(nn.Module):
         if like.segment is not None or list(like.values.shape[1:]) != form:
             length, width = like.values.shape[1:]
             raise UserError(
-                f"source population: its members are {' x '.join(map(str, form))} numbers each, not {length} x {width}; "
-                "ask for samples of the form of the training data, without packing"
+                f"source population: its members are {' x '.join(map(str, form))} numbers each, not {length} x {width};"
+                " ask for samples of the form of the training data, without packing"
             )
         drawn = (key.fold("member").uniform()[:, 0] * count).long()
         return like.only_data(self.members[drawn.to(self.members.device)].to(like.values))

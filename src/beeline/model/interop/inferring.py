@@ -18,13 +18,15 @@ from beeline.core.errors import UserError, unknown
 from beeline.model.interop.anatomy import LAYOUTS, Anatomy, LayoutName
 from beeline.model.interop.evidence import Evidence, Said
 from beeline.model.interop.tables import ROTARY_PERIOD, extents_of
-from beeline.process.config import ProcessConfig
+from beeline.process.config import Path as PathName
+from beeline.process.config import PredictionName, ProcessConfig
 
 _ONLY_LIGHTNING = ("feat_rope.", ".mlp.w12.", ".norm1.weight", ".attn.q_norm.", "norm_final.weight")
 _PUBLISHED = ("DiT-S", "DiT-B", "DiT-L", "DiT-XL")
 _BLOCK = re.compile(r"^(?:transformer_)?blocks\.(\d+)\.")
 _DIFFUSION = ProcessConfig(path="ddpm")
-_FLOW = ProcessConfig(path="linear", time_input="1 - t")
+_PATHS: dict[str, PathName] = {"Linear": "linear", "GVP": "gvp", "VP": "vp"}
+_PREDICTIONS: dict[str, PredictionName] = {"velocity": "velocity_to_data", "noise": "noise", "score": "score"}
 
 
 def find_layout(evidence: Evidence, said: LayoutName | None) -> LayoutName | None:
@@ -101,8 +103,9 @@ def anatomy_of(evidence: Evidence, said: Said) -> Anatomy:
         raise UserError(f"{evidence.path}: its positions are those of {size}; input_size {said.input_size} cannot be")
     positions = ("sincos" if fixed else "learned") + ("_rotary" if options.pop("rotary") else "")
     rotary = {"rotary_period": ROTARY_PERIOD, "rotary_pairs": "adjacent"} if "rotary" in positions else {}
+    trained: tuple[ProcessConfig, PredictionName] = (_DIFFUSION, "noise")
     if layout != "dit":
-        _check_transport(evidence)
+        trained = _transport(evidence)
     return Anatomy(
         layout,
         width,
@@ -116,8 +119,7 @@ def anatomy_of(evidence: Evidence, said: Said) -> Anatomy:
         rows - null_row,
         null_row,
         {**options, "positions": positions, **rotary},
-        _DIFFUSION if layout == "dit" else _FLOW,
-        "noise" if layout == "dit" else "velocity_to_data",
+        *trained,
     )
 
 
@@ -238,9 +240,15 @@ def _named_heads(evidence: Evidence, width: int) -> int | None:
     return sizes.num_heads if fits else None
 
 
-def _check_transport(evidence: Evidence) -> None:
-    """Refuse what a SiT or a LightningDiT was trained for where it is not the velocity of the straight path."""
-    for name, known in (("path_type", "Linear"), ("prediction", "velocity")):
-        given = evidence.arguments.get(name, known)
-        if given != known:
-            raise UserError(f"{evidence.path}: was trained with {name} {given}; only {known} can be read")
+def _transport(evidence: Evidence) -> tuple[ProcessConfig, PredictionName]:
+    """What a SiT or a LightningDiT was trained for; the velocity of the straight path where its file does not say."""
+    known: tuple[tuple[str, str, Iterable[str]], ...] = (
+        ("path_type", "Linear", _PATHS),
+        ("prediction", "velocity", _PREDICTIONS),
+    )
+    for name, usual, names in known:
+        given = evidence.arguments.get(name, usual)
+        if given not in names:
+            raise UserError(f"{evidence.path}: was trained with {name} {given}; only {', '.join(names)} can be read")
+    path, prediction = (evidence.arguments.get(name, usual) for name, usual, _ in known)
+    return ProcessConfig(path=_PATHS[path], time_input="1 - t"), _PREDICTIONS[prediction]
