@@ -78,7 +78,7 @@ def test_with_the_true_marginal_for_prior_it_is_the_density_of_data_plus_noise(
     """The path begins at t_min > 0: the density of x(t_min) / alpha, at the data themselves."""
     known, (low, high) = mixture(path, dimensions), path.solver_interval("velocity")
     x = drawn(known, 12)
-    found = measured(known, path, x, steps=60)
+    found = measured(known, path, x, steps=40)
     alpha, sigma = (at(torch.tensor(low, dtype=torch.float64)).item() for at in (path.alpha, path.sigma))
     wanted = log_density(known, alpha * x, low) + dimensions * math.log(alpha)
     pushed = log_density(known, found.end.values[:, 0], high) + found.divergence + found.scale
@@ -98,7 +98,7 @@ def test_the_prior_takes_its_gap_from_the_mean_and_no_more_than_is_stated(path: 
     weights = weights / weights.sum()
     # Data plus the noise of t_min, which is what the density is of.
     x = mean + math.hypot(sd, sigma[0] / alpha[0]) * nodes[:, None]
-    found = measured(known, path, x, steps=100)
+    found = measured(known, path, x, steps=60)
     shortfall = log_density(known, alpha[0] * x, low) + math.log(alpha[0]) - found.nats
     marginal = torch.distributions.Normal(alpha[1] * mean, math.hypot(alpha[1] * sd, sigma[1]))
     divergence = torch.distributions.kl_divergence(marginal, torch.distributions.Normal(0.0, sigma[1])).item()
@@ -112,7 +112,7 @@ def test_the_prior_takes_its_gap_from_the_mean_and_no_more_than_is_stated(path: 
 @pytest.mark.parametrize("path", [Linear(), VariancePreserving()])
 def test_slope_of_error_against_step_size_is_the_order(path: GaussianPath, solver: str, order: int) -> None:
     """On [0.1, 0.9], where log-SNR is finite, against the density pushed through exactly."""
-    known = mixture(path)
+    known = mixture(path, 1)
     x = drawn(known, 8)
     alpha = path.alpha(torch.tensor(0.1, dtype=torch.float64))
     wanted = log_density(known, x, 0.1)
@@ -153,7 +153,7 @@ def correlated() -> tuple[MixturePredictor, Tensor]:
 def test_probes_are_unbiased_and_spread_as_quadratic_forms_do(probe: str) -> None:
     """z^T A z has mean tr A and variance 2 |A|^2, of signs 2 (|A|^2 - |diag A|^2): kept along the walk, not redrawn."""
     known, whole = correlated()
-    found = measured(known, Linear(), drawn(known, 64), trace="hutchinson", probes=40, probe=probe, steps=12)
+    found = measured(known, Linear(), drawn(known, 64), trace="hutchinson", probes=40, probe=probe, steps=8)
     trace, error = whole.trace(), found.standard_error.square().mean().sqrt() / 8
     assert (found.divergence.mean() - trace).abs() < 4 * error
     square = whole.square().sum() - (whole.diagonal().square().sum() if probe == "rademacher" else 0.0)
