@@ -22,7 +22,19 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-PAGES = ("images", "peers", "dit", "sit", "lightningdit", "diffusers", "finetuning", "latents", "editing")
+PAGES = (
+    "images",
+    "peers",
+    "dit",
+    "sit",
+    "lightningdit",
+    "diffusers",
+    "finetuning",
+    "latents",
+    "guidance",
+    "editing",
+    "likelihood",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
