@@ -55,6 +55,7 @@ def sample(
         UserError: something given does not exist, does not fit or is out of range.
     """
     from beeline.generate.engine import by_name
+    from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, write_samples
 
@@ -65,9 +66,10 @@ def sample(
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out))
     values = {name: _read(engine.codec.condition(name), value, n) for name, value in by_name(condition).items()}
-    requests = engine.requests(n, values, shape)
+    requests = engine.requests(n, values, shape, options.get("cfg_scale"))
+    settings = engine.settings(**with_one_scale(options))
     with display.work("sampling") as progress:
-        samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
+        samples = engine.generate(requests, seed, settings, batch_size, progress)
     with display.patience("decoding the samples; this takes a while"):
         decoded = engine.decode(samples)
     where = claim(home, "drawn") if out is None else Path(out)
@@ -121,7 +123,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="steps from noise to data")
     parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, karras, log_snr, ...")
     parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
-    parser.add_argument("--cfg-scale", type=float, help="guidance u + s (c - u); 1 is off")
+    parser.add_argument("--cfg-scale", metavar="S", help="guidance u + s (c - u); 1 is off; 1,2,4 go round the samples")
     parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide, or all (all)")
     parser.add_argument("--cfg-interval", metavar="FROM,TO", help="times at which to guide, or all (all)")
     parser.add_argument("--cfg-rescale", type=float, help="brings guided predictions back to their spread, 0 to 1")
@@ -146,6 +148,8 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SampleConfig)}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "cfg_scale" in options:
+        options["cfg_scale"] = _scales("--cfg-scale", options["cfg_scale"])
     if "guide_channels" in options:
         text = options["guide_channels"]
         options["guide_channels"] = None if text == "all" else _whole_numbers("--guide-channels", text, ",")
@@ -167,6 +171,9 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         if not equals:
             raise UserError(f"--condition {text}: needs a name and a value, such as label=3")
         conditions.setdefault(name, []).append(value)
+    options = sampling_options(arguments)
+    if isinstance(scales := options.get("cfg_scale"), tuple) and arguments.n > 0:
+        options["cfg_scale"] = [scales[item % len(scales)] for item in range(arguments.n)]
     sample(
         arguments.run,
         arguments.n,
@@ -180,8 +187,17 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         display,
         arguments.vae,
         **peers.said(arguments),
-        **sampling_options(arguments),
+        **options,
     )
+
+
+def _scales(flag: str, text: str) -> float | tuple[float, ...]:
+    """One scale, or those that go round the samples."""
+    try:
+        scales = tuple(map(float, text.split(",")))
+    except ValueError:
+        raise UserError(f"{flag} {text}: needs a number, or several such as 1,2,4") from None
+    return scales if len(scales) > 1 else scales[0]
 
 
 def _times(flag: str, text: str) -> tuple[float, ...]:
