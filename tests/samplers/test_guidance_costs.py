@@ -37,6 +37,7 @@ class Waves:
         null, time = x_t.expand(conditions.null["label"]), x_t.expand(t)
         label = x_t.expand(conditions.values["label"])
         y = torch.where(null, torch.cos(2 * x_t.values + time), torch.sin(3 * x_t.values + time + label))
+        y = y + x_t.expand(conditions.values["law"]) * torch.cos(x_t.values)
         y = self.process.convert(y, x_t, t, "velocity", self.kind)
         return Prediction(
             self.process, x_t, t, y if x_t.keep is None else torch.where(x_t.keep[..., None], y, 99.0), self.kind
@@ -44,8 +45,9 @@ class Waves:
 
 
 def labels(count: int) -> Conditions:
-    no = torch.zeros(count, dtype=torch.bool)
-    return Conditions({"label": torch.arange(count) % 3}, {"label": no}, {"label": 0.1})
+    """A condition that may be absent and one that is always there."""
+    number, no = torch.arange(count), torch.zeros(count, dtype=torch.bool)
+    return Conditions({"label": number % 3, "law": 0.2 * number}, {"label": no, "law": no}, {"label": 0.1})
 
 
 def noisy(count: int, tokens: int = 3, channels: int = 2) -> Tokens:
@@ -175,6 +177,7 @@ def test_padding_and_packing_change_no_token(join: Callable[[Sequence[Tokens]], 
         row = torch.tensor([item])
         alone = Guided(Waves(), scales[item].item(), guided, rescale=0.7)(single, t[row], labels(3).rows(row))
         torch.testing.assert_close(one.values, alone.output)
+        assert torch.equal(one.values, alone.output) or scales[item] != 1, "1 is the conditional prediction itself"
 
 
 def test_wrappers_compose() -> None:

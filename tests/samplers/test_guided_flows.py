@@ -39,7 +39,8 @@ LINEAR, VP = Linear(), VariancePreserving()
 
 
 def mixture(path: GaussianPath) -> MixturePredictor:
-    return MixturePredictor(*(path, *map(torch.from_numpy, (WEIGHTS, MEANS, np.stack([np.diag(s**2) for s in SDS])))))
+    weights, means, covariances = map(torch.from_numpy, (WEIGHTS, MEANS, np.stack([np.diag(sd**2) for sd in SDS])))
+    return MixturePredictor(path, weights, means, covariances)
 
 
 def known(count: int) -> Conditions:
@@ -86,7 +87,7 @@ def references(path: GaussianPath) -> dict[str, Array]:
 
     x = np.broadcast_to(STARTS, (6, 3, 4)).copy()
     for node in range(0, 8000, 2):
-        inside = WINDOW[0] <= nodes[node + 1] <= WINDOW[1]
+        inside = WINDOW[0] <= nodes[node + 1].item() <= WINDOW[1]
         one = field(x, node, inside)
         two = field(x + 0.5 * step * one, node + 1, inside)
         three = field(x + 0.5 * step * two, node + 1, inside)
