@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +73,8 @@ def held_out_loss_by_time(engine: Engine, path: Path, held_out: Sequence[Example
 def steps_for_passes(engine: Engine, settings: SampleConfig, passes: Sequence[int], example: Example) -> list[int]:
     """For each number of network passes the most steps that cost no more, as provenance counts them.
 
-    Every step of a solver costs the same, so two walks of one sample tell the cost of a step and of the end.
+    Every step of a solver costs the same, so two walks of one sample tell the cost of a step and of the end; where
+    guidance is not for all times, walks of one sample are tried until the number is found.
 
     Args:
         engine: the model.
@@ -84,15 +86,18 @@ def steps_for_passes(engine: Engine, settings: SampleConfig, passes: Sequence[in
         UserError: a number is too small for one step.
     """
     request = requests_like([example], 1, engine)
-    costs = [
-        int(engine.generate(request, 0, dataclasses.replace(settings, steps=steps)).provenance["passes"])
-        for steps in (1, 2)
-    ]
+
+    def cost(steps: int) -> int:
+        return int(engine.generate(request, 0, dataclasses.replace(settings, steps=steps)).provenance["passes"])
+
+    costs = [cost(1), cost(2)]
     each = costs[1] - costs[0]
     for wanted in passes:
         whole_number("passes", wanted, 1)
         if wanted < costs[0]:
             raise UserError(f"passes {wanted}: one step of {settings.sampler} costs {costs[0]} network passes here")
+    if settings.cfg_interval is not None or settings.guide_by is not None:
+        return [bisect.bisect_right(range(1, wanted + 1), wanted, key=cost) for wanted in passes]
     return [1 + (wanted - costs[0]) // each for wanted in passes]
 
 
