@@ -111,6 +111,8 @@ def test_steps_are_the_most_that_the_passes_allow(small_run: Path, tmp_path: Pat
         steps(2, sampler="dpmpp_3m")
     with pytest.raises(UserError, match="passes: sampler dopri5 chooses its own steps"):
         steps(20, sampler="dopri5")
+    # Nodes at 1, 1/2 of which one is guided: 3 passes; at 1, 2/3, 1/3, of which two are: 5; at 3/4, 1/2, 1/4: 7.
+    assert steps(3, 4, 5, 6, 7, sampler="euler", cfg_scale=2.0, cfg_interval=(0.0, 0.8)) == [2, 2, 3, 3, 4]
     with pytest.raises(UserError, match="passes 3: one step of heun costs 4 network passes here"):
         steps(3, cfg_scale=2.0)
     with pytest.raises(UserError, match="passes 0: must be at least 1"):

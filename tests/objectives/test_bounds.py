@@ -23,7 +23,7 @@ from beeline.process.sources import Gaussian
 from beeline.process.vdm import LogSNR
 from beeline.samplers.mixture import MixturePredictor
 from tests.peers import levels_of
-from tests.samplers.test_solvers import gaussian
+from tests.samplers.exact import gaussian
 
 MEAN, SD = 0.1, 0.2
 LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1

@@ -24,7 +24,7 @@ from beeline.process.vp import VariancePreserving
 from beeline.samplers.likelihood import Likelihood, LikelihoodSettings, log_likelihood
 from beeline.samplers.mixture import MixturePredictor
 from tests.peers import levels_of
-from tests.samplers.test_solvers import Erring, gaussian, mixture
+from tests.samplers.exact import Erring, gaussian, mixture
 
 DISCRETE = levels_of()
 

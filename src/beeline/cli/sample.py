@@ -61,6 +61,7 @@ def sample(
     """
     from beeline.generate.engine import by_name
     from beeline.generate.film import check_film, write_film
+    from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, write_samples
 
@@ -71,8 +72,8 @@ def sample(
     engine = load(run, modality, device, vae, **said)
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out))
-    requests = engine.requests(n, read_values(engine.codec, by_name(condition), n), shape)
-    settings = engine.settings(**options)
+    requests = engine.requests(n, read_values(engine.codec, by_name(condition), n), shape, options.get("cfg_scale"))
+    settings = engine.settings(**with_one_scale(options))
     if film is not None:
         check_film(film, settings)
     with display.work("sampling") as progress:
@@ -152,7 +153,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="steps from noise to data")
     parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, karras, log_snr, ...")
     parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
-    parser.add_argument("--cfg-scale", type=float, help="guidance u + s (c - u); 1 is off")
+    parser.add_argument("--cfg-scale", metavar="S", help="guidance u + s (c - u); 1 is off; 1,2,4 go round the samples")
     parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide, or all (all)")
     parser.add_argument("--cfg-interval", metavar="FROM,TO", help="times at which to guide, or all (all)")
     parser.add_argument("--cfg-rescale", type=float, help="brings guided predictions back to their spread, 0 to 1")
@@ -178,6 +179,8 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SampleConfig)}
     given["preset"] = arguments.preset
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "cfg_scale" in options:
+        options["cfg_scale"] = _scales("--cfg-scale", options["cfg_scale"])
     if "guide_channels" in options:
         text = options["guide_channels"]
         options["guide_channels"] = None if text == "all" else _whole_numbers("--guide-channels", text, ",")
@@ -194,6 +197,9 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline sample``."""
     film = {} if arguments.trajectory is None else {"trajectory": arguments.trajectory}
+    options = sampling_options(arguments)
+    if isinstance(scales := options.get("cfg_scale"), tuple) and arguments.n > 0:
+        options["cfg_scale"] = [scales[item % len(scales)] for item in range(arguments.n)]
     sample(
         arguments.run,
         arguments.n,
@@ -208,7 +214,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         arguments.vae,
         **film,
         **peers.said(arguments),
-        **sampling_options(arguments),
+        **options,
     )
 
 
@@ -225,6 +231,15 @@ def named_values(flag: str, texts: Sequence[str]) -> dict[str, list[str]]:
             raise UserError(f"{flag} {text}: needs a name and a value, such as label=3")
         values.setdefault(name, []).append(value)
     return values
+
+
+def _scales(flag: str, text: str) -> float | tuple[float, ...]:
+    """One scale, or those that go round the samples."""
+    try:
+        scales = tuple(map(float, text.split(",")))
+    except ValueError:
+        raise UserError(f"{flag} {text}: needs a number, or several such as 1,2,4") from None
+    return scales if len(scales) > 1 else scales[0]
 
 
 def _times(flag: str, text: str) -> tuple[float, ...]:

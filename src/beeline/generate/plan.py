@@ -11,6 +11,7 @@ from beeline.core.batching import collate
 from beeline.core.errors import UserError
 from beeline.core.protocols import Sampler, Source
 from beeline.core.tokens import Tokens
+from beeline.generate.guidance import check_guidance
 from beeline.model.codec import Codec
 from beeline.model.network import Network
 from beeline.samplers.build import build_sampler
@@ -48,11 +49,7 @@ class Plan:
         Raises:
             UserError: a setting is out of range or does not fit the model.
         """
-        if settings.cfg_scale != 1 and not any(condition.dropout for condition in codec.conditions):
-            raise UserError(
-                f"cfg_scale {settings.cfg_scale:g}: guidance needs a condition that was dropped in training, and "
-                "this model has none; use cfg_scale 1"
-            )
+        check_guidance(settings, [settings.cfg_scale], codec)
         process = network.process
         if settings.sampler == "dopri5":  # chooses its own steps: what a run has stored for others is left aside
             settings = replace(settings, steps=1, grid="uniform", shift=1.0)

@@ -11,12 +11,14 @@ from beeline.samplers.config import LEVEL_GRIDS, OWN_OPTIONS, SampleConfig
 from beeline.samplers.presets import preset_options
 
 _GRID = ("steps", "grid", "shift")
+_GUIDANCE = ("cfg_interval", "cfg_rescale", "guide_by")
 
 
 def settled(stored: SampleConfig, preset: str | None, options: Mapping[str, Any]) -> SampleConfig:
     """A run's sampling options with some of them replaced.
 
-    Where the sampler is another than the run's, options that mean nothing to it and a grid of levels are left aside.
+    Where the sampler is another than the run's, options that mean nothing to it and a grid of levels are left aside;
+    where guidance is turned off, so is the rest of what a run says of it.
 
     Args:
         stored: of the run.
@@ -34,6 +36,8 @@ def settled(stored: SampleConfig, preset: str | None, options: Mapping[str, Any]
         values |= {name: getattr(SampleConfig, name) for name, owners in OWN_OPTIONS.items() if sampler not in owners}
         if stored.grid in LEVEL_GRIDS:
             values["grid"] = "auto"
+    if given.get("cfg_scale") == 1:
+        values |= {name: getattr(SampleConfig, name) for name in _GUIDANCE}
     settings = build(SampleConfig, plain({**values, **given}))
     if settings.sampler == "dopri5":
         for name in _GRID:
