@@ -24,7 +24,8 @@ from beeline.process.vp import VariancePreserving
 from beeline.samplers.likelihood import Likelihood, LikelihoodSettings, log_likelihood
 from beeline.samplers.mixture import MixturePredictor
 from tests.peers import levels_of
-from tests.samplers.exact import Erring, gaussian, mixture
+from tests.samplers.exact import gaussian, mixture
+from tests.samplers.test_solvers import Erring
 
 DISCRETE = levels_of()
 
