@@ -38,8 +38,8 @@ ROWS = {
     "DDPM, the bound alone": ["--objective.family=improved_ddpm", "--objective.loss=vlb"],
     "score matching": ["--objective.family=score"],
     "EDM": ["--objective.family=edm"],
-    "VDM": ["--objective.family=vdm"],
-    "VDM, learned log-SNR": ["--objective.family=vdm", "--process.log_snr=learned"],
+    "VDM, learned log-SNR": ["--objective.family=vdm"],
+    "VDM, straight log-SNR": ["--objective.family=vdm", "--process.log_snr=linear"],
 }
 SCORES = ("label agreement", "variance ratio", "nearest distance ratio")
 

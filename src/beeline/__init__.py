@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from beeline.cli.convert import convert
+    from beeline.cli.edit import edit
     from beeline.cli.encode import encode
     from beeline.cli.evaluate import evaluate
     from beeline.cli.inspect import inspect
@@ -46,6 +47,7 @@ _HOMES = {
     "Vector": "conditioning.vector",
     "convert": "cli.convert",
     "curves": "data.pictures",
+    "edit": "cli.edit",
     "encode": "cli.encode",
     "evaluate": "cli.evaluate",
     "image_grid": "data.pictures",
@@ -71,6 +73,7 @@ __all__ = [
     "Vector",
     "convert",
     "curves",
+    "edit",
     "encode",
     "evaluate",
     "image_grid",

@@ -70,6 +70,11 @@ def assert_one_line(done: subprocess.CompletedProcess[str], message: str) -> Non
         (["train", "digits", "--model.hidden_size", "0"], "model.hidden_size 0: must be above 0"),
         (["train", "clips", "--model.hidden_size", "4", "--model.num_heads", "1"], "too small for 3 axes"),
         (["train", "panels", "--sample.cfg_scale", "2"], "guidance needs a condition that was dropped in training"),
+        (["train", "digits", "--sample.cfg_interval", "[0, 0.5]"], "sample.cfg_interval: means nothing at cfg_scale 1"),
+        (
+            ["train", "digits", "--sample.cfg_scale", "2", "--sample.guide_by", "nowhere"],
+            "guide_by nowhere: no such run",
+        ),
         (["train", "digits", "--sample.guide_channels", "7"], "guide_channels [7]: this data has 1 channels"),
         (["train", "digits", "--process.path", "vp", "--process.beta_max", "1"], "too little noise"),
         (["train", "digits", "waves"], "'waves': one word too many"),
@@ -112,6 +117,11 @@ def test_wrong_commands_end_with_one_line(
         (["--shape", "8xa"], "--shape 8xa: needs whole numbers separated by 'x'"),
         (["--guide-channels", "5", "--cfg-scale", "2"], "guide_channels [5]"),
         (["--cfg-scale", "nan"], "cfg_scale nan: must be a finite number"),
+        (["--cfg-scale", "1,x"], "--cfg-scale 1,x: needs a number, or several such as 1,2,4"),
+        (["--cfg-scale", "1,inf"], "cfg_scale inf: must be a finite number"),
+        (["--cfg-rescale", "0.5"], "cfg_rescale: means nothing at cfg_scale 1, which is no guidance"),
+        (["--cfg-interval", "0.5,0.1", "--cfg-scale", "2"], "cfg_interval [0.5, 0.1]: needs two times"),
+        (["--guide-by", "nowhere", "--cfg-scale", "2"], "guide_by nowhere: no such run"),
         (["--device", "tpu"], "device tpu: must be cpu, cuda or auto"),
         (["--out", "x.gif"], "samples are written as .png, .npz or into a folder"),
         (["--precision", "fp8"], "unknown --precision 'fp8'"),
@@ -153,6 +163,21 @@ def test_sampling_writes_pictures_arrays_and_provenance(small_run: Path, tmp_pat
     record = json.loads((out / "samples.json").read_text())
     assert (record["passes"], record["sampler"], record["cfg_scale"], record["seed"]) == (12, "heun", 2.0, 0)
     assert np.load(out / "samples.npz")["samples"].shape == (16, 8, 8, 1)
+
+
+def test_scales_go_round_the_samples_and_provenance_tells_them(small_run: Path, tmp_path: Path) -> None:
+    scales = ["--cfg-scale", "1,2,4", "--cfg-interval", "0,0.6", "--cfg-rescale", "0.5", "--guide-by", str(small_run)]
+    arguments = ["-n", "4", "--condition", "label=3", "--sampler", "euler", "--steps", "2", "--out", str(tmp_path)]
+    assert run(["sample", str(small_run), *arguments, *scales]) == 0
+    record = json.loads((tmp_path / "samples.json").read_text())
+    assert (record["cfg_scale"], record["passes"]) == ([1.0, 2.0, 4.0, 1.0], [2, 3, 3, 2])
+    assert (record["cfg_interval"], record["cfg_rescale"], record["guide_by"]) == ([0.0, 0.6], 0.5, str(small_run))
+    assert (record["guide_by_sha256"], record["guide_by_step"]) == (record["sha256"], 10)
+
+
+def test_several_scales_are_no_setting_of_an_evaluation(small_run: Path) -> None:
+    done = finish(words("evaluate", str(small_run), "--cfg-scale", "1,2"))
+    assert_one_line(done, "cfg_scale: needs a number, not [1.0, 2.0]")
 
 
 def test_hyphens_and_underscores_are_equal(small_run: Path, tmp_path: Path) -> None:

@@ -105,6 +105,14 @@ def test_steps_are_the_most_that_the_passes_allow(small_run: Path, tmp_path: Pat
     assert steps(4, 5, 12, 50) == [2, 2, 6, 25]
     assert steps(4, 7, 50, cfg_scale=2.0) == [1, 1, 12]
     assert steps(1, 4, sampler="euler") == [1, 4]
+    assert steps(3, 4, sampler="dpmpp_3m") == [3, 4]
+    assert steps(1, 5, sampler="stochastic_heun") == [1, 3]
+    with pytest.raises(UserError, match="passes 2: 3 steps of dpmpp_3m cost 3 network passes here"):
+        steps(2, sampler="dpmpp_3m")
+    with pytest.raises(UserError, match="passes: sampler dopri5 chooses its own steps"):
+        steps(20, sampler="dopri5")
+    # Nodes at 1, 1/2 of which one is guided: 3 passes; at 1, 2/3, 1/3, of which two are: 5; at 3/4, 1/2, 1/4: 7.
+    assert steps(3, 4, 5, 6, 7, sampler="euler", cfg_scale=2.0, cfg_interval=(0.0, 0.8)) == [2, 2, 3, 3, 4]
     with pytest.raises(UserError, match="passes 3: one step of heun costs 4 network passes here"):
         steps(3, cfg_scale=2.0)
     with pytest.raises(UserError, match="passes 0: must be at least 1"):

@@ -22,7 +22,19 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-PAGES = ("images", "peers", "dit", "sit", "lightningdit", "diffusers", "finetuning", "latents")
+PAGES = (
+    "images",
+    "peers",
+    "dit",
+    "sit",
+    "lightningdit",
+    "diffusers",
+    "finetuning",
+    "latents",
+    "guidance",
+    "editing",
+    "likelihood",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -106,6 +118,23 @@ def fate(m: interop.Imported, layout: Any, path: Path) -> str:
     except UserError as error:
         return "another function" if "another function" in str(error) else "no place"
     return "same bits"
+
+
+def test_the_table_of_guidance_is_what_its_page_computes() -> None:
+    text = (DOCS / "guidance.md").read_text()
+    names: dict[str, Any] = {}
+    exec(
+        compile(next(block for language, block in BLOCK.findall(text) if language == "python"), "guidance", "exec"),
+        names,
+    )
+    rows = {
+        name: f"| {name} | {mean:.2f} | {sd:.3f} | {passes} |" for name, (mean, sd, passes) in names["rows"].items()
+    }
+    assert len(rows) == 5
+    assert [line for line in text.splitlines() if line.startswith("| scale")] == [*rows.values()]
+    for scale in (2, 4):
+        precision = scale / 0.5**2 - (scale - 1) / 1.2**2
+        assert f"N({scale * 2 / 0.5**2 / precision:.2f}, {precision**-0.5:.3f}²)" in text
 
 
 def test_e11_no_page_quotes_scores_without_their_protocol() -> None:

@@ -76,7 +76,7 @@ FACTS += [("large", 50, 0.518), ("large", 250, 0.503), ("large", 1000, 0.501)]
 def test_ancestral_moments_are_the_propagated_ones(variance: Any, steps: int, deviation: float) -> None:
     """Finite steps are biased, and by just as much as theory says (facts, section 1): true deviation 0.5."""
     process = levels_of()
-    times = build_grid("respaced", steps, process.interval("noise"), levels=1000)
+    times = build_grid("respaced", steps, process.interval("noise"), process=levels_of())
     ours = moments(process, 2.0, 0.5, times, sampler="ddpm", variance=variance)
     assert ours.tolist() == pytest.approx(propagated(process, 2.0, 0.5, times, variance == "large"), rel=1e-9)
     assert ours[1].item() == pytest.approx(deviation, abs=1e-3)
@@ -128,7 +128,7 @@ def test_e30_ancestral_steps_keep_the_spread_of_the_data() -> None:
 
 def test_a_learned_variance_lies_between_the_fixed_ones_and_at_its_best_is_right() -> None:
     process = levels_of()
-    times = build_grid("respaced", 50, process.interval("noise"), levels=1000)
+    times = build_grid("respaced", 50, process.interval("noise"), process=levels_of())
     exact = gaussian(process, 0.0, 0.5)
 
     def saying(value: float) -> Any:
@@ -147,7 +147,7 @@ def test_a_learned_variance_lies_between_the_fixed_ones_and_at_its_best_is_right
 @pytest.mark.parametrize("process", [levels_of(), levels_of(schedule="cosine"), Linear()])
 def test_ddim_at_eta_one_is_the_ancestral_step_of_small_variance(process: Any) -> None:
     grid = "respaced" if process.levels else "uniform"
-    times = build_grid(grid, 20, process.interval("velocity"), levels=process.levels)
+    times = build_grid(grid, 20, process.interval("velocity"), process=process)
     start = Tokens(torch.randn(6, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
     key, one = Key.range(0, 0, 6), torch.ones(1, dtype=torch.float64)
     predictor = MixturePredictor(process, one, torch.zeros(1, 6).double(), torch.eye(6)[None].double() * 0.3)
@@ -164,7 +164,7 @@ def test_ddim_halves_its_error_with_its_steps_down_to_the_data() -> None:
     process, errors = levels_of(), []
     at_start = process.alpha(torch.ones((), dtype=torch.float64)).square().item()
     for steps in (125, 250, 500):
-        times = build_grid("respaced", steps, process.interval("noise"), levels=1000)
+        times = build_grid("respaced", steps, process.interval("noise"), process=levels_of())
         deviation = moments(process, 2.0, 0.5, times, sampler="ddim")[1].item()
         exact = 0.5 * (1 - at_start) ** 0.5 / (0.25 * at_start + 1 - at_start) ** 0.5
         errors.append(abs(deviation - exact))
@@ -177,7 +177,7 @@ def test_ddim_halves_its_error_with_its_steps_down_to_the_data() -> None:
 @pytest.mark.parametrize("source", [Gaussian(), ZeroMean()])
 def test_an_item_meets_the_same_noise_in_any_batch(options: dict[str, Any], source: Any) -> None:
     process = levels_of()
-    times = build_grid("respaced", 8, process.interval("noise"), levels=1000)
+    times = build_grid("respaced", 8, process.interval("noise"), process=levels_of())
     sampler = build_sampler(SampleConfig(**options), source)
 
     def ends(key: Key) -> Tensor:

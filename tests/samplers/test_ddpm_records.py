@@ -58,7 +58,7 @@ def walked(
     settings = SampleConfig(steps=10, **options)
     states: list[Tensor] = []
     seen: list[Prediction] = []
-    times = build_grid(settings.grid, 10, (0.001, 1.0), levels=1000)
+    times = build_grid(settings.grid, 10, (0.001, 1.0), process=levels_of())
     key = Key.range(0, 0, start.samples)
     end = sample(
         build_sampler(settings, source),
@@ -114,7 +114,7 @@ def test_walks_of_the_official_network_are_the_recorded_ones(name: str, real_dat
 def test_ddim_walks_up_to_the_noise_as_recorded(real_data: Callable[[str], Path]) -> None:
     recorded = recording(real_data("parity"), "diffusion_samples")
     start, states = tokens(recorded["rev_x"]), []
-    up = build_grid("strided", 10, (0.001, 1.0), levels=1000)[:-1].flip(0)
+    up = build_grid("strided", 10, (0.001, 1.0), process=levels_of())[:-1].flip(0)
     sampler = DDIM(Gaussian())
     state = sampler.initialise(start, up)
     with torch.no_grad():

@@ -23,7 +23,7 @@ WHOLE = (0.001, 1.0)
 
 def levels(name: str, steps: int, count: int = 1000) -> list[int]:
     """Level at each node but the last, which must be t = 0."""
-    times = build_grid(name, steps, WHOLE, levels=count)
+    times = build_grid(name, steps, WHOLE, process=levels_of(levels=count, schedule="cosine"))
     assert times[-1].item() == 0.0
     assert len(times) == steps + 1
     found = (times[:-1] * count - 1).round().long().tolist()
@@ -55,10 +55,10 @@ def test_level_grids_that_cannot_be_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"grid {name}: needs the levels of path ddpm"):
         build_grid(name, 4, WHOLE)
     with pytest.raises(UserError, match="steps 51: this process has 50 levels"):
-        build_grid(name, 51, WHOLE, levels=50)
+        build_grid(name, 51, WHOLE, process=levels_of(levels=50))
     with pytest.raises(UserError, match="shift 2: means nothing"):
-        build_grid(name, 4, WHOLE, shift=2.0, levels=1000)
-    times = build_grid(name, 4, WHOLE, levels=1000)
+        build_grid(name, 4, WHOLE, shift=2.0, process=levels_of())
+    times = build_grid(name, 4, WHOLE, process=levels_of())
     for bad in (times.flip(0), times[:-1]):
         with pytest.raises(UserError, match="grid must"):
             check_grid(bad, (0.0, times[0].item()))
@@ -72,7 +72,7 @@ def test_level_grids_that_cannot_be_are_refused(name: str) -> None:
         ({"sampler": "ddim", "eta": 1.5}, r"eta 1\.5: must be from 0 to 1"),
         ({"sampler": "ddim", "eta": float("nan")}, "eta nan: must be from 0 to 1"),
         ({"sampler": "ddim", "variance": "small"}, "variance small: belongs to sampler ddpm"),
-        ({"sampler": "euler", "clip": 1.0}, "clip 1: belongs to samplers ddpm and ddim, means nothing to euler"),
+        ({"sampler": "euler", "clip": 1.0}, "clip 1: belongs to samplers ddpm and ddim and means nothing to euler"),
         ({"sampler": "ddpm", "clip": 0.0}, r"clip 0\.0: must be above 0"),
         ({"sampler": "heun", "grid": "respaced"}, "grid respaced: ends at t = 0"),
         ({"sampler": "euler", "grid": "strided"}, "grid strided: ends at t = 0"),
@@ -95,7 +95,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(("one", "other"), CHANGES)
 def test_every_option_changes_the_samples(one: dict[str, Any], other: dict[str, Any]) -> None:
     process, key = levels_of(), Key.range(0, 0, 3)
-    times = build_grid("respaced", 5, WHOLE, levels=1000)
+    times = build_grid("respaced", 5, WHOLE, process=levels_of())
     start = process.prior(Tokens(torch.zeros(3, 2, 2)), Gaussian(), key.fold("start"), 1.0)
     ends = [
         sample(
@@ -113,7 +113,7 @@ def test_every_option_changes_the_samples(one: dict[str, Any], other: dict[str, 
 
 def test_a_learned_variance_is_used_where_there_is_one_and_clipping_bounds_the_end() -> None:
     process, key = levels_of(), Key.range(0, 0, 3)
-    times = build_grid("respaced", 5, WHOLE, levels=1000)
+    times = build_grid("respaced", 5, WHOLE, process=levels_of())
     start = process.prior(Tokens(torch.zeros(3, 2, 2)), Gaussian(), key.fold("start"), 1.0)
 
     def end(learned: bool, clip: float | None) -> torch.Tensor:

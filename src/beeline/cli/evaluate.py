@@ -16,8 +16,10 @@ from beeline.core.errors import UserError, unknown, whole_number
 from beeline.core.files import check_writable, claim, write_json
 
 if TYPE_CHECKING:
-    from beeline.evaluate.records import Record
+    from beeline.evaluate.evaluation import Evaluator
+    from beeline.evaluate.records import Evaluation, Record
     from beeline.generate.engine import Engine
+    from beeline.samplers.config import SampleConfig
 
 SPACE_NAMES = ("pixels", "pca-32", "classifier-a", "classifier-b")
 
@@ -31,6 +33,7 @@ def evaluate(
     modality: str | None = None,
     device: str = "auto",
     display: Display | None = None,
+    likelihood: int = 0,
     **options: Any,
 ) -> list[Record]:
     """Generate samples under the conditions of held-out examples, measure them and write an evaluation.
@@ -44,20 +47,23 @@ def evaluate(
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
-        options: fields of ``SampleConfig`` that differ from the run's.
+        likelihood: how many held-out and training examples to tell bits per dimension of; 0 for none.
+        options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
         RunError: one of the modality's own metrics failed; the others are written all the same.
     """
-    from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes, steps_for_passes
-    from beeline.evaluate.evaluation import Evaluator, evaluation
+    from beeline.evaluate.curves import steps_for_passes
+    from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.finish import renew_report
     from beeline.evaluate.requests import real_examples
+    from beeline.generate.likelihood import check_likelihood
     from beeline.generate.load import output_folder
     from beeline.train.folder import RunFolder
 
     n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
+    likelihood = whole_number("likelihood", likelihood, 0)
     for space in spaces:
         if space not in SPACE_NAMES:
             raise unknown("space", space, SPACE_NAMES)
@@ -66,6 +72,8 @@ def evaluate(
     home = output_folder(Path(run)) / "evaluations"
     check_writable(home)
     settings = engine.settings(**options)
+    if likelihood:
+        check_likelihood(engine, settings)
     training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
     if passes:
         steps_for_passes(engine, settings, passes, held_out[0])
@@ -73,25 +81,51 @@ def evaluate(
         evaluator = Evaluator(engine, Path(run), training, held_out, spaces)
     for space, reason in evaluator.left_out.items():
         display.message(f"{space} left out: {reason}")
-    with display.work("sampling") as progress:
-        drawn = evaluator.draw(n, seed, settings, progress)
-    with display.work("measuring"):
-        found = evaluation(evaluator, drawn, "evaluate")
-        curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, Path(run), evaluator.sets.held_out, seed)}
-    if passes:
-        with display.work("quality by passes") as progress:
-            curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)
+    found = _measured(evaluator, Path(run), n, seed, settings, passes, likelihood, display)
     target = claim(home, "evaluation", ".json")
-    write_json(target, dataclasses.replace(found, curves=curves).as_json())
+    write_json(target, found.as_json())
     _show(found.records, display)
     rate, where = found.protocol["samples_per_second"], found.protocol["device"]
-    display.result(f"{n:,} samples at {rate:,.1f} a second, {found.protocol['passes']} network passes each, on {where}")
+    cost = found.protocol["passes"]
+    each = f"{cost} network passes each" if isinstance(cost, int) else f"{min(cost)} to {max(cost)} network passes each"
+    display.result(f"{n:,} samples at {rate:,.1f} a second, {each}, on {where}")
     display.result(str(target))
     folder = RunFolder(home.parent)
     if renew_report(folder, engine, training, held_out):
         display.result(str(folder.report))
     found.refuse_failures()
     return list(found.records)
+
+
+def _measured(
+    evaluator: Evaluator,
+    run: Path,
+    n: int,
+    seed: int,
+    settings: SampleConfig,
+    passes: Sequence[int],
+    likelihood: int,
+    display: Display,
+) -> Evaluation:
+    """All numbers that are asked for: of samples, by time, by passes, and of real examples under the model."""
+    from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes
+    from beeline.evaluate.evaluation import evaluation
+    from beeline.evaluate.likelihood import measure_likelihood
+
+    engine, held_out = evaluator.engine, evaluator.sets.held_out
+    with display.work("sampling") as progress:
+        drawn = evaluator.draw(n, seed, settings, progress)
+    with display.work("measuring"):
+        found = evaluation(evaluator, drawn, "evaluate")
+        curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
+    if passes:
+        with display.work("quality by passes") as progress:
+            curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)
+    found = dataclasses.replace(found, curves=curves)
+    if not likelihood:
+        return found
+    with display.work("likelihood") as progress:
+        return measure_likelihood(engine, evaluator.sets, likelihood, seed, progress).added_to(found)
 
 
 def _with_data(run: str | Path, modality: str | None, device: str) -> Engine:
@@ -132,7 +166,7 @@ def export(
         modality: file to use in place of the modality file that the model was trained with.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
-        options: fields of ``SampleConfig`` that differ from the run's.
+        options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
         UserError: something given does not exist or does not fit, or samples are no 8-bit images of one size.
@@ -191,6 +225,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spaces", nargs="+", default=SPACE_NAMES, metavar="SPACE", help=f"of {', '.join(SPACE_NAMES)} (all)"
     )
     parser.add_argument(
+        "--likelihood",
+        type=int,
+        nargs="?",
+        const=100,
+        default=0,
+        metavar="N",
+        help="bits per dimension of N held-out and N training examples too (100)",
+    )
+    parser.add_argument(
         "--export", type=int, metavar="N", help="only draw N samples into an npz of 8-bit images for evaluators outside"
     )
     add_sampling_arguments(parser)
@@ -203,4 +246,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     if arguments.export is not None:
         export(arguments.run, arguments.export, arguments.seed, *shared, **options)
     else:
-        evaluate(arguments.run, arguments.n, arguments.seed, arguments.passes, arguments.spaces, *shared, **options)
+        asked = (arguments.n, arguments.seed, arguments.passes, arguments.spaces)
+        evaluate(arguments.run, *asked, *shared, arguments.likelihood, **options)

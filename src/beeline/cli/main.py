@@ -24,6 +24,7 @@ from beeline.core.errors import RunError, UserError, unknown
 VERBS = {
     "train": "fit a model to data, sample it and report",
     "sample": "draw samples from a trained model",
+    "edit": "invert, re-noise, inpaint or interpolate data by a trained model",
     "evaluate": "score a trained model by its modality's metrics",
     "inspect": "say what a trained model is",
     "convert": "write a slim model, of any average of the weights; or images as latents",

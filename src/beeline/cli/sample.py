@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beeline.cli import peers
 from beeline.cli.console import Display
@@ -14,6 +14,10 @@ from beeline.core.config import as_literals, leaves
 from beeline.core.errors import UserError, unknown, whole_number
 from beeline.core.files import check_writable, claim
 from beeline.samplers.config import SampleConfig
+
+if TYPE_CHECKING:
+    from beeline.core.protocols import Condition
+    from beeline.model.codec import Codec
 
 
 def sample(
@@ -45,7 +49,8 @@ def sample(
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
-        options: fields of ``SampleConfig`` that differ from the run's; and what a peer's checkpoint cannot say, see
+        options: a ``preset``; fields of ``SampleConfig`` that differ from the run's; ``trajectory``, strip or gif, for
+            a picture of the first samples on their way from noise to data; and what a peer's checkpoint cannot say, see
             ``beeline.load``: layout, num_heads, null_row, input_size, use_rope.
 
     Returns:
@@ -55,37 +60,58 @@ def sample(
         UserError: something given does not exist, does not fit or is out of range.
     """
     from beeline.generate.engine import by_name
+    from beeline.generate.film import check_film, write_film
+    from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, write_samples
 
     n = whole_number("n", n, 1)
     display = display or Display("silent")
     said: Any = {name: options.pop(name) for name in SaidOptions.__annotations__ if name in options}
+    film = options.pop("trajectory", None)
     engine = load(run, modality, device, vae, **said)
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out))
-    values = {name: _read(engine.codec.condition(name), value, n) for name, value in by_name(condition).items()}
-    requests = engine.requests(n, values, shape)
+    requests = engine.requests(n, read_values(engine.codec, by_name(condition), n), shape, options.get("cfg_scale"))
+    settings = engine.settings(**with_one_scale(options))
+    if film is not None:
+        check_film(film, settings)
     with display.work("sampling") as progress:
-        samples = engine.generate(requests, seed, engine.settings(**options), batch_size, progress)
+        samples = engine.generate(requests, seed, settings, batch_size, progress)
     with display.patience("decoding the samples; this takes a while"):
         decoded = engine.decode(samples)
     where = claim(home, "drawn") if out is None else Path(out)
     latents = samples.examples if decoded is not None else None
     written = write_samples(engine.modality, decoded or samples, where, latents)
+    if film is not None:
+        with display.patience("drawing the trajectory; this takes a while"):
+            written.append(write_film(engine, requests, seed, settings, film, where))
     for path in written:
         display.result(str(path))
     return written
 
 
-def _read(condition: Any, value: Any, n: int) -> Any:
-    """A value from text; several texts go round the items."""
-    if isinstance(value, str):
-        return condition.parse(value)
-    if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
-        parsed = [condition.parse(text) for text in value]
-        return parsed[0] if len(parsed) == 1 else [parsed[item % len(parsed)] for item in range(n)]
-    return value
+def read_values(codec: Codec, condition: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Values of conditions from text; several texts go round the items.
+
+    Args:
+        codec: of the model.
+        condition: texts, or values as they are, by name.
+        n: how many items.
+
+    Raises:
+        UserError: there is no such condition, or it cannot be read.
+    """
+
+    def read(each: Condition, value: Any) -> Any:
+        if isinstance(value, str):
+            return each.parse(value)
+        if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+            parsed = [each.parse(text) for text in value]
+            return parsed[0] if len(parsed) == 1 else [parsed[item % len(parsed)] for item in range(n)]
+        return value
+
+    return {name: read(codec.condition(name), value) for name, value in condition.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,17 +137,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vae", metavar="FOLDER", help="autoencoder that decodes latents (the model's); none leaves them latents"
     )
+    parser.add_argument(
+        "--trajectory", metavar="strip|gif", help="also draw how the first samples come about, and what was expected"
+    )
     add_sampling_arguments(parser)
     peers.add_arguments(parser)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that every command which samples shares; left out, the run's own options hold."""
+    parser.add_argument(
+        "--preset", help="fast, balanced or best: sampler and steps by name, under what is given beside"
+    )
     parser.add_argument("--sampler", help="euler, heun, dpmpp_2m, dopri5, ddpm, ddim, stochastic_heun, ... (the run's)")
     parser.add_argument("--steps", type=int, help="steps from noise to data")
     parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, karras, log_snr, ...")
     parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
-    parser.add_argument("--cfg-scale", type=float, help="guidance u + s (c - u); 1 is off")
+    parser.add_argument("--cfg-scale", metavar="S", help="guidance u + s (c - u); 1 is off; 1,2,4 go round the samples")
     parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide, or all (all)")
     parser.add_argument("--cfg-interval", metavar="FROM,TO", help="times at which to guide, or all (all)")
     parser.add_argument("--cfg-rescale", type=float, help="brings guided predictions back to their spread, 0 to 1")
@@ -145,7 +177,10 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
         UserError: a value is not what its option takes.
     """
     given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SampleConfig)}
+    given["preset"] = arguments.preset
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "cfg_scale" in options:
+        options["cfg_scale"] = _scales("--cfg-scale", options["cfg_scale"])
     if "guide_channels" in options:
         text = options["guide_channels"]
         options["guide_channels"] = None if text == "all" else _whole_numbers("--guide-channels", text, ",")
@@ -161,16 +196,14 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
 @peers.wording()
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline sample``."""
-    conditions: dict[str, list[str]] = {}
-    for text in arguments.condition:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--condition {text}: needs a name and a value, such as label=3")
-        conditions.setdefault(name, []).append(value)
+    film = {} if arguments.trajectory is None else {"trajectory": arguments.trajectory}
+    options = sampling_options(arguments)
+    if isinstance(scales := options.get("cfg_scale"), tuple) and arguments.n > 0:
+        options["cfg_scale"] = [scales[item % len(scales)] for item in range(arguments.n)]
     sample(
         arguments.run,
         arguments.n,
-        conditions,
+        named_values("--condition", arguments.condition),
         arguments.seed,
         arguments.out,
         None if arguments.shape is None else _whole_numbers("--shape", arguments.shape, "x"),
@@ -179,9 +212,34 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         arguments.device,
         display,
         arguments.vae,
+        **film,
         **peers.said(arguments),
-        **sampling_options(arguments),
+        **options,
     )
+
+
+def named_values(flag: str, texts: Sequence[str]) -> dict[str, list[str]]:
+    """What NAME=VALUE given again and again says, by name.
+
+    Raises:
+        UserError: one has no name.
+    """
+    values: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"{flag} {text}: needs a name and a value, such as label=3")
+        values.setdefault(name, []).append(value)
+    return values
+
+
+def _scales(flag: str, text: str) -> float | tuple[float, ...]:
+    """One scale, or those that go round the samples."""
+    try:
+        scales = tuple(map(float, text.split(",")))
+    except ValueError:
+        raise UserError(f"{flag} {text}: needs a number, or several such as 1,2,4") from None
+    return scales if len(scales) > 1 else scales[0]
 
 
 def _times(flag: str, text: str) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""What a modality may offer beyond its Protocol: varied examples, choices after a look at the data, names, decoders."""
+"""What parts may offer beyond their Protocols: varied examples, choices after a look at the data, names, units."""
 
 from __future__ import annotations
 
@@ -99,4 +99,16 @@ class Decoding(Protocol):
 
     def decoder(self) -> Mapping[str, Any]:
         """What decodes, for provenance; empty where nothing does."""
+        ...
+
+
+@runtime_checkable
+class Affine(Protocol):
+    """A normaliser that only shifts and scales, so that densities can be told in native units.
+
+    Of whole numbers the native unit is one level: the step from a level to the next is ``unit`` in normalised numbers.
+    """
+
+    def unit(self) -> Array:
+        """() or (channels,) what one native unit is after normalising, for all channels (the last axis) or for each."""
         ...

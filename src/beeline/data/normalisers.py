@@ -49,6 +49,10 @@ class Pixels:
         """Float to whole numbers; what lies outside [-1, 1] is clipped."""
         return np.clip(np.rint((array + 1.0) * self._half), 0, 2 * self._half).astype(self._dtype)
 
+    def unit(self) -> Array:
+        """2/m."""
+        return np.asarray(1.0 / self._half)
+
     @property
     def _dtype(self) -> np.dtype[Any]:
         return np.dtype(f"uint{self.bits}")
@@ -93,6 +97,10 @@ class Range:
         half = (self.high - self.low) / 2
         return ((np.asarray(array, dtype=np.float64) + 1) * half + self.low).astype(np.float32)
 
+    def unit(self) -> Array:
+        """2 / (high - low)."""
+        return np.asarray(2.0 / (self.high - self.low))
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -125,6 +133,10 @@ class Scale:
     def undo(self, array: Array) -> Array:
         """Back to native units, float32."""
         return (array / np.float32(self.scale) + self._shift).astype(np.float32)
+
+    def unit(self) -> Array:
+        """The scale."""
+        return np.asarray(self.scale)
 
     @property
     def _shift(self) -> Array:
@@ -169,3 +181,8 @@ class Standardise:
     def undo(self, array: Array) -> Array:
         """Back to native units, float32."""
         return (array * np.asarray(self.deviation) + np.asarray(self.mean)).astype(np.float32)
+
+    def unit(self) -> Array:
+        """1 / deviation."""
+        deviation = 1.0 / np.asarray(self.deviation)
+        return deviation if self.channels else deviation[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from beeline.metrics.intervals import bootstrap
 from beeline.model.build import build_objective
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.config import TimeConfig
+from beeline.samplers.compatible import FEWEST_STEPS
 from beeline.samplers.config import SampleConfig
 
 _BINS, _DRAWS, _AT_ONCE = 10, 256, 64
@@ -72,7 +74,8 @@ def held_out_loss_by_time(engine: Engine, path: Path, held_out: Sequence[Example
 def steps_for_passes(engine: Engine, settings: SampleConfig, passes: Sequence[int], example: Example) -> list[int]:
     """For each number of network passes the most steps that cost no more, as provenance counts them.
 
-    Every step of a solver costs the same, so two walks of one sample tell the cost of a step and of the end.
+    Every step of a solver costs the same, so two walks of one sample tell the cost of a step and of the end; where
+    guidance is not for all times, walks of one sample are tried until the number is found.
 
     Args:
         engine: the model.
@@ -81,19 +84,31 @@ def steps_for_passes(engine: Engine, settings: SampleConfig, passes: Sequence[in
         example: whose condition and form is asked for.
 
     Raises:
-        UserError: a number is too small for one step.
+        UserError: a number is too small for the fewest steps that the sampler can take, or it chooses its own.
     """
+    if settings.sampler == "dopri5":
+        raise UserError("passes: sampler dopri5 chooses its own steps, each sample's apart; use one with fixed steps")
     request = requests_like([example], 1, engine)
-    costs = [
-        int(engine.generate(request, 0, dataclasses.replace(settings, steps=steps)).provenance["passes"])
-        for steps in (1, 2)
-    ]
+    fewest = FEWEST_STEPS.get(settings.sampler, 1)
+
+    def cost(steps: int) -> int:
+        return int(engine.generate(request, 0, dataclasses.replace(settings, steps=steps)).provenance["passes"])
+
+    costs = [cost(fewest), cost(fewest + 1)]
     each = costs[1] - costs[0]
     for wanted in passes:
         whole_number("passes", wanted, 1)
         if wanted < costs[0]:
-            raise UserError(f"passes {wanted}: one step of {settings.sampler} costs {costs[0]} network passes here")
-    return [1 + (wanted - costs[0]) // each for wanted in passes]
+            least = "one step" if fewest == 1 else f"{fewest} steps"
+            costing = "costs" if fewest == 1 else "cost"
+            raise UserError(f"passes {wanted}: {least} of {settings.sampler} {costing} {costs[0]} network passes here")
+    if settings.cfg_interval is not None or settings.guide_by is not None:
+        every = [range(fewest, wanted + 1) for wanted in passes]
+        return [
+            fewest - 1 + bisect.bisect_right(steps, wanted, key=cost)
+            for steps, wanted in zip(every, passes, strict=True)
+        ]
+    return [fewest + (wanted - costs[0]) // each for wanted in passes]
 
 
 def quality_by_passes(

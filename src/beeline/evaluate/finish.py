@@ -11,6 +11,7 @@ from beeline.evaluate.measures import FRECHET
 from beeline.evaluate.records import Evaluation
 from beeline.evaluate.run_report import run_report
 from beeline.generate.engine import Engine
+from beeline.generate.guidance import open_weak
 from beeline.generate.load import open_engine
 from beeline.generate.plan import Plan
 from beeline.train.folder import RunFolder
@@ -23,8 +24,10 @@ def check_ahead(prepared: Prepared) -> None:
     Raises:
         UserError: a sampling option does not fit the model.
     """
-    network = prepared.trainer.network
-    Plan.make(prepared.config.sample, prepared.codec, network, network.source)
+    config, network = prepared.config, prepared.trainer.network
+    Plan.make(config.sample, prepared.codec, network, network.source)
+    if config.sample.guide_by is not None:
+        open_weak(config.sample.guide_by, prepared.codec, network)
 
 
 def finish(folder: RunFolder, prepared: Prepared, reporter: Reporter) -> None:

@@ -32,9 +32,11 @@ one layout. What is not a finite number is null.
                    "series": [{"metric": "...", "formula": "...", "space": "...", "values": [..], "low": [..],
                                "high": [..], "floor": 45.6, "ceiling": 0.5}]}}}
 
-``curves`` may be empty, and each of the two may be absent. Of a modality's own metrics the space is ``modality``, the
-formula is ``MODALITY/METRIC`` and ``good`` is true or false where it states bounds. ``pixels`` (of 8- and 16-bit
-arrays) and ``values`` (of others) are the same space: all numbers of a sample, in native units.
+Of bits per dimension the space is ``held out`` or ``train``, the examples whose bits they are, the ceiling is the bits
+of training examples, and ``protocol.likelihood`` tells how they were computed. ``curves`` may be empty, and each of
+the two may be absent. Of a modality's own metrics the space is ``modality``, the formula is ``MODALITY/METRIC`` and
+``good`` is true or false where it states bounds. ``pixels`` (of 8- and 16-bit arrays) and ``values`` (of others) are
+the same space: all numbers of a sample, in native units.
 """
 
 from __future__ import annotations

@@ -8,33 +8,41 @@ Shapes: N items.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from beeline.core.config import build, plain
 from beeline.core.data import Example
 from beeline.core.errors import UserError, whole_number
 from beeline.core.offers import Decoding
 from beeline.core.prediction import Passes, Prediction
-from beeline.core.protocols import Modality, Predictor, Process, Source
+from beeline.core.protocols import Modality, Process, Source
 from beeline.core.random import Key
+from beeline.core.state import SamplerState
+from beeline.generate.asking import batches_of, column, told
+from beeline.generate.guidance import (
+    check_guidance,
+    each_scale,
+    guidance_record,
+    guided_predictor,
+    open_weak,
+    with_one_scale,
+)
 from beeline.generate.plan import Plan
+from beeline.generate.settings import settled
+from beeline.generate.walk import Stretch, Way
 from beeline.model.codec import Encoded, Form
 from beeline.model.interop.imported import Imported
 from beeline.model.network import Network
 from beeline.model.starting import Starting
 from beeline.samplers.config import SampleConfig, SampleOptions
-from beeline.samplers.guidance import Guided
-from beeline.samplers.solve import Watched, sample
+from beeline.samplers.presets import preset_of
+from beeline.samplers.solve import Watched
 
 Array = np.ndarray[Any, Any]
-_TOKENS_A_BATCH = 16384
-_ITEMS_A_BATCH = 256
 _CELLS_A_SAMPLE = 2**28
 
 
@@ -45,10 +53,12 @@ class Request:
     Args:
         condition: what it should be, by condition name; what is left out is up to the model.
         form: its form; drawn from those of the training samples when None.
+        cfg_scale: how strongly it is guided; as the settings say when None.
     """
 
     condition: Mapping[str, Any]
     form: Form | None = None
+    cfg_scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ class Engine:
         self.imported = imported
         self.device = next(network.parameters()).device
         self._start = start
+        self._weak: dict[str, Engine] = {}
 
     def starting(self) -> Starting:
         """What exporting starts from, with the weights as they are now."""
@@ -108,6 +119,7 @@ class Engine:
         shape: Sequence[int] | None = None,
         batch_size: int | None = None,
         decode: bool = True,
+        preset: str | None = None,
         **options: Unpack[SampleOptions],
     ) -> Array | list[Array]:
         """Draw samples: native ones, or the images that they decode to where the modality decodes.
@@ -120,7 +132,9 @@ class Engine:
             shape: extents of a grid, or identities of a set; drawn from the training samples' when None.
             batch_size: items at a time; chosen by their number of tokens when None.
             decode: whether latents become images, where there is a decoder; they stay latents, raw, without.
-            options: fields of ``SampleConfig`` that differ from the run's: sampler, steps, cfg_scale, ...
+            preset: fast, balanced or best: sampler and steps by name; what is given beside it wins over it.
+            options: fields of ``SampleConfig`` that differ from the run's: sampler, steps, cfg_scale (also a list of
+                one for each item), ...
 
         Returns:
             one array (n, ...) where all samples have the same shape, else a list.
@@ -128,8 +142,8 @@ class Engine:
         Raises:
             UserError: an argument is out of range or a condition does not fit.
         """
-        requests = self.requests(n, by_name(condition), shape)
-        samples = self.generate(requests, seed, self.settings(**options), batch_size)
+        requests = self.requests(n, by_name(condition), shape, options.get("cfg_scale"))
+        samples = self.generate(requests, seed, self.settings(preset, **with_one_scale(options)), batch_size)
         shown = self.decode(samples) if decode else None
         arrays = [example.array for example in (shown or samples).examples]
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
@@ -149,41 +163,34 @@ class Engine:
         shown = self.modality.decoded(samples.examples, self.device.type, batch_size)
         return None if shown is None else Samples(list(shown), {**samples.provenance, **self.modality.decoder()})
 
-    def settings(self, **options: Unpack[SampleOptions]) -> SampleConfig:
-        """The run's sampling options with some of them replaced.
+    def settings(self, preset: str | None = None, **options: Unpack[SampleOptions]) -> SampleConfig:
+        """The run's sampling options, with those of a preset and those given in their places.
 
         Raises:
-            UserError: there is no such option, or a value is of the wrong type or out of range.
+            UserError: there is no such preset or option, or a value is of the wrong type or out of range.
         """
-        return build(SampleConfig, plain({**plain(self.defaults), **options}))
+        return settled(self.defaults, preset, options)
 
-    def requests(self, n: int, condition: Mapping[str, Any], shape: Sequence[int] | None = None) -> list[Request]:
-        """Spread values or lists of values over n items.
+    def requests(
+        self,
+        n: int,
+        condition: Mapping[str, Any],
+        shape: Sequence[int] | None = None,
+        cfg_scale: float | Sequence[float] | None = None,
+    ) -> list[Request]:
+        """Spread values or lists of values over n items; one cfg_scale for all is left to the settings.
 
         Raises:
-            UserError: n is not above 0, or a condition does not fit.
+            UserError: n is not above 0, or a condition or the scales do not fit.
         """
         n = whole_number("n", n, 1)
-        columns = {name: self._column(name, value, n) for name, value in condition.items()}
+        columns = {name: column(self.codec, name, value, n) for name, value in condition.items()}
         if shape is not None and not isinstance(shape, Sequence | np.ndarray):
             raise UserError(f"shape {shape!r}: needs a list of whole numbers")
         form = None if shape is None else tuple(whole_number("shape", extent, 0) for extent in shape)
-        return [Request({name: column[item] for name, column in columns.items()}, form) for item in range(n)]
-
-    def _column(self, name: str, value: Any, n: int) -> list[Any]:
-        if self.codec.accepts(name, value):
-            return [value] * n
-        if isinstance(value, (list, tuple, range, np.ndarray, Tensor)) and np.ndim(value) and len(value) == n:
-            return list(value)
-        if isinstance(value, (list, tuple)) and self.codec.condition(name).channels != len(value):
-            wanted = (
-                f"{self.codec.condition(name).channels} numbers"
-                if self.codec.condition(name).channels > 1
-                else "one value"
-            )
-            raise UserError(f"condition {name}: need {wanted}, or a list of {n} such, not a list of {len(value)}")
-        self.codec.condition(name).encode(value)  # says what is wrong with a single value
-        raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
+        scales = each_scale(cfg_scale, n)
+        values = ({name: column[item] for name, column in columns.items()} for item in range(n))
+        return [Request(each, form, scale) for each, scale in zip(values, scales, strict=True)]
 
     def generate(
         self,
@@ -194,6 +201,7 @@ class Engine:
         progress: Callable[[int, int], None] | None = None,
         first: int = 0,
         watch: Callable[[Prediction], None] | None = None,
+        way: Way | None = None,
     ) -> Samples:
         """Draw one sample for each request.
 
@@ -205,6 +213,7 @@ class Engine:
             progress: called with (steps done, steps in all) over all batches.
             first: number of the first item.
             watch: shown every prediction on the way, in order.
+            way: from empty frames to samples; from noise down the grid when None.
 
         Raises:
             UserError: a setting is out of range or a condition does not fit.
@@ -214,35 +223,47 @@ class Engine:
         if batch_size is not None:
             batch_size = whole_number("batch_size", batch_size, 1)
         plan = Plan.make(settings, self.codec, self.network, self.source)
+        scales = [settings.cfg_scale if each.cfg_scale is None else each.cfg_scale for each in requests]
+        check_guidance(settings, scales, self.codec)
+        weak = self._opened(settings.guide_by)
         numbers = Key.range(seed, first, len(requests)).numbers
         encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]
-        batches = list(_batches(encoded, batch_size))
+        if weak is not None:
+            for item in encoded:
+                weak.network.check_extents(item.tokens.layout[0].extents)
+        batches = batches_of(encoded, batch_size)
         arrays: list[Array] = []
         passes: list[int] = []
         done = 0
         for start, stop in batches:
             batch = self.codec.batch(encoded[start:stop]).to(str(self.device))
-            predictor = self._predictor(plan, encoded[start:stop])
+            guided = plan.guided_numbers([item.tokens for item in encoded[start:stop]], self.codec)
+            predictor = guided_predictor(self.network, settings, scales[start:stop], guided, weak)
             if watch is not None:
                 predictor = Watched(predictor, watch)
             key = Key(seed, numbers[start:stop].to(self.device))
             placed = self.process.placed(batch.tokens, batch.conditions)
-            origin = self.process.prior(placed, self.source, key.fold("start"), plan.times[0].item())
 
             def after_step(_: object) -> None:
                 nonlocal done
                 done += 1
                 if progress is not None:
-                    progress(done, len(batches) * settings.steps)
+                    progress(done, len(batches) * (len(plan.times) - 1))
 
+            stretch = Stretch(plan, predictor, placed, batch.conditions, key, range(start, stop), after_step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                end = sample(plan.solver, predictor, origin, plan.times, batch.conditions, key, after_step)
+                end = (way or self._from_noise)(stretch)
             passes += counted(end.passes, stop - start)
             arrays.extend(self.codec.decode(end.x))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
-        return Samples(
-            examples, {**self.origin, "seed": seed, "first": first, **asdict(plan.settings), "passes": told(passes)}
-        )
+        preset = preset_of(settings)
+        how = {"seed": seed, "first": first, **({"preset": preset} if preset else {}), **asdict(plan.settings)}
+        how |= guidance_record(scales, weak)
+        return Samples(examples, {**self.origin, **how, "passes": told(passes)})
+
+    def _from_noise(self, stretch: Stretch) -> SamplerState:
+        key, first = stretch.key.fold("start"), stretch.plan.times[0].item()
+        return stretch.down_from(self.process.prior(stretch.tokens, self.source, key, first))
 
     def _encode(self, request: Request, key: Key) -> Encoded:
         form = self.codec.form_of_maps(request.condition) if request.form is None else request.form
@@ -259,21 +280,16 @@ class Engine:
         place = float(key.fold("form").uniform()[0, 0])
         return self.codec.forms[int(np.searchsorted(counts.cumsum() / counts.sum(), place))][0]
 
-    def _predictor(self, plan: Plan, items: Sequence[Encoded]) -> Predictor:
-        if plan.settings.cfg_scale == 1:
-            return self.network
-        guided = plan.guided_numbers([item.tokens for item in items], self.codec)
-        return Guided(self.network, plan.settings.cfg_scale, None if guided is None else guided.to(self.device))
+    def _opened(self, guide_by: str | None) -> Engine | None:
+        """The model that guidance leads away from, opened once."""
+        if guide_by is not None and guide_by not in self._weak:
+            self._weak[guide_by] = open_weak(guide_by, self.codec, self.network)
+        return None if guide_by is None else self._weak[guide_by]
 
 
 def counted(passes: Passes, samples: int) -> list[int]:
     """Network passes of each sample."""
     return [passes] * samples if isinstance(passes, int) else [int(each) for each in passes.expand(samples)]
-
-
-def told(passes: Sequence[int]) -> int | list[int]:
-    """Network passes for provenance: one number where all samples have cost the same."""
-    return passes[0] if len(set(passes)) == 1 else list(passes)
 
 
 def by_name(condition: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -285,12 +301,3 @@ def by_name(condition: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if condition is not None and not isinstance(condition, Mapping):
         raise UserError(f"condition {condition!r}: needs a value by name, such as {{'label': 3}}")
     return condition or {}
-
-
-def _batches(encoded: Sequence[Encoded], batch_size: int | None) -> Iterator[tuple[int, int]]:
-    """Consecutive stretches of items that go through the network together."""
-    if batch_size is None:
-        longest = max(item.tokens.values.shape[1] for item in encoded)
-        batch_size = max(1, min(_ITEMS_A_BATCH, _TOKENS_A_BATCH // longest))
-    for start in range(0, len(encoded), batch_size):
-        yield start, min(start + batch_size, len(encoded))

@@ -11,9 +11,11 @@ from beeline.core.batching import collate
 from beeline.core.errors import UserError
 from beeline.core.protocols import Sampler, Source
 from beeline.core.tokens import Tokens
+from beeline.generate.guidance import check_guidance
 from beeline.model.codec import Codec
 from beeline.model.network import Network
 from beeline.samplers.build import build_sampler
+from beeline.samplers.compatible import check
 from beeline.samplers.config import SampleConfig
 from beeline.samplers.grids import build_grid, default_grid
 
@@ -47,20 +49,15 @@ class Plan:
         Raises:
             UserError: a setting is out of range or does not fit the model.
         """
-        if settings.cfg_scale != 1 and not any(condition.dropout for condition in codec.conditions):
-            raise UserError(
-                f"cfg_scale {settings.cfg_scale:g}: guidance needs a condition that was dropped in training, and "
-                "this model has none; use cfg_scale 1"
-            )
-        if settings.variance != "large" and network.outputs == 2:
-            raise UserError(
-                f"variance {settings.variance}: this model has learned the variance of its steps; leave the option out"
-            )
-        if settings.grid == "auto":
-            settings = replace(settings, grid=default_grid(settings.sampler, network.process.levels))
+        check_guidance(settings, [settings.cfg_scale], codec)
         process = network.process
+        if settings.sampler == "dopri5":  # chooses its own steps: what a run has stored for others is left aside
+            settings = replace(settings, steps=1, grid="uniform", shift=1.0)
+        elif settings.grid == "auto":
+            settings = replace(settings, grid=default_grid(settings.sampler, process.levels))
+        check(settings, process, network.prediction, network.outputs)
         interval = process.solver_interval(network.prediction)
-        times = build_grid(settings.grid, settings.steps, interval, settings.shift, process.levels)
+        times = build_grid(settings.grid, settings.steps, interval, settings.shift, process)
         return cls(settings, build_sampler(settings, source), times, _channel_mask(settings.guide_channels, codec))
 
     def guided_numbers(self, samples: list[Tokens], codec: Codec) -> Tensor | None:

@@ -17,24 +17,33 @@ from beeline.core.files import check_writable, write_bytes, write_json, written
 from beeline.core.protocols import Modality
 from beeline.generate.engine import Samples
 
-_ENDINGS = (".png", ".npz")
+OWN_ENDINGS = (".png", ".npz")
 _OTHER_ENDINGS = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".zip", ".json", ".csv", ".pt")
 
 
-def picture_bytes(modality: Modality, examples: Examples) -> bytes:
-    """A modality's picture of some samples, as PNG.
+def picture(modality: Modality, examples: Examples) -> Image:
+    """A modality's picture of some samples.
 
     Raises:
         RunError: ``preview`` failed or gave no picture.
     """
     try:
-        picture = modality.preview(examples)
+        drawn = modality.preview(examples)
     except Exception as error:
         raise RunError(f"preview() failed ({type(error).__name__}: {error})") from error
-    if not isinstance(picture, Image):
-        raise RunError(f"preview() gave a {type(picture).__name__}, not a PIL image")
+    if not isinstance(drawn, Image):
+        raise RunError(f"preview() gave a {type(drawn).__name__}, not a PIL image")
+    return drawn
+
+
+def picture_bytes(modality: Modality, examples: Examples) -> bytes:
+    """The same as PNG.
+
+    Raises:
+        RunError: ``preview`` failed or gave no picture.
+    """
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    picture(modality, examples).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -77,9 +86,9 @@ def check_output(out: Path) -> None:
         UserError: it has an ending that is none of ours, or cannot be written to.
     """
     ending = out.suffix.lower()
-    if ending in _OTHER_ENDINGS or (ending not in _ENDINGS and out.is_file()):
+    if ending in _OTHER_ENDINGS or (ending not in OWN_ENDINGS and out.is_file()):
         raise UserError(f"{out}: samples are written as .png, .npz or into a folder")
-    if ending in _ENDINGS and out.is_dir():
+    if ending in OWN_ENDINGS and out.is_dir():
         raise UserError(f"{out}: is a folder, and its ending is that of a file; choose another --out")
     check_writable(out)
 
@@ -100,17 +109,17 @@ def write_samples(modality: Modality, samples: Samples, out: Path, latents: Exam
         OSError: the place cannot be written to.
         RunError: the modality's picture failed.
     """
-    one_file = out.suffix.lower() in _ENDINGS
+    one_file = out.suffix.lower() in OWN_ENDINGS
     arrays = out if one_file else out / "samples.npz"
-    picture = out if one_file else out / "samples.png"
+    sheet = out if one_file else out / "samples.png"
     record = out.with_suffix(".provenance.json") if one_file else out / "samples.json"
-    files = [picture, arrays]
+    files = [sheet, arrays]
     if arrays.suffix.lower() == ".npz":
         write_bytes(arrays, array_bytes(samples.examples))
     if latents is not None and not one_file:
         files.append(out / "latents.npz")
         write_bytes(files[-1], array_bytes(latents))
-    if picture.suffix.lower() == ".png":
-        write_bytes(picture, picture_bytes(modality, samples.examples))
+    if sheet.suffix.lower() == ".png":
+        write_bytes(sheet, picture_bytes(modality, samples.examples))
     write_json(record, samples.provenance)
     return list(dict.fromkeys((*files, record)))

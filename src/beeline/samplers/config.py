@@ -114,6 +114,9 @@ class SampleConfig:
                 shown = f"{value:g}" if isinstance(value, float) else value
                 several = f"samplers {' and '.join(samplers)}" if len(samplers) > 1 else f"sampler {samplers[0]}"
                 raise UserError(f"{name} {shown}: belongs to {several} and means nothing to {self.sampler}")
+        for name in ("cfg_interval", "cfg_rescale", "guide_by"):
+            if self.cfg_scale == 1 and getattr(self, name) != getattr(SampleConfig, name):
+                raise UserError(f"{name}: means nothing at cfg_scale 1, which is no guidance; give another cfg_scale")
         if self.grid in LEVEL_GRIDS and self.sampler not in ("ddpm", "ddim"):
             raise UserError(
                 f"grid {self.grid}: ends at t = 0, where the velocity of discrete levels is infinite; {self.sampler} "
@@ -128,7 +131,7 @@ class SampleOptions(TypedDict, total=False):
     steps: int
     grid: Grid
     shift: float
-    cfg_scale: float
+    cfg_scale: float | Sequence[float]
     guide_channels: Sequence[int] | None
     cfg_interval: tuple[float, float] | None
     cfg_rescale: float

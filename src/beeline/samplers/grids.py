@@ -5,7 +5,12 @@ u = 1, 1 - 1/n, ..., 0
 uniform    t = u
 quadratic  t = u^2                     dense near the data
 cosine     t = (1 - cos(pi u)) / 2     dense at both ends
+karras     (sigma/alpha)^(1/7) even    Karras et al. 2022, equation 5 with rho = 7
+log_snr    log(alpha/sigma) even
 shift      t' = s t / (1 + (s - 1) t)  after any of them
+
+karras and log_snr spread their nodes over sigma/alpha from 0.002 to 80 where the interval has more, as it has where
+one of the two is 0; the first and the last node are the interval's ends all the same.
 
 On the levels of a discrete process, level i at t = (i + 1) / T, and at last t = 0:
 respaced   n levels evenly spread, both ends among them     Nichol & Dhariwal 2021, section 4
@@ -22,7 +27,9 @@ import torch
 from torch import Tensor
 
 from beeline.core.errors import UserError, unknown
+from beeline.core.protocols import Process
 from beeline.process.densities import shift_time
+from beeline.process.inverse import log_ratio, time_at
 from beeline.process.respacing import respaced
 from beeline.samplers.config import Grid
 
@@ -31,6 +38,15 @@ GRIDS: dict[str, Callable[[Tensor], Tensor]] = {
     "quadratic": lambda u: u.square(),
     "cosine": lambda u: 0.5 * (1.0 - torch.cos(math.pi * u)),
 }
+RATIO_GRIDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "karras": lambda log: torch.exp(log / 7.0),
+    "log_snr": lambda log: log,
+}
+_BACK: dict[str, Callable[[Tensor], Tensor]] = {
+    "karras": lambda root: 7.0 * torch.log(root),
+    "log_snr": lambda log: log,
+}
+_RATIOS = (0.002, 80.0)
 LEVEL_GRIDS: dict[str, Callable[[int, int], list[int]]] = {
     "respaced": lambda levels, steps: respaced(levels, str(steps)),
     "strided": lambda levels, steps: [level * (levels // steps) for level in range(steps)],
@@ -44,34 +60,51 @@ def default_grid(sampler: str, levels: int) -> Grid:
     return "respaced" if sampler == "ddpm" else "strided"
 
 
-def build_grid(name: str, steps: int, interval: tuple[float, float], shift: float = 1.0, levels: int = 0) -> Tensor:
+def build_grid(
+    name: str, steps: int, interval: tuple[float, float], shift: float = 1.0, process: Process | None = None
+) -> Tensor:
     """(steps + 1,) float64 nodes.
 
     Args:
-        name: ``uniform``, ``quadratic``, ``cosine``, ``respaced`` or ``strided``.
+        name: ``uniform``, ``quadratic``, ``cosine``, ``karras``, ``log_snr``, ``respaced`` or ``strided``.
         steps: number of steps, above 0.
         interval: (t_min, t_max).
         shift: s, above 0; 1 is off.
-        levels: T of a discrete process, 0 of a continuous one.
+        process: the path, for grids that depend on it: the last four.
 
     Raises:
         UserError: an argument is out of range or does not fit the others.
     """
-    if name not in GRIDS and name not in LEVEL_GRIDS:
-        raise unknown("grid", name, [*GRIDS, *LEVEL_GRIDS])
+    if name not in GRIDS and name not in RATIO_GRIDS and name not in LEVEL_GRIDS:
+        raise unknown("grid", name, [*GRIDS, *RATIO_GRIDS, *LEVEL_GRIDS])
     if steps < 1:
         raise UserError(f"steps {steps}: need at least 1")
     if shift <= 0:
         raise UserError(f"shift {shift}: must be above 0")
     if name in LEVEL_GRIDS:
-        return _level_grid(name, steps, shift, levels)
-    unit = GRIDS[name](torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64))
+        return _level_grid(name, steps, shift, 0 if process is None else process.levels)
+    u = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64)
+    unit = GRIDS[name](u) if name in GRIDS else _by_ratio(name, u, interval, process)
     unit = shift_time(unit, shift)
     low, high = interval
     times = low + (high - low) * unit
     times[0], times[-1] = high, low
     check_grid(times, interval)
     return times
+
+
+def _by_ratio(name: str, u: Tensor, interval: tuple[float, float], process: Process | None) -> Tensor:
+    """Nodes on the unit interval that are even in a function of sigma / alpha."""
+    if process is None:
+        raise UserError(f"grid {name}: needs the path whose noise it follows; use uniform, quadratic or cosine")
+    low, high = interval
+    if not low < high:
+        raise UserError("a time grid must descend from noise to data; this one does not")
+    limits = torch.tensor(_RATIOS, dtype=torch.float64).log()
+    ends = log_ratio(process, torch.tensor(interval, dtype=torch.float64)).clamp(limits[0], limits[1])
+    first, last = RATIO_GRIDS[name](ends)
+    times = time_at(process, _BACK[name](first + (last - first) * u), interval)
+    return (times - low) / (high - low)
 
 
 def _level_grid(name: str, steps: int, shift: float, levels: int) -> Tensor:

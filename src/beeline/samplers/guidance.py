@@ -1,47 +1,134 @@
-"""Classifier-free guidance.
+"""Guidance: a prediction is pushed away from a weaker one.
 
-    y = u + s (c - u),  s = 1 is off
+    y  = u + s (c - u)                                    s = 1 is off
+    y' = y (1 + phi (sd(c) / sd(y) - 1))                  rescaled, in v = alpha e - sigma x0
 
-Source: Ho & Salimans 2022, with their w = s - 1. All predictions at one (x_t, t) are affine in one another, so
-guiding one guides them all.
+c is the conditional prediction. u is what the same network says without the condition (classifier-free: Ho & Salimans
+2022, with their w = s - 1), or what a weaker model says under the same condition (autoguidance: Karras et al. 2024,
+"Guiding a diffusion model with a bad version of itself", equation 5). Outside of an interval of times s is 1 and u is
+not asked for (Kynkaanniemi et al. 2024, section 3). sd is the standard deviation over the numbers of one sample that
+are data and guided (Lin et al. 2024, section 3.4, equations 14 to 16; their network predicts v).
+
+All predictions at one (x_t, t) are affine in one another, so guiding one guides them all; scaling one does not scale
+the others alike, and v is the one that can be read everywhere on every path.
+Shapes: B rows, L tokens a row, C numbers a token, N samples, M of them guided.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from beeline.core.conditions import Conditions
-from beeline.core.prediction import Prediction
+from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Predictor
 from beeline.core.tokens import Tokens
 
 
 @dataclass(frozen=True)
 class Guided:
-    """A predictor that is pushed away from its own unconditional prediction.
+    """A predictor that is pushed away from its own unconditional prediction, or from a weaker model's.
 
-    Both evaluations go through the network as one batch.
+    The unconditional evaluations go through the network with the conditional ones, as one batch. A sample whose scale
+    is 1 costs no second evaluation, unless it shares a row with others.
 
     Args:
-        predictor: has been trained with dropped conditions.
-        scale: s; 1 gives the conditional prediction.
+        predictor: has been trained with dropped conditions where ``weak`` is None.
+        scale: s, one for all samples or (N,); 1 gives the conditional prediction.
         guided: (1 or B, 1 or L, C) True for the numbers that guidance moves, None for all; the others keep the
             conditional prediction.
+        interval: times from and to which, both included, samples are guided; None for all.
+        rescale: phi, 0 to 1; 0 is off.
+        weak: a predictor along the same path, of any kind of prediction, to be pushed away from in place of the
+            unconditional prediction.
     """
 
     predictor: Predictor
-    scale: float
+    scale: float | Tensor
     guided: Tensor | None = None
+    interval: tuple[float, float] | None = None
+    rescale: float = 0.0
+    weak: Predictor | None = None
 
     def __call__(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
-        """The guided prediction, which has cost twice its passes."""
-        both = self.predictor(x_t.doubled(), torch.cat([t, t]), conditions.join(conditions.absent()))
-        conditional, unconditional = both.output.chunk(2)
-        pushed = unconditional + self.scale * (conditional - unconditional)
-        if self.guided is not None:
-            pushed = torch.where(self.guided, pushed, conditional)
-        variance = None if both.variance is None else both.variance.chunk(2)[0]
-        return Prediction(both.process, x_t, t, pushed, both.kind, variance, passes=2 * both.passes)
+        """The guided prediction, which has cost a second pass where the scale is not 1."""
+        scale = self._scales(t)
+        rows = (scale != 1).nonzero()[:, 0]
+        if not len(rows):
+            return self.predictor(x_t, t, conditions)
+        if x_t.segment is not None:
+            rows = torch.arange(x_t.samples)
+        ask = self._ask_once if self.weak is None else self._ask_both
+        strong, weak = ask(x_t, t, conditions, rows.to(t.device))
+        scale = x_t.expand(scale.to(strong.output))
+        pushed = weak.output + scale * (strong.output - weak.output)
+        if self.rescale:
+            pushed = self._rescaled(pushed, strong)
+        moved = scale != 1 if self.guided is None else self.guided & (scale != 1)
+        return replace(strong, output=torch.where(moved, pushed, strong.output), passes=strong.passes + weak.passes)
+
+    def _scales(self, t: Tensor) -> Tensor:
+        """(N,) s at these times, on the CPU, where the number of rows to evaluate is decided."""
+        scale = torch.as_tensor(self.scale, dtype=torch.float64, device="cpu").expand(len(t))
+        if self.interval is None:
+            return scale
+        first, last = self.interval
+        return torch.where(((t >= first) & (t <= last)).cpu(), scale, 1.0)
+
+    def _ask_once(self, x_t: Tokens, t: Tensor, conditions: Conditions, rows: Tensor) -> tuple[Prediction, Prediction]:
+        """The conditional prediction and the unconditional one of some samples, from one batch."""
+        n, absent = x_t.samples, conditions.absent()
+        if len(rows) == n:
+            batch = x_t.doubled()
+        else:
+            batch, absent = x_t.rows(torch.cat([torch.arange(n, device=rows.device), rows])), absent.rows(rows)
+        both = self.predictor(batch, torch.cat([t, t[rows]]), conditions.join(absent))
+        count = x_t.values.shape[0]
+        variance = None if both.variance is None else both.variance[:count]
+        first, second = (both.passes, both.passes) if isinstance(both.passes, int) else both.passes.split(n)
+        strong = Prediction(both.process, x_t, t, both.output[:count], both.kind, variance, first)
+        return strong, _for_all(strong, both.output[count:], second, rows)
+
+    def _ask_both(self, x_t: Tokens, t: Tensor, conditions: Conditions, rows: Tensor) -> tuple[Prediction, Prediction]:
+        """The prediction and the weak one of some samples, each from its own network."""
+        assert self.weak is not None
+        strong = self.predictor(x_t, t, conditions)
+        if len(rows) == x_t.samples:
+            weak = self.weak(x_t, t, conditions)
+        else:
+            weak = self.weak(x_t.rows(rows), t[rows], conditions.rows(rows))
+        return strong, _for_all(strong, weak.as_kind(strong.kind), weak.passes, rows)
+
+    def _rescaled(self, pushed: Tensor, strong: Prediction) -> Tensor:
+        """A guided prediction with the spread of the conditional one, by the share ``rescale``."""
+        x_t, t, kind = strong.x_t, strong.t, strong.kind
+        numbers = x_t if self.guided is None else replace(x_t, cells=self.guided & _is_data(x_t))
+        v = strong.process.convert(pushed, x_t, t, kind, "v")
+        wanted, found = _spread(numbers, strong.as_kind("v")), _spread(numbers, v)
+        ratio = torch.where(found > 0, wanted / found, 1.0)
+        return strong.process.convert(x_t.expand(1 + self.rescale * (ratio - 1)) * v, x_t, t, "v", kind)
+
+
+def _for_all(strong: Prediction, output: Tensor, passes: Passes, rows: Tensor) -> Prediction:
+    """A weak prediction of some samples as one of all, which is the strong one elsewhere and costs nothing there."""
+    n = strong.x_t.samples
+    if len(rows) == n:
+        return replace(strong, output=output, passes=passes)
+    counts = torch.zeros(n, dtype=torch.int64, device=rows.device)
+    counts[rows] = torch.as_tensor(passes, device=rows.device)
+    return replace(strong, output=strong.output.index_copy(0, rows, output), passes=counts)
+
+
+def _is_data(x_t: Tokens) -> Tensor:
+    """Which numbers are data, in a shape that goes with (B, L, C)."""
+    if x_t.cells is not None:
+        return x_t.cells
+    return torch.ones_like(x_t.values[..., :1], dtype=torch.bool) if x_t.keep is None else x_t.keep[..., None]
+
+
+def _spread(x_t: Tokens, values: Tensor) -> Tensor:
+    """(N,) standard deviation of (B, L, C) over the numbers of each sample that are data."""
+    deviation = values - x_t.expand(x_t.sample_mean(values))
+    return x_t.sample_mean(deviation.square()).sqrt()

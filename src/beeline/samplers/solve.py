@@ -18,6 +18,9 @@ from beeline.core.random import Key
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 
+# What is done between steps: look at a state, or give the one to go on from in its place.
+Interlude = Callable[[SamplerState], SamplerState | None]
+
 
 class Walker:
     """Start and finish of a walk that keeps nothing from step to step; subclasses give ``step``."""
@@ -78,7 +81,7 @@ def sample(
     times: Tensor,
     conditions: Conditions,
     key: Key,
-    after_step: Callable[[SamplerState], None] | None = None,
+    after_step: Interlude | None = None,
 ) -> SamplerState:
     """Walk a grid from noise to data.
 
@@ -89,12 +92,15 @@ def sample(
         times: (n + 1,) descending nodes.
         conditions: of the samples.
         key: names the draws of stochastic solvers.
-        after_step: called with each state on the way, for trajectories and progress.
+        after_step: called with each state on the way, for trajectories and progress; a state that it gives back takes
+            the place of the one that it was called with, further up the grid too.
     """
     with torch.no_grad():
         state = sampler.initialise(start, times)
-        for index in range(len(times) - 1):
-            state = sampler.step(state, predictor, conditions, key.fold("step", index))
+        taken = 0  # a step that is taken again draws anew
+        while state.index < len(times) - 1:
+            state = sampler.step(state, predictor, conditions, key.fold("step", taken))
+            taken += 1
             if after_step is not None:
-                after_step(state)
+                state = after_step(state) or state
         return sampler.finish(state, predictor, conditions)

@@ -1,0 +1,59 @@
+"""From what was asked for to single items and batches of them, and from their costs to one line of provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from beeline.core.errors import UserError
+from beeline.model.codec import Codec, Encoded
+
+_TOKENS_A_BATCH = 16384
+_ITEMS_A_BATCH = 256
+
+Number = TypeVar("Number", int, float)
+
+
+def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
+    """One value of a condition for all of n items, or a list of one for each, as a list.
+
+    Args:
+        codec: of the model.
+        name: of the condition.
+        value: as given.
+        n: number of items.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if codec.accepts(name, value):
+        return [value] * n
+    if isinstance(value, (list, tuple, range, np.ndarray, Tensor)) and np.ndim(value) and len(value) == n:
+        return list(value)
+    if isinstance(value, (list, tuple)) and codec.condition(name).channels != len(value):
+        channels = codec.condition(name).channels
+        wanted = f"{channels} numbers" if channels > 1 else "one value"
+        raise UserError(f"condition {name}: need {wanted}, or a list of {n} such, not a list of {len(value)}")
+    codec.condition(name).encode(value)  # says what is wrong with a single value
+    raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
+
+
+def batches_of(encoded: Sequence[Encoded], batch_size: int | None) -> list[tuple[int, int]]:
+    """Consecutive stretches of items that go through the network together.
+
+    Args:
+        encoded: the items.
+        batch_size: items at a time; chosen by their number of tokens when None.
+    """
+    if batch_size is None:
+        longest = max(item.tokens.values.shape[1] for item in encoded)
+        batch_size = max(1, min(_ITEMS_A_BATCH, _TOKENS_A_BATCH // longest))
+    return [(start, min(start + batch_size, len(encoded))) for start in range(0, len(encoded), batch_size)]
+
+
+def told(numbers: Sequence[Number]) -> Number | list[Number]:
+    """A number of every sample for provenance: a single one where it is the same for all."""
+    return numbers[0] if len(set(numbers)) == 1 else list(numbers)
