@@ -25,12 +25,15 @@ from typing import NoReturn
 
 import pytest
 
+from tests.mutations.control import CONTROL
+from tests.mutations.family import FAMILY
 from tests.mutations.mutation import PACKAGE, ROOT, Mutation
 from tests.mutations.objectives import OBJECTIVES
 from tests.mutations.process import PROCESS
 from tests.mutations.samplers import SAMPLERS
+from tests.mutations.steps import STEPS
 
-MUTATIONS: list[Mutation] = [*SAMPLERS, *PROCESS, *OBJECTIVES]
+MUTATIONS: list[Mutation] = [*SAMPLERS, *STEPS, *CONTROL, *PROCESS, *FAMILY, *OBJECTIVES]
 LIMIT = 15  # seconds of a processor's time, a mutant
 _PATIENCE = 300  # seconds of waiting, on a machine that others share
 _AT_ONCE = 2

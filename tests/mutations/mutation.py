@@ -8,39 +8,71 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "beeline"
 
-SOLVERS = ("tests/samplers/test_solvers.py",)
-STEPS = (
-    "tests/samplers/test_level_grids.py",
-    "tests/samplers/test_ancestral.py",
-    "tests/samplers/test_ddpm_records.py",
-)
-PATHS = ("tests/process/test_paths.py", "tests/process/test_build.py")
-LEVELS = ("tests/process/test_ddpm.py",)
-FLOW = ("tests/objectives/test_flow.py",)
-BOUND = ("tests/objectives/test_ddpm.py",)
+
+def _files(room: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests/{room}/test_{name}.py" for name in names)
+
+
+SOLVERS = _files("samplers", "solvers")
+STEPS = _files("samplers", "level_grids", "ancestral", "ddpm_records")
+STOCHASTIC = _files("samplers", "stochastic")
+MULTISTEP = _files("samplers", "dpmpp", "solvers")
+GUIDANCE = _files("samplers", "guidance", "guided_flows", "guidance_costs")
+PATHS = _files("process", "paths", "build", "family", "intervals")
+LEVELS = _files("process", "ddpm")
+VDM = _files("process", "vdm")
+FLOW = _files("objectives", "flow", "losses", "weights")
+BOUND = _files("objectives", "ddpm")
 
 OWNERS = {
     "samplers/euler.py": SOLVERS,
     "samplers/heun.py": SOLVERS,
+    "samplers/midpoint.py": SOLVERS,
+    "samplers/runge_kutta.py": SOLVERS,
     "samplers/solve.py": SOLVERS,
+    "samplers/dopri5.py": _files("samplers", "dopri5", "solvers"),
+    "samplers/dpmpp_2m.py": MULTISTEP,
+    "samplers/dpmpp_3m.py": MULTISTEP,
+    "samplers/multistep.py": MULTISTEP,
+    "samplers/dpmpp_2m_sde.py": (*MULTISTEP, *STOCHASTIC),
+    "samplers/diffusion.py": STOCHASTIC,
+    "samplers/euler_maruyama.py": STOCHASTIC,
+    "samplers/stochastic_heun.py": STOCHASTIC,
     "samplers/ddim.py": STEPS,
     "samplers/ddpm.py": STEPS,
-    "samplers/grids.py": ("tests/samplers/test_level_grids.py", *SOLVERS),
-    "samplers/guidance.py": ("tests/samplers/test_guidance.py",),
-    "samplers/mixture.py": ("tests/samplers/test_mixture.py",),
+    "samplers/grids.py": _files("samplers", "level_grids", "ratio_grids", "solvers"),
+    "samplers/guidance.py": GUIDANCE,
+    "samplers/mixture.py": _files("samplers", "mixture"),
+    "samplers/likelihood.py": _files("samplers", "likelihood"),
+    "samplers/inversion.py": _files("samplers", "inversion"),
+    "samplers/inpainting.py": _files("samplers", "inpainting"),
+    "samplers/renoising.py": _files("samplers", "inpainting"),
+    "samplers/interpolation.py": _files("samplers", "interpolation"),
     "process/path.py": PATHS,
     "process/linear.py": PATHS,
     "process/vp.py": PATHS,
+    "process/vp_cosine.py": PATHS,
+    "process/gvp.py": PATHS,
+    "process/ve.py": PATHS,
+    "process/sigmoid.py": PATHS,
+    "process/shifted.py": PATHS,
+    "process/inverse.py": _files("process", "densities", "paths", "family"),
+    "process/bridge.py": _files("process", "bridge"),
+    "process/vdm.py": (*VDM, *PATHS),
+    "process/coupling.py": _files("train", "coupling"),
     "process/ddpm.py": LEVELS,
     "process/tables.py": LEVELS,
     "process/respacing.py": LEVELS,
-    "process/posterior.py": (*LEVELS, "tests/samplers/test_ancestral.py"),
-    "process/densities.py": ("tests/process/test_densities.py",),
-    "process/sources.py": ("tests/process/test_sources.py",),
+    "process/posterior.py": (*LEVELS, *_files("samplers", "ancestral")),
+    "process/densities.py": _files("process", "densities"),
+    "process/sources.py": _files("process", "sources"),
     "objectives/flow.py": FLOW,
+    "objectives/losses.py": FLOW,
     "objectives/weights.py": FLOW,
     "objectives/ddpm.py": BOUND,
     "objectives/bound.py": BOUND,
+    "objectives/bounds.py": _files("objectives", "bounds"),
+    "objectives/vdm.py": _files("objectives", "vdm"),
 }
 
 
