@@ -60,7 +60,7 @@ OWNERS = {
     "process/bridge.py": _files("process", "bridge"),
     "process/vdm.py": (*VDM, *PATHS),
     "process/coupling.py": _files("train", "coupling"),
-    "process/ddpm.py": LEVELS,
+    "process/ddpm.py": (*LEVELS, *_files("process", "paths")),
     "process/tables.py": LEVELS,
     "process/respacing.py": LEVELS,
     "process/posterior.py": (*LEVELS, *_files("samplers", "ancestral")),

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from beeline.core.errors import UserError
-from beeline.process.build import build_process
 from beeline.process.config import ProcessConfig
 from beeline.process.posterior import posterior
 from beeline.process.respacing import respaced
@@ -165,13 +164,3 @@ def test_solvers_keep_away_from_levels_where_the_velocity_would_blow_errors_up()
 def test_options_that_mean_nothing_or_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         ProcessConfig(**options)
-
-
-@pytest.mark.parametrize("path", ["linear", "vp"])
-def test_networks_whose_time_runs_from_noise_to_data_see_one_minus_t(path: Any) -> None:
-    t = torch.tensor([0.0, 0.25, 1.0])
-    process = build_process(ProcessConfig(path=path, time_input="1 - t"))
-    assert process.time_input_name == "1 - t"
-    assert process.time_input(t).tolist() == [1.0, 0.75, 0.0]
-    usual = build_process(ProcessConfig(path=path))
-    assert (usual.time_input_name, usual.time_input(t).tolist()) == ("1000 t", [0.0, 250.0, 1000.0])

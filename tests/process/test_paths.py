@@ -273,3 +273,40 @@ def test_e18_the_time_input_tells_times_apart() -> None:
     assert likeness(0.50, 0.51, scaled=False) == pytest.approx(0.999997, abs=1e-6)
     assert likeness(0.0, 1.0, scaled=True) == pytest.approx(0.193, abs=5e-4)
     assert likeness(0.50, 0.51, scaled=True) == pytest.approx(0.675, abs=5e-4)
+
+
+@pytest.mark.parametrize("path", ["linear", "vp"])
+def test_networks_whose_time_runs_from_noise_to_data_see_one_minus_t(path: Any) -> None:
+    t = torch.tensor([0.0, 0.25, 1.0])
+    process = build_process(ProcessConfig(path=path, time_input="1 - t"))
+    assert process.time_input_name == "1 - t"
+    assert process.time_input(t).tolist() == [1.0, 0.75, 0.0]
+    usual = build_process(ProcessConfig(path=path))
+    assert (usual.time_input_name, usual.time_input(t).tolist()) == ("1000 t", [0.0, 250.0, 1000.0])
+
+
+class Crossing(Linear):
+    """A path that stands still at t = 0.2, where its velocity tells nothing: two stretches, of 0.2 and 0.8."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return 1.0 - self._pace(t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self._pace(t)
+
+    def alpha_derivative(self, t: Tensor) -> Tensor:
+        return -self._speed(t)
+
+    def sigma_derivative(self, t: Tensor) -> Tensor:
+        return self._speed(t)
+
+    def _pace(self, t: Tensor) -> Tensor:
+        return ((t - 0.2).pow(3) + 0.008) / 0.52
+
+    def _speed(self, t: Tensor) -> Tensor:
+        return 3.0 * (t - 0.2).square() / 0.52
+
+
+def test_of_two_stretches_the_longer_is_taken() -> None:
+    low, high = Crossing().interval("velocity")
+    assert (low, high) == (pytest.approx(0.2132, abs=1e-4), 1.0)  # where the speed is 1e-3

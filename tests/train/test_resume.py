@@ -57,11 +57,11 @@ from pathlib import Path
 from beeline.cli.main import main
 from beeline.train.trainer import Trainer
 
-go, step = Path(sys.argv.pop(1)), Trainer.train_step
+go, step, end = Path(sys.argv.pop(1)), Trainer.train_step, time.monotonic() + 300
 
 def train_step(trainer):
-    while trainer.step == 10 and not go.exists():
-        time.sleep(0.01)
+    while trainer.step == 10 and not go.exists() and time.monotonic() < end:
+        time.sleep(0.05)
     step(trainer)
 
 Trainer.train_step = train_step
