@@ -171,7 +171,11 @@ def test_a_modality_without_a_population_is_told_to_offer_one(small: Path) -> No
 
 
 def test_a_bridge_samples_around_its_end(small: Path) -> None:
-    run = train(str(small), small.parent / "run", options={**FLAGS, **BRIDGE, "data.dropout": 0.3})
+    run = train(
+        str(small),
+        small.parent / "run",
+        options={**FLAGS, **BRIDGE, "data.dropout": 0.3, "sample.sampler": "euler_maruyama"},
+    )
     engine = load(run)
     under = np.arange(16.0).reshape(4, 4, 1)
     arrays = np.asarray(engine.sample(4, {"under": under, "law": [0.0]}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,16 +85,20 @@ def evaluate(
     target = claim(home, "evaluation", ".json")
     write_json(target, found.as_json())
     _show(found.records, display)
-    rate, where = found.protocol["samples_per_second"], found.protocol["device"]
-    cost = found.protocol["passes"]
-    each = f"{cost} network passes each" if isinstance(cost, int) else f"{min(cost)} to {max(cost)} network passes each"
-    display.result(f"{n:,} samples at {rate:,.1f} a second, {each}, on {where}")
+    display.result(_cost(found.protocol))
     display.result(str(target))
     folder = RunFolder(home.parent)
     if renew_report(folder, engine, training, held_out):
         display.result(str(folder.report))
     found.refuse_failures()
     return list(found.records)
+
+
+def _cost(protocol: Mapping[str, Any]) -> str:
+    """What the samples have cost, in one line."""
+    passes, rate = protocol["passes"], protocol["samples_per_second"]
+    each = str(passes) if isinstance(passes, int) else f"{min(passes)} to {max(passes)}"
+    return f"{protocol['n']:,} samples at {rate:,.1f} a second, {each} network passes each, on {protocol['device']}"
 
 
 def _measured(
