@@ -14,6 +14,7 @@ import re
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
@@ -173,15 +174,14 @@ def parse(sections: Mapping[str, type], given: Mapping[str, Any], flags: Sequenc
     for name in flatten(given):
         _check_key(name, known, origin)
     words = [_check_flag(flag, known) for flag in flags]
-    parser = section_parser(sections)
+    parser = _parser_of(tuple(sections.items()))
     needed = {name for section, cls in sections.items() for name in _without_default(cls, section)}
     try:
         settled = parser.parse_object(_with_flags(given, words, needed), defaults=True)
     except argparse.ArgumentError as error:
         raise UserError(f"{origin}{_explain(str(error), known)}") from None
-    parser.set_defaults(flatten(settled.as_dict()))
     try:
-        return dict(parser.parse_args(words).as_dict())
+        return dict(parser.parse_args(words, namespace=settled).as_dict())
     except argparse.ArgumentError as error:
         raise _explain(str(error), known) from None
 
@@ -224,6 +224,12 @@ def _with_flags(given: Mapping[str, Any], words: Sequence[str], needed: Collecti
 
 def _takes_list(hint: Any) -> bool:
     return typing.get_origin(hint) is tuple or any(map(_takes_list, typing.get_args(hint)))
+
+
+@lru_cache(maxsize=8)
+def _parser_of(sections: tuple[tuple[str, type], ...]) -> ArgumentParser:
+    """The parser of these sections; to make it takes as long as to use it, and nothing changes it."""
+    return section_parser(dict(sections))
 
 
 def section_parser(sections: Mapping[str, type], **options: Any) -> ArgumentParser:
