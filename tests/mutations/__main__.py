@@ -92,13 +92,14 @@ def judge(cases: Sequence[Case], place: Path) -> Iterator[Verdict]:
         cases: what to run.
         place: an empty folder, for copies of the package.
     """
+    package = shutil.copytree(PACKAGE, place / "package")  # once: somebody may be working on it
     waiting = iter(enumerate(cases))
     running: dict[int, tuple[Case, Path]] = {}
     while True:
         while len(running) < _AT_ONCE and (following := next(waiting, None)) is not None:
             number, case = following
             home = place / str(number)
-            shutil.copytree(PACKAGE, home / "beeline")
+            shutil.copytree(package, home / "beeline")
             if case.mutation is not None:
                 case.mutation.apply(home / "beeline")
             pid = os.fork()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from beeline.core.random import Key
 from beeline.core.tokens import Layout, Tokens
 from beeline.objectives.config import ObjectiveConfig
 from beeline.objectives.flow import Flow
+from beeline.process.bridge import Bridge
 from beeline.process.config import TimeConfig
 from beeline.process.linear import Linear
 from beeline.process.path import PREDICTIONS, GaussianPath
@@ -170,3 +172,23 @@ def test_auto_weighting_is_even_save_for_the_score_which_it_weights_by_sigma_squ
 def test_unknown_weightings_are_told() -> None:
     with pytest.raises(UserError, match="did you mean 'min_snr'"):
         Flow(ObjectiveConfig(weighting="minsnr"), Linear(), Gaussian())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("prediction", "ends"), [("noise", (0.0, 0.98)), ("data", (0.02, 1.0))])
+def test_times_are_those_at_which_the_prediction_says_something(prediction: Any, ends: tuple[float, float]) -> None:
+    times = Flow(ObjectiveConfig(prediction), Linear(), Gaussian()).times(Key.range(0, 0, 4000)).double()
+    assert ends[0] - 1e-6 <= times.min() < ends[0] + 2e-3
+    assert ends[1] - 2e-3 < times.max() <= ends[1] + 1e-6
+
+
+def test_on_a_bridge_the_target_knows_where_each_sample_ends() -> None:
+    """The velocity of (1 - u) x0 + u y + sigma e, u = sin^2(pi t / 2), is u' (y - x0) + sigma' e."""
+    path, data, key = Bridge("other"), batch(), Key.range(1, 0, 6)
+    other = torch.randn(6, 3, 2, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    conditions = Conditions({"other": other}, {"other": torch.zeros(6, dtype=torch.bool)}, {"other": 0.0})
+    objective = Flow(ObjectiveConfig(), path, Gaussian())
+    loss = objective(Saying(path, "velocity"), replace(data, conditions=conditions), key)
+    noise, t = Gaussian().sample(data.tokens, key.fold("noise")), objective.times(key).double()[:, None, None]
+    pace = 0.5 * math.pi * torch.sin(math.pi * t)
+    expected = pace * (other - data.tokens.values) + 0.5 * math.pi * torch.cos(math.pi * t) * noise
+    torch.testing.assert_close(loss, expected.square().mean(dim=(1, 2)), check_dtype=False, rtol=1e-5, atol=0)
