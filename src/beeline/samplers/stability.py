@@ -40,14 +40,17 @@ def check_steps(settings: SampleConfig, process: Process, times: Tensor) -> None
         UserError: it does.
     """
     rate = scaled(settings.diffusion, settings.diffusion_scale)
-    found = last_deviation(process, rate, times, settings.sampler == "stochastic_heun")
+    heun = settings.sampler == "stochastic_heun"
+    found = last_deviation(process, rate, times, heun)
     if not bool(rate(process, times).any()) or found <= _LARGEST_DEVIATION:
         return
     calmer = "sigma_squared" if settings.diffusion != "sigma_squared" else "decreasing"
+    mend = f"use diffusion {calmer} or a smaller diffusion_scale"
+    if last_deviation(process, scaled("constant", 0.0), times, heun) > _LARGEST_DEVIATION:  # without any noise drawn
+        mend = "take more of them"
     raise UserError(
         f"diffusion {settings.diffusion}: {settings.steps} steps of sampler {settings.sampler} are too long for so "
-        f"much noise on this path: numbers that do not vary would come out {found:.2g} off; use diffusion {calmer}, a "
-        "smaller diffusion_scale or more steps"
+        f"much noise on this path: numbers that do not vary would come out {found:.2g} off; {mend}"
     )
 
 
