@@ -67,5 +67,5 @@ def test_walks_whose_noise_runs_away_are_refused(
 def test_where_steps_are_too_few_for_any_noise_more_are_asked_for() -> None:
     process = VarianceExploding()
     times = build_grid("uniform", 3, process.solver_interval("edm"))
-    with pytest.raises(UserError, match="3 steps .* take more of them"):
+    with pytest.raises(UserError, match=r"3 steps .* take more of them"):
         check_steps(SampleConfig("stochastic_heun", 3), process, times)
