@@ -71,7 +71,7 @@ def test_a_family_in_a_recipe_lies_under_the_recipe() -> None:
 
 
 def test_a_family_that_is_no_name_is_refused() -> None:
-    with pytest.raises(UserError, match="unknown objective.family"):
+    with pytest.raises(UserError, match=r"unknown objective\.family"):
         config(objective={"family": ["vdm"]})
 
 

@@ -16,6 +16,7 @@ from beeline.core.conditions import Conditions
 from beeline.core.data import Batch, Example
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
+from beeline.core.protocols import Array
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.data.normalisers import Standardise
@@ -140,7 +141,8 @@ def test_masks_that_are_not_aligned_are_refused(observed: Any) -> None:
 @pytest.mark.parametrize("kind", [np.int16, np.float32])
 def test_what_was_not_observed_counts_in_no_fit(kind: type) -> None:
     random = np.random.default_rng(2)
-    arrays, observed = random.integers(0, 9, size=(6, 5, 4, 2)).astype(kind), random.random((6, 5, 4, 2)) < 0.5
+    arrays: Array = random.integers(0, 9, size=(6, 5, 4, 2)).astype(kind)
+    observed = random.random((6, 5, 4, 2)) < 0.5
     codecs = []
     for hidden in (arrays, np.where(observed, arrays, np.array(999, kind))):
         modality: Any = SimpleNamespace(normaliser=Standardise, tokenizer=lambda: IMAGES.tokenizer, conditions=list)
