@@ -42,6 +42,12 @@ def build_objective(
     if learned and discrete is None:
         raise UserError("objective.variance learned: needs steps between levels of noise; use process.path ddpm")
     _check_learned_path(objective, process)
+    if (learned or objective.loss == "vlb") and not process.is_gaussian:
+        option = "variance learned" if learned else "loss vlb"
+        raise UserError(
+            f"objective.{option}: rests on Gaussian noise, and process.source population has none; use loss mse and "
+            "variance none"
+        )
     if objective.loss == "vlb" and not learned:
         if discrete is not None or not isinstance(process, LogSNR):
             raise UserError(
