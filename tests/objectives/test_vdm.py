@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -165,3 +166,12 @@ def test_only_the_bound_trains_a_path() -> None:
         build_objective(ObjectiveConfig("noise"), LearnedLogSNR(), Gaussian())
     with pytest.raises(UserError, match=r"objective\.prediction score: noise cannot be read from it at every time"):
         build_objective(ObjectiveConfig("score", loss="vlb"), LogSNR(), Gaussian())
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "option"), [("vdm", {"loss": "vlb"}, "loss vlb"), ("ddpm", {"variance": "learned"}, "variance")]
+)
+def test_what_rests_on_gaussian_noise_is_refused_to_a_population(path: Any, options: Any, option: str) -> None:
+    process = build_process(ProcessConfig(path=path, source="population"))
+    with pytest.raises(UserError, match=rf"objective\.{option}.*: rests on Gaussian noise, and process\.source popul"):
+        build_objective(ObjectiveConfig("noise", **options), process, Gaussian())

@@ -50,8 +50,8 @@ class SampleConfig:
         steps: number of steps, above 0; sampler dopri5 chooses them itself.
         grid: where the nodes lie: uniform, quadratic (dense near the data), cosine (dense at both ends), karras (by
             sigma^(1/7)), log_snr (evenly by log SNR), respaced (levels of path ddpm evenly spread, the first and the
-            last among them), strided (every k-th of its levels) or auto: on path ddpm respaced for sampler ddpm and
-            strided for ddim, else uniform.
+            last among them), strided (every k-th of its levels) or auto: log_snr for dpmpp samplers, on path ddpm
+            respaced for sampler ddpm and strided for ddim, else uniform.
         shift: s of t' = s t / (1 + (s - 1) t), which moves the nodes towards the noise for s > 1; above 0, 1 is off.
         cfg_scale: classifier-free guidance u + s (c - u); 1 is off and costs nothing, others double the passes.
         guide_channels: native channels to guide; all when absent.

@@ -54,7 +54,14 @@ LEVEL_GRIDS: dict[str, Callable[[int, int], list[int]]] = {
 
 
 def default_grid(sampler: str, levels: int) -> Grid:
-    """The grid that ``auto`` means: that of the sampler's paper on a process with levels, uniform elsewhere."""
+    """The grid that ``auto`` means: on a process with levels that of the sampler's paper, else that of its variable.
+
+    Multistep solvers extrapolate in log-SNR: where the lengths of their steps in it are very unequal, as near the data
+    on an even grid of path vp, what they extrapolate is far off (the deviation 0.5 of a Gaussian becomes 0.43 in 50
+    steps of dpmpp_3m, 0.50 on grid log_snr).
+    """
+    if sampler in ("dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m"):
+        return "log_snr"
     if not levels or sampler not in ("ddpm", "ddim"):
         return "uniform"
     return "respaced" if sampler == "ddpm" else "strided"
