@@ -5,7 +5,7 @@
     improved_ddpm   cosine levels, learned variance, the hybrid loss (Nichol & Dhariwal 2021)
     score           the score on the variance-preserving SDE, weighted by sigma^2
                     (Song et al. 2021, "Score-based generative modeling", equations 7 and 33)
-    edm             F of D = c_skip x + c_out F, log-normal noise (Karras et al. 2022, Table 1), Heun in our t
+    edm             F of D = c_skip x + c_out F, log-normal noise (Karras et al. 2022, Table 1); sampled by DPM-Solver++
     vdm             the variational bound, learned log-SNR, antithetic times (Kingma et al. 2021)
 
 The score weighted by sigma^2 is the noise evenly weighted: of the two the network is asked for the noise, whose size
@@ -45,11 +45,11 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
         "objective": {"prediction": "noise", "weighting": "snr"},
         "sample": {"sampler": "ddim", "steps": 50},
     },
-    # Uniform t on path ve is Karras' grid: the path is sigma^(1/rho) evenly. The steps are Heun's in t, not in sigma.
+    # Not by Heun: its steps are in t here, not in sigma as theirs, and on this path must be short.
     "edm": {
         "process": {"path": "ve"},
         "objective": {"prediction": "edm", "time": {"density": "log_normal", "mean": -1.2, "sd": 1.2}},
-        "sample": {"sampler": "heun", "steps": 18},
+        "sample": {"sampler": "dpmpp_2m", "steps": 32},
     },
     "vdm": {
         "process": {"path": "vdm", "log_snr": "learned"},
