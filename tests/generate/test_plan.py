@@ -26,7 +26,7 @@ from beeline.process.linear import Linear
 from beeline.process.sources import Gaussian
 from beeline.samplers.build import SAMPLERS
 from beeline.samplers.config import SampleConfig
-from beeline.samplers.grids import build_grid
+from beeline.samplers.grids import build_grid, default_grid
 from beeline.tokenizers.grid import GridTokenizer
 from tests.conftest import randomise_zeros
 from tests.peers import levels_of
@@ -69,7 +69,7 @@ def test_e19_channels_that_are_not_guided_take_the_conditional_step() -> None:
 def test_e01_the_engine_walks_from_noise_of_the_first_time_down_to_the_last(prediction: str, sampler: Any) -> None:
     """E1: a walk up the grid would start from noise where the network expects data."""
     engine = two_channel_engine(prediction)
-    grid = build_grid("uniform", 4, Linear().interval(prediction))
+    grid = build_grid(default_grid(sampler, 0), 4, Linear().interval(prediction), process=Linear())
     asked: list[tuple[Tokens, Tensor]] = []
     engine.network.register_forward_pre_hook(lambda _, given: asked.append(given[:2]))
     engine.sample(1, {"label": 1}, seed=3, shape=(7,), sampler=sampler, steps=4)

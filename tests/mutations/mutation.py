@@ -36,6 +36,7 @@ OWNERS = {
     "samplers/multistep.py": MULTISTEP,
     "samplers/dpmpp_2m_sde.py": (*MULTISTEP, *STOCHASTIC),
     "samplers/diffusion.py": STOCHASTIC,
+    "samplers/stability.py": _files("samplers", "stability"),
     "samplers/euler_maruyama.py": STOCHASTIC,
     "samplers/stochastic_heun.py": STOCHASTIC,
     "samplers/ddim.py": STEPS,

@@ -88,4 +88,8 @@ STEPS = [
     ),
     Mutation("samplers/stochastic_heun.py", "drift(there, rates[1]", "drift(there, rates[0]"),
     Mutation("samplers/stochastic_heun.py", "state.passes + there.passes", "state.passes"),
+    Mutation("samplers/stability.py", "0.5 * w / sigma.square()", "w / sigma.square()"),
+    Mutation("samplers/stability.py", "kept, added = 1.0 - h * a, w[here]", "kept, added = 1.0 - h * a, w[there]"),
+    Mutation("samplers/stability.py", "+ h * added", "+ added"),
+    Mutation("samplers/stability.py", "h * a * b), (1.0", "h * a), (1.0"),
 ]

@@ -316,7 +316,7 @@ def test_bounds_where_there_are_none_are_refused(path: Any, options: dict[str, A
 def test_bounds_with_noise_that_is_not_gaussian_are_refused(path: Any, source: Any) -> None:
     process = ProcessConfig(path=path, source=source)
     config = ObjectiveConfig("noise", loss="vlb", variance="learned" if path == "ddpm" else "none")
-    with pytest.raises(UserError, match=r"objective\.loss vlb: is a bound with Gaussian noise alone"):
+    with pytest.raises(UserError, match=r"objective\.loss vlb: rests on Gaussian noise"):
         build_objective(config, build_process(process), build_source(process))
 
 

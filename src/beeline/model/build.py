@@ -17,7 +17,7 @@ from beeline.objectives.ddpm import DDPM
 from beeline.objectives.flow import Flow
 from beeline.objectives.vdm import VDM
 from beeline.process.ddpm import DiscreteDDPM
-from beeline.process.sources import Population, ZeroMean
+from beeline.process.sources import ZeroMean
 from beeline.process.vdm import LearnedLogSNR, LogSNR
 
 
@@ -43,7 +43,7 @@ def build_objective(
     if learned and discrete is None:
         raise UserError("objective.variance learned: needs steps between levels of noise; use process.path ddpm")
     _check_learned_path(objective, process)
-    _check_source(objective, source)
+    _check_source(objective, process, source)
     if objective.loss == "vlb" and not learned:
         if discrete is not None or not isinstance(process, LogSNR):
             raise UserError(
@@ -66,17 +66,18 @@ def _check_learned_path(objective: ObjectiveConfig, process: Process) -> None:
         )
 
 
-def _check_source(objective: ObjectiveConfig, source: Source) -> None:
+def _check_source(objective: ObjectiveConfig, process: Process, source: Source) -> None:
     """Refuse bounds and variances of steps, which are those of Gaussian noise, with noise that is something else."""
-    if objective.loss == "vlb" and isinstance(source, Population | ZeroMean):
+    name = "population" if not process.is_gaussian else "zero_mean" if isinstance(source, ZeroMean) else None
+    if objective.loss == "vlb" and name is not None:
         raise UserError(
-            "objective.loss vlb: is a bound with Gaussian noise alone, which process.source says this is not; use "
-            "source gaussian, or loss mse"
+            f"objective.loss vlb: rests on Gaussian noise, and process.source {name} is none; use source gaussian, or "
+            "loss mse"
         )
-    if objective.variance == "learned" and isinstance(source, Population):
+    if objective.variance == "learned" and name == "population":
         raise UserError(
-            "objective.variance learned: is that of Gaussian steps, and of process.source population no such noise is "
-            "part; use variance none"
+            "objective.variance learned: rests on Gaussian noise, and process.source population is none; use variance "
+            "none"
         )
 
 
