@@ -70,6 +70,11 @@ def test_a_family_in_a_recipe_lies_under_the_recipe() -> None:
     assert (other.objective.time.density, other.objective.time.mean) == ("logit_normal", 0.0)
 
 
+def test_a_family_that_is_no_name_is_refused() -> None:
+    with pytest.raises(UserError, match=r"unknown objective\.family"):
+        config(objective={"family": ["vdm"]})
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from beeline.evaluate.charts import Bars, Chart
-from beeline.evaluate.run_charts import time_chart, training_charts
+from beeline.evaluate.run_charts import loss_unit, time_chart, training_charts
 from beeline.evaluate.scales import enclosing, linear_ticks, log_ticks, short, spread, tight
 
 RANGES = [(0.0, 1.0), (0.31, 1.74), (1.0, 1.0), (0.0, 0.0), (-3e-7, 2e-7), (10, 1300), (-5.0, -5.0)]
@@ -120,14 +120,22 @@ def test_bars_are_as_high_as_their_values() -> None:
 def test_loss_by_time_is_of_the_last_tenth_of_the_log() -> None:
     log = [{"step": step, "loss_by_time": [float(step), None]} for step in range(20)]
     log[3]["held_out_loss_by_time"] = [5.0, 6.0]
-    bars = time_chart(log, {"held_out_loss_by_time": {"values": [0.0, 0.0]}})
+    bars = time_chart(log, {"held_out_loss_by_time": {"values": [0.0, 0.0]}}, "loss")
     assert bars.series == {"training": [18.5, None], "held out": [5.0, 6.0]}
-    assert time_chart(log[:3], {"held_out_loss_by_time": {"values": [7.0, 8.0]}}).series["held out"] == [7.0, 8.0]
-    assert time_chart([], {}).html() == ""
+    assert time_chart(log[:3], {"held_out_loss_by_time": {"values": [7.0, 8.0]}}, "").series["held out"] == [7.0, 8.0]
+    assert time_chart([], {}, "loss").html() == ""
+
+
+def test_a_bound_is_told_in_bits_and_other_losses_are_not() -> None:
+    log = [{"step": step, "loss": 1.0 / step, "loss_by_time": [1.0, 2.0]} for step in (1, 2, 3)]
+    for loss, words in (("vlb", "variational bound, bits a number"), ("mse", "mean loss a sample")):
+        unit = loss_unit({"loss": loss})
+        assert words in training_charts(log, unit)[0].html()
+        assert words in time_chart(log, {}, unit).html()
 
 
 def test_a_log_without_a_measurement_has_no_chart_of_it() -> None:
     log = [{"step": step, "loss": 1.0 / step, "held_out_loss": None} for step in (1, 2, 3)]
-    pages = [chart.html() for chart in training_charts(log)]
+    pages = [chart.html() for chart in training_charts(log, "loss")]
     assert [bool(page) for page in pages] == [True, False, False, False, False]
     assert "held out" not in pages[0]

@@ -120,6 +120,7 @@ def test_steps_are_the_most_that_the_passes_allow(small_run: Path, tmp_path: Pat
     options = {**FAST, "train.steps": 1, "process.path": "vp", "objective.prediction": "noise"}
     engine = load(train("digits", tmp_path / "vp", options=options))
     assert steps(3, 4, 5, sampler="heun") == [1, 1, 2]
+    assert steps(33, 41, sampler="stochastic_heun") == [16, 20], "though a single step of it is refused"
     assert engine.generate(engine.requests(1, {}), settings=engine.settings(steps=2)).provenance["passes"] == 5
 
 

@@ -159,6 +159,7 @@ def test_an_item_is_the_same_in_any_batch(small_run: Path) -> None:
     assert np.abs(again.nats - whole.nats).min() > 1e-3
     assert whole.provenance["passes"] == 2 * 4 * 3
     assert whole.provenance["sha256"] == model.origin["sha256"]
+    assert np.array_equal(model.log_likelihood(examples, 1, settings).nats, again.nats)
 
 
 def test_what_has_no_likelihood_is_refused_before_any_work() -> None:

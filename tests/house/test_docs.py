@@ -31,6 +31,7 @@ PAGES = (
     "diffusers",
     "finetuning",
     "latents",
+    "family",
     "guidance",
     "editing",
     "likelihood",

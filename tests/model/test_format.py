@@ -10,6 +10,7 @@ import torch
 
 from beeline.core.errors import UserError
 from beeline.model.format import conventions, library_version, read_metadata, read_tensors, tensors_bytes
+from beeline.process.bridge import Bridge
 from beeline.process.linear import Linear
 from beeline.process.vp import VariancePreserving
 
@@ -24,6 +25,9 @@ def test_conventions_tell_one_process_from_another() -> None:
     assert conventions(HalfTime(), "velocity", "linear")["time_input"] == "500 t"
     assert conventions(VariancePreserving(), "velocity", "vp")["interval"] == [1e-3, 1.0]
     assert conventions(Linear(), "noise", "linear")["prediction"] == "noise"
+    assert usual["time"] == "t = 0 is data, t = 1 is noise; x_t = alpha x0 + sigma e"
+    bridge = conventions(Bridge("scan"), "velocity", "bridge")["time"]
+    assert bridge == "t = 0 is data, t = 1 is y; x_t = alpha x0 + sigma e + (1 - alpha) y, y condition scan"
 
 
 def test_a_source_tree_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

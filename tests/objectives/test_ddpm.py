@@ -24,7 +24,7 @@ from beeline.model.build import build_objective
 from beeline.objectives.bound import bound_term, decoder_nll, step_log_variance
 from beeline.objectives.config import ObjectiveConfig
 from beeline.objectives.ddpm import DDPM
-from beeline.process.build import build_process
+from beeline.process.build import build_process, build_source
 from beeline.process.config import ProcessConfig, TimeConfig
 from beeline.process.ddpm import DiscreteDDPM
 from beeline.process.posterior import posterior
@@ -309,6 +309,21 @@ def test_a_prediction_that_some_level_cannot_be_read_from_is_refused() -> None:
 def test_bounds_where_there_are_none_are_refused(path: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_objective(ObjectiveConfig("noise", **options), build_process(ProcessConfig(path=path)), Gaussian())
+
+
+@pytest.mark.parametrize("source", ["zero_mean", "population"])
+@pytest.mark.parametrize("path", ["vdm", "ddpm"])
+def test_bounds_with_noise_that_is_not_gaussian_are_refused(path: Any, source: Any) -> None:
+    process = ProcessConfig(path=path, source=source)
+    config = ObjectiveConfig("noise", loss="vlb", variance="learned" if path == "ddpm" else "none")
+    with pytest.raises(UserError, match=r"objective\.loss vlb: is a bound with Gaussian noise alone"):
+        build_objective(config, build_process(process), build_source(process))
+
+
+def test_steps_from_a_population_have_no_variance_to_learn() -> None:
+    process = ProcessConfig(path="ddpm", source="population")
+    with pytest.raises(UserError, match=r"objective\.variance learned: .* population .* use variance none"):
+        build_objective(LEARNED, build_process(process), build_source(process))
 
 
 def test_the_first_term_counts_the_levels_that_the_data_have() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from beeline.core.conditions import Conditions
 from beeline.core.data import Batch, Example
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
+from beeline.core.protocols import Array
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.data.normalisers import Standardise
@@ -134,3 +136,16 @@ def test_a_sample_without_a_mask_counts_whole_beside_one_with() -> None:
 def test_masks_that_are_not_aligned_are_refused(observed: Any) -> None:
     with pytest.raises(UserError, match=r"observed: an array of .* it needs booleans of that shape"):
         check_example(Example(np.ones((5, 4, 2)), observed=observed))
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_what_was_not_observed_counts_in_no_fit(kind: type) -> None:
+    random = np.random.default_rng(2)
+    arrays: Array = random.integers(0, 9, size=(6, 5, 4, 2)).astype(kind)
+    observed = random.random((6, 5, 4, 2)) < 0.5
+    codecs = []
+    for hidden in (arrays, np.where(observed, arrays, np.array(999, kind))):
+        modality: Any = SimpleNamespace(normaliser=Standardise, tokenizer=lambda: IMAGES.tokenizer, conditions=list)
+        codecs.append(Codec.fit(modality, [Example(a, observed=o) for a, o in zip(hidden, observed, strict=True)]))
+    assert codecs[0].normaliser == codecs[1].normaliser
+    assert codecs[0].normaliser.mean[0] == pytest.approx(arrays[..., 0][observed[..., 0]].mean())  # type: ignore[attr-defined]

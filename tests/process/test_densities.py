@@ -67,11 +67,26 @@ def test_shift_is_the_published_map() -> None:
 
 
 def test_numbers_out_of_range_are_refused() -> None:
-    for numbers in ({"sd": 0.0}, {"uniform_share": 1.5}, {"shift": 0.0}):
-        with pytest.raises(UserError, match="need sd > 0"):
-            TimeConfig(density="logit_normal", **numbers)  # type: ignore[arg-type]
+    nowhere = float("nan")
+    for name, value, words in (
+        ("sd", 0.0, "sd 0.0: must be above 0"),
+        ("sd", nowhere, "sd nan: must be above 0"),
+        ("shift", 0.0, "shift 0.0: must be above 0"),
+        ("mean", nowhere, "mean nan: must be a finite number"),
+        ("uniform_share", 1.5, r"uniform_share 1\.5: must be from 0 to 1"),
+    ):
+        with pytest.raises(UserError, match=f"^{words}"):
+            TimeConfig(density="logit_normal", **{name: value})  # type: ignore[arg-type]
     with pytest.raises(UserError, match="belong to densities logit_normal and log_normal"):
         TimeConfig(mean=1.0)
+
+
+@pytest.mark.parametrize("name", ["mean", "sd", "shift"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> None:
+    """They would make every time NaN, or the same."""
+    with pytest.raises(UserError, match="need a finite mean"):
+        TimeConfig(density="logit_normal", **{name: value})  # type: ignore[arg-type]
 
 
 def log_normal(mean: float, sd: float) -> Callable[[Tensor], Tensor]:

@@ -17,11 +17,12 @@ from beeline.core.random import Key
 from beeline.core.tokens import Layout, Tokens
 from beeline.process.linear import Linear
 from beeline.process.vp import VariancePreserving
+from beeline.samplers.dopri5 import DormandPrince
 from beeline.samplers.euler import Euler
 from beeline.samplers.grids import build_grid
 from beeline.samplers.guidance import Guided
 from beeline.samplers.heun import Heun
-from beeline.samplers.solve import sample
+from beeline.samplers.solve import Watched, sample
 
 
 @dataclass
@@ -180,6 +181,25 @@ def test_padding_and_packing_change_no_token(join: Callable[[Sequence[Tokens]], 
         assert torch.equal(one.values, alone.output) or scales[item] != 1, "1 is the conditional prediction itself"
 
 
+@pytest.mark.parametrize("weak", [None, Waves()])
+def test_samples_that_choose_their_own_steps_keep_their_own_guidance(weak: Waves | None) -> None:
+    """Those that have arrived are asked no more: the others still have their own scales and their own numbers."""
+    x, scales = noisy(4), torch.tensor([1.0, 5.0, 2.0, 0.0])
+    chosen = torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(2)) < 0.7
+    nodes, solver = build_grid("uniform", 2, (0.0, 1.0)), DormandPrince(1e-4, 1e-4)
+    guided = Guided(Waves(), scales, chosen, interval=(0.2, 0.7), weak=weak)
+    seen: list[int] = []
+    watched = Watched(guided, lambda prediction: seen.append(prediction.x_t.samples))
+    found = sample(solver, watched, x, nodes, labels(4), Key.range(0, 0, 4))
+    assert min(seen) < 4, "they do not arrive together"
+    for item, scale in enumerate(scales.tolist()):
+        row = torch.tensor([item])
+        alone = Guided(Waves(), scale, chosen[row], interval=(0.2, 0.7), weak=weak)
+        end = sample(solver, alone, x.rows(row), nodes, labels(4).rows(row), Key.range(0, item, 1))
+        torch.testing.assert_close(found.x.values[row], end.x.values)
+        assert torch.as_tensor(found.passes)[item] == torch.as_tensor(end.passes)
+
+
 def test_wrappers_compose() -> None:
     """Each of two models guided by its own absent condition, then one led away from the other: four passes."""
     x, t = noisy(2), at(0.4, 0.7)
@@ -189,3 +209,8 @@ def test_wrappers_compose() -> None:
     torch.testing.assert_close(prediction.output[0], (w + 1.5 * (c - w))[0])
     assert torch.equal(prediction.output[1], c[1])
     assert torch.as_tensor(prediction.passes).tolist() == [4, 2]
+    own = Guided(Waves(), torch.tensor([3.0, 0.5]))
+    second = Guided(Waves(), torch.tensor([1.0, 2.0]), weak=own)(x, t, labels(2)).output[1]
+    row = torch.tensor([1])
+    alone = Guided(Waves(), 2.0, weak=Guided(Waves(), 0.5))(x.rows(row), t[row], labels(2).rows(row)).output[0]
+    torch.testing.assert_close(second, alone)

@@ -24,7 +24,7 @@ from beeline.samplers.ddim import DDIM
 from beeline.samplers.euler import Euler
 from beeline.samplers.grids import build_grid
 from beeline.samplers.heun import Heun
-from beeline.samplers.inversion import DRAWING, REVERSIBLE, check_reversible, invert
+from beeline.samplers.inversion import REVERSIBLE, check_reversible, invert
 from beeline.samplers.mixture import MixturePredictor
 from beeline.samplers.solve import sample
 from tests.peers import levels_of
@@ -123,10 +123,10 @@ def test_levels_below_the_first_are_left_out() -> None:
 
 
 def test_samplers_that_cannot_be_retraced_are_refused() -> None:
-    for name in DRAWING:
+    for name in ("ddpm", "dpmpp_2m_sde", "euler_maruyama", "stochastic_heun"):
         for only_down in (False, True):
             with pytest.raises(UserError, match=f"sampler {name}: draws noise in every step, and invert needs"):
-                check_reversible(SampleConfig(sampler=name), "invert", only_down)  # type: ignore[arg-type]
+                check_reversible(SampleConfig(sampler=name), "invert", only_down)
     with pytest.raises(UserError, match=r"sampler ddim with eta 0\.5: draws noise"):
         check_reversible(SampleConfig(sampler="ddim", eta=0.5), "invert")
     with pytest.raises(UserError, match="sampler dpmpp_2m: has steps that lead down only"):

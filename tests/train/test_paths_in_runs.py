@@ -12,6 +12,7 @@ import torch
 
 from beeline.cli.inspect import inspect
 from beeline.cli.recipes import find_recipe
+from beeline.cli.rehearsal import describe
 from beeline.cli.resolve import resolve
 from beeline.cli.train import train
 from beeline.core.errors import UserError
@@ -19,7 +20,7 @@ from beeline.core.random import Key
 from beeline.generate.load import load
 from beeline.process.sources import Population
 from beeline.train.machine import settle
-from beeline.train.setup import prepare
+from beeline.train.setup import Prepared, prepare
 from beeline.train.trainer import Trainer
 from tests.conftest import FAST
 from tests.train.helpers import flags
@@ -91,10 +92,25 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-def trainer_of(file: Path, **options: Any) -> Trainer:
-    resolved = resolve(find_recipe(str(file)), flags({**FLAGS, **options}))
+def prepared_of(target: str | Path, **options: Any) -> Prepared:
+    resolved = resolve(find_recipe(str(target)), flags({**FLAGS, **options}))
     settings, _ = settle(resolved.config.train)
-    return prepare(dataclasses.replace(resolved.config, train=settings), resolved.source).trainer
+    return prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
+
+
+def trainer_of(file: Path, **options: Any) -> Trainer:
+    return prepared_of(file, **options).trainer
+
+
+def test_a_bound_of_data_without_levels_is_warned_about(small: Path) -> None:
+    warned = [line for line in describe(prepared_of(small, **LEARNED)) if "objective.loss vlb" in line]
+    assert warned == [
+        "warning: objective.loss vlb: its first term needs data on 256 levels from -1 to 1; these have none, so that "
+        "its bits are no bound"
+    ]
+    assert not [
+        line for line in describe(prepared_of("digits", **{"objective.family": "vdm"})) if "objective.loss vlb" in line
+    ]
 
 
 def test_a_learned_path_is_trained_averaged_saved_and_shown(small: Path) -> None:

@@ -64,7 +64,7 @@ def _asked(given: Mapping[str, Any], flags: Sequence[str], option: str, sets: Ma
     """The name of a set, and whether a flag gives it."""
     by_flag = any(flag.startswith(f"--{option}=") for flag in flags)
     name = _of(given, flags, option) or "none"
-    if name not in sets:
+    if not isinstance(name, str) or name not in sets:
         raise unknown(option, str(name), sets)
     return name, by_flag
 

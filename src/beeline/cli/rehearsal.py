@@ -21,9 +21,11 @@ _DURATIONS = {"train.duration", "train.steps", "train.budget"}
 
 def describe(prepared: Prepared) -> list[str]:
     """What is about to be trained, in a few lines."""
+    from beeline.evaluate.likelihood import why_no_bound
     from beeline.model.cost import network_cost
     from beeline.train.choose import memorisation
 
+    objective = prepared.config.objective
     trainer, train_config = prepared.trainer, prepared.config.train
     cost = network_cost(trainer.network, prepared.codec)
     samples = trainer.steps * trainer.batch_size
@@ -42,6 +44,10 @@ def describe(prepared: Prepared) -> list[str]:
             f"warning: ema_decay {train_config.ema_decay} remembers {trainer.ema.horizon():,.0f} steps, longer than "
             "this run; until then its warm-up rules"
         )
+    if objective.loss == "vlb":
+        reason = why_no_bound(objective.data_levels, prepared.codec.normaliser, [prepared.held_out[0]])
+        if reason:
+            lines.append(f"warning: objective.loss vlb: {reason}; these have none, so that its bits are no bound")
     warning = memorisation(trainer.feed.size, samples)
     return [*lines, warning] if warning else lines
 

@@ -153,7 +153,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="steps from noise to data")
     parser.add_argument("--grid", help="where the steps lie: auto, uniform, quadratic, cosine, karras, log_snr, ...")
     parser.add_argument("--shift", type=float, help="moves the steps towards the noise; 1 is off")
-    parser.add_argument("--cfg-scale", metavar="S", help="guidance u + s (c - u); 1 is off; 1,2,4 go round the samples")
+    parser.add_argument("--cfg-scale", metavar="S", help="guidance u + s (c - u); 1 is off; sample takes 1,2,4 too")
     parser.add_argument("--guide-channels", metavar="C,C", help="channels to guide, or all (all)")
     parser.add_argument("--cfg-interval", metavar="FROM,TO", help="times at which to guide, or all (all)")
     parser.add_argument("--cfg-rescale", type=float, help="brings guided predictions back to their spread, 0 to 1")

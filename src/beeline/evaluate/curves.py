@@ -25,7 +25,7 @@ from beeline.metrics.intervals import bootstrap
 from beeline.model.build import build_objective
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.config import TimeConfig
-from beeline.samplers.compatible import FEWEST_STEPS
+from beeline.samplers.compatible import FEWEST_STEPS, SDE_SAMPLERS
 from beeline.samplers.config import SampleConfig
 
 _BINS, _DRAWS, _AT_ONCE = 10, 256, 64
@@ -90,6 +90,8 @@ def steps_for_passes(engine: Engine, settings: SampleConfig, passes: Sequence[in
         raise UserError("passes: sampler dopri5 chooses its own steps, each sample's apart; use one with fixed steps")
     request = requests_like([example], 1, engine)
     fewest = FEWEST_STEPS.get(settings.sampler, 1)
+    if settings.sampler in SDE_SAMPLERS and engine.process.known_end is None:
+        settings = dataclasses.replace(settings, diffusion_scale=0.0)  # costs the same, and any number of steps will do
 
     def cost(steps: int) -> int:
         return int(engine.generate(request, 0, dataclasses.replace(settings, steps=steps)).provenance["passes"])

@@ -24,6 +24,7 @@ import torch
 
 from beeline.core.data import Example
 from beeline.core.offers import Affine
+from beeline.core.protocols import Normaliser
 from beeline.core.random import Key
 from beeline.evaluate.measures import Formula
 from beeline.evaluate.records import Evaluation, Record
@@ -144,13 +145,23 @@ def _bound(engine: Engine, examples: Sequence[Example]) -> tuple[WholeBound | No
     bound = build_bound(engine.starting().objective, engine.process, engine.source)
     if bound is None:
         return None, "this objective has none"
-    normaliser = engine.codec.normaliser
-    wanted = 2.0 / (bound.data_levels - 1)
-    if not isinstance(normaliser, Affine) or not np.allclose(normaliser.unit(), wanted, rtol=1e-6):
-        return None, f"its first term needs data on {bound.data_levels} levels from -1 to 1"
+    reason = why_no_bound(bound.data_levels, engine.codec.normaliser, examples)
+    return (None if reason else bound), reason
+
+
+def why_no_bound(data_levels: int, normaliser: Normaliser, examples: Sequence[Example]) -> str:
+    """Why the variational bound of a model says nothing of the probability of some data; empty where it does.
+
+    Args:
+        data_levels: that the bound counts on.
+        normaliser: of the data.
+        examples: some of them.
+    """
+    if not isinstance(normaliser, Affine) or not np.allclose(normaliser.unit(), 2.0 / (data_levels - 1), rtol=1e-6):
+        return f"its first term needs data on {data_levels} levels from -1 to 1"
     if any(each.array.dtype.kind not in "iub" for each in examples):
-        return None, "its first term needs whole numbers"
-    return bound, ""
+        return "its first term needs whole numbers"
+    return ""
 
 
 def _records(formula: Formula, bits: dict[str, Array], baseline: float, seed: int) -> list[Record]:

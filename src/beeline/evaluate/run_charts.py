@@ -15,15 +15,25 @@ Line = Mapping[str, Any]
 _LAST_SHARE = 10
 
 
-def training_charts(log: Sequence[Line]) -> list[Block]:
+def loss_unit(objective: Mapping[str, Any]) -> str:
+    """What a run's loss is: a variational bound counts bits, other losses compare with their own kind alone.
+
+    Args:
+        objective: the section of the run's config.
+    """
+    return "variational bound, bits a number" if objective.get("loss") == "vlb" else "mean loss a sample"
+
+
+def training_charts(log: Sequence[Line], unit: str) -> list[Block]:
     """Curves of what the log holds; what it does not hold is left out.
 
     Args:
         log: lines of log.jsonl.
+        unit: of the loss.
     """
     loss = {"training": points(log, "loss"), "held out, averaged weights": points(log, "held_out_loss")}
     return [
-        Chart("Loss", loss, "step", "mean loss a sample"),
+        Chart("Loss", loss, "step", unit),
         Chart("Gradient norm", {"gradient norm": points(log, "gradient_norm")}, "step", "norm before clipping"),
         Chart("Learning rate", {"learning rate": points(log, "learning_rate")}, "step", "learning rate", zero=True),
         Chart("Speed", {"speed": points(log, "samples_per_second")}, "step", "samples a second", zero=True),
@@ -31,12 +41,13 @@ def training_charts(log: Sequence[Line]) -> list[Block]:
     ]
 
 
-def time_chart(log: Sequence[Line], curves: Mapping[str, Any]) -> Bars:
+def time_chart(log: Sequence[Line], curves: Mapping[str, Any], unit: str) -> Bars:
     """Loss by time: training over the last tenth of the log, held out as last measured.
 
     Args:
         log: lines of log.jsonl.
         curves: of the run's scores; asked where the log holds no held-out loss by time.
+        unit: of the loss.
     """
     lines = [line["loss_by_time"] for line in log if line.get("loss_by_time")]
     last = lines[-max(1, len(lines) // _LAST_SHARE) :]
@@ -53,7 +64,7 @@ def time_chart(log: Sequence[Line], curves: Mapping[str, Any]) -> Bars:
     series = {name: values for name, values in series.items() if len(values) == bins}
     edges = [index / max(bins, 1) for index in range(bins + 1)]
     note = "Time runs from 0 (data) to 1 (noise)."
-    return Bars("Loss by time", edges, series, "time t", "mean loss a sample", note)
+    return Bars("Loss by time", edges, series, "time t", unit, note)
 
 
 def width_chart(widths: Mapping[str, Any]) -> Chart:

@@ -17,7 +17,7 @@ from beeline.core.files import read_json
 from beeline.core.units import amount, clock, operations
 from beeline.evaluate.blocks import Block, Card, Cards, Code, Fold, Grid, Pictures, Section, Table, Text
 from beeline.evaluate.report import build_report
-from beeline.evaluate.run_charts import passes_charts, points, time_chart, training_charts, width_chart
+from beeline.evaluate.run_charts import loss_unit, passes_charts, points, time_chart, training_charts, width_chart
 from beeline.evaluate.scales import short, spread
 from beeline.evaluate.score_table import records_of, score_cards, score_table
 from beeline.generate.engine import Engine
@@ -49,6 +49,7 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
         figures: sections of pictures.
     """
     config, log = folder.read_config(), folder.read_log()
+    unit = loss_unit(config["objective"])
     cost = network_cost(engine.network, engine.codec)
     scores = _of_these_weights(_contents(folder.scores), engine)
     records, curves = records_of(scores), scores.get("curves") or {}
@@ -58,12 +59,13 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
     )
     later = next((each for each in evaluations if each.get("records")), {})
     blocks: list[Block] = [
-        Cards([*_numbers(cost, engine, log), *score_cards(records)]),
+        Cards([*_numbers(cost, engine, log, unit), *score_cards(records)]),
         *figures,
         _scores("Scores", records, scores.get("protocol") or {}),
         _scores("Scores of beeline evaluate", records_of(later), later.get("protocol") or {}),
         Section(
-            "Training", [Grid([*training_charts(log), time_chart(log, curves), *_widths(folder)]), _progress(folder)]
+            "Training",
+            [Grid([*training_charts(log, unit), time_chart(log, curves, unit), *_widths(folder)]), _progress(folder)],
         ),
         Section("Quality by network passes", passes_charts(passes), _PASSES_NOTE) if passes else Text(""),
         _speed(config["train"], cost, log),
@@ -83,7 +85,7 @@ _PASSES_NOTE = (
 _BUSY = "not known: the machine was busier while this page was made than in training"
 
 
-def _numbers(cost: Cost, engine: Engine, log: Sequence[Mapping[str, Any]]) -> list[Card]:
+def _numbers(cost: Cost, engine: Engine, log: Sequence[Mapping[str, Any]], unit: str) -> list[Card]:
     cards = [Card("parameters", amount(cost.parameters), f"{operations(cost.flops)} a pass of {cost.tokens:,} tokens")]
     if log:
         seconds = _training_seconds(log)
@@ -94,7 +96,7 @@ def _numbers(cost: Cost, engine: Engine, log: Sequence[Mapping[str, Any]]) -> li
     if held_out := points(log, "held_out_loss"):
         step, loss = min(held_out, key=lambda point: point[1])
         note = "its lowest" if loss == held_out[-1][1] else f"lowest {short(loss, 4)} at step {step:,.0f}"
-        cards.append(Card("held-out loss", short(held_out[-1][1], 4), note))
+        cards.append(Card(f"held out: {unit}", short(held_out[-1][1], 4), note))
     return cards
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
 
-from beeline.core.data import Example
+from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError, whole_number
 from beeline.core.offers import Decoding
 from beeline.core.prediction import Passes, Prediction
@@ -41,6 +41,10 @@ from beeline.model.starting import Starting
 from beeline.samplers.config import SampleConfig, SampleOptions
 from beeline.samplers.presets import preset_of
 from beeline.samplers.solve import Watched
+
+if TYPE_CHECKING:
+    from beeline.generate.likelihood import Likelihoods
+    from beeline.samplers.likelihood import LikelihoodSettings
 
 Array = np.ndarray[Any, Any]
 _CELLS_A_SAMPLE = 2**28
@@ -147,6 +151,14 @@ class Engine:
         shown = self.decode(samples) if decode else None
         arrays = [example.array for example in (shown or samples).examples]
         return np.stack(arrays) if len({array.shape for array in arrays}) == 1 else arrays
+
+    def log_likelihood(
+        self, examples: Examples, seed: int = 0, settings: LikelihoodSettings | None = None, draws: int = 1
+    ) -> Likelihoods:
+        """How probable the model finds native samples given their conditions; see ``generate/likelihood.py``."""
+        from beeline.generate.likelihood import log_likelihood  # which is about engines
+
+        return log_likelihood(self, examples, seed, settings, draws)
 
     def decode(self, samples: Samples, batch_size: int | None = None) -> Samples | None:
         """What native samples are to people, decoded on this engine's device; None where nothing decodes them.

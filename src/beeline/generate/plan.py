@@ -15,9 +15,10 @@ from beeline.generate.guidance import check_guidance
 from beeline.model.codec import Codec
 from beeline.model.network import Network
 from beeline.samplers.build import build_sampler
-from beeline.samplers.compatible import check
+from beeline.samplers.compatible import SDE_SAMPLERS, check
 from beeline.samplers.config import SampleConfig
 from beeline.samplers.grids import build_grid, default_grid
+from beeline.samplers.stability import check_steps
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Plan:
         check(settings, process, network.prediction, network.outputs)
         interval = process.solver_interval(network.prediction)
         times = build_grid(settings.grid, settings.steps, interval, settings.shift, process)
+        if settings.sampler in SDE_SAMPLERS:
+            check_steps(settings, process, times)
         return cls(settings, build_sampler(settings, source), times, _channel_mask(settings.guide_channels, codec))
 
     def guided_numbers(self, samples: list[Tokens], codec: Codec) -> Tensor | None:

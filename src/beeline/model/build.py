@@ -17,6 +17,7 @@ from beeline.objectives.ddpm import DDPM
 from beeline.objectives.flow import Flow
 from beeline.objectives.vdm import VDM
 from beeline.process.ddpm import DiscreteDDPM
+from beeline.process.sources import Population, ZeroMean
 from beeline.process.vdm import LearnedLogSNR, LogSNR
 
 
@@ -42,6 +43,7 @@ def build_objective(
     if learned and discrete is None:
         raise UserError("objective.variance learned: needs steps between levels of noise; use process.path ddpm")
     _check_learned_path(objective, process)
+    _check_source(objective, source)
     if objective.loss == "vlb" and not learned:
         if discrete is not None or not isinstance(process, LogSNR):
             raise UserError(
@@ -61,6 +63,20 @@ def _check_learned_path(objective: ObjectiveConfig, process: Process) -> None:
         raise UserError(
             f"process.log_snr learned: is learned by objective.loss vlb, not by {objective.resolved_loss}; use log_snr "
             "linear, or loss vlb"
+        )
+
+
+def _check_source(objective: ObjectiveConfig, source: Source) -> None:
+    """Refuse bounds and variances of steps, which are those of Gaussian noise, with noise that is something else."""
+    if objective.loss == "vlb" and isinstance(source, Population | ZeroMean):
+        raise UserError(
+            "objective.loss vlb: is a bound with Gaussian noise alone, which process.source says this is not; use "
+            "source gaussian, or loss mse"
+        )
+    if objective.variance == "learned" and isinstance(source, Population):
+        raise UserError(
+            "objective.variance learned: is that of Gaussian steps, and of process.source population no such noise is "
+            "part; use variance none"
         )
 
 

@@ -220,11 +220,11 @@ class Codec:
 
 
 def _known(example: Example) -> np.ndarray[Any, Any]:
-    """A native array with NaN, which fits leave out, where nothing was observed; whole numbers stay as they are."""
+    """A native array with NaN, which fits leave out, where nothing was observed."""
     observed = example.observed_numbers()
-    if observed is None or example.array.dtype.kind != "f":
+    if observed is None:
         return example.array
-    return np.where(observed, example.array, np.array(np.nan, example.array.dtype))
+    return np.where(observed, example.array, np.array(np.nan, np.result_type(example.array, np.float32)))
 
 
 def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:

@@ -44,8 +44,10 @@ def conventions(process: Process, prediction: str, path: str) -> dict[str, Any]:
         path: name of the path.
     """
     low, high = process.interval(prediction)
+    end = process.known_end
+    last, more = ("noise", "") if end is None else ("y", f" + (1 - alpha) y, y condition {end}")
     return {
-        "time": "t = 0 is data, t = 1 is noise; x_t = alpha x0 + sigma e",
+        "time": f"t = 0 is data, t = 1 is {last}; x_t = alpha x0 + sigma e{more}",
         "path": path,
         "prediction": prediction,
         "interval": [low, high],

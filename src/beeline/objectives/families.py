@@ -5,7 +5,7 @@
     improved_ddpm   cosine levels, learned variance, the hybrid loss (Nichol & Dhariwal 2021)
     score           the score on the variance-preserving SDE, weighted by sigma^2
                     (Song et al. 2021, "Score-based generative modeling", equations 7 and 33)
-    edm             F of D = c_skip x + c_out F, log-normal noise, steps of Heun (Karras et al. 2022, Table 1)
+    edm             F of D = c_skip x + c_out F, log-normal noise (Karras et al. 2022, Table 1), Heun in our t
     vdm             the variational bound, learned log-SNR, antithetic times (Kingma et al. 2021)
 
 The score weighted by sigma^2 is the noise evenly weighted: of the two the network is asked for the noise, whose size
@@ -45,7 +45,7 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
         "objective": {"prediction": "noise", "weighting": "snr"},
         "sample": {"sampler": "ddim", "steps": 50},
     },
-    # Uniform t on path ve is Karras' grid: the path is sigma^(1/rho) evenly.
+    # Uniform t on path ve is Karras' grid: the path is sigma^(1/rho) evenly. The steps are Heun's in t, not in sigma.
     "edm": {
         "process": {"path": "ve"},
         "objective": {"prediction": "edm", "time": {"density": "log_normal", "mean": -1.2, "sd": 1.2}},

@@ -173,8 +173,10 @@ class TimeConfig:
             raise UserError("mean and sd belong to densities logit_normal and log_normal and mean nothing to uniform")
         if self.density != "logit_normal" and self.uniform_share != 0.1:
             raise UserError(f"uniform_share belongs to density logit_normal and means nothing to {self.density}")
-        if not (self.sd > 0 and self.shift > 0 and 0 <= self.uniform_share <= 1):
-            raise UserError(
-                f"need sd > 0, shift > 0 and uniform_share from 0 to 1, "
-                f"not {self.sd}, {self.shift} and {self.uniform_share}"
-            )
+        for name in ("sd", "shift"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"{name} {getattr(self, name)}: must be above 0")
+        if not abs(self.mean) < float("inf"):
+            raise UserError(f"mean {self.mean}: must be a finite number")
+        if not 0 <= self.uniform_share <= 1:
+            raise UserError(f"uniform_share {self.uniform_share}: must be from 0 to 1")

@@ -9,7 +9,7 @@ from beeline.core.protocols import Process
 from beeline.samplers.config import LEVEL_GRIDS, SampleConfig
 from beeline.samplers.diffusion import scaled
 
-_SDE = ("euler_maruyama", "stochastic_heun")
+SDE_SAMPLERS = ("euler_maruyama", "stochastic_heun")
 # Of w / sigma^2, at which noise is forgotten and drawn anew; time runs over 1.
 _LARGEST_RATE = 1e3
 # Of samplers that cannot take a single one.
@@ -20,7 +20,7 @@ def draws_noise(settings: SampleConfig) -> bool:
     """Whether the steps of a sampler draw noise, its start apart."""
     if settings.sampler == "ddim":
         return settings.eta > 0
-    return settings.sampler in ("ddpm", "dpmpp_2m_sde", *_SDE)
+    return settings.sampler in ("ddpm", "dpmpp_2m_sde", *SDE_SAMPLERS)
 
 
 def check(settings: SampleConfig, process: Process, prediction: str, outputs: int) -> None:
@@ -55,12 +55,12 @@ def check(settings: SampleConfig, process: Process, prediction: str, outputs: in
         )
     if settings.grid in LEVEL_GRIDS and process.levels:
         _check_levels(settings, process, prediction)
-    if settings.sampler in _SDE:
+    if settings.sampler in SDE_SAMPLERS:
         _check_rate(settings, process, prediction)
 
 
 def _check_bridge(settings: SampleConfig, end: str) -> None:
-    if settings.sampler in _SDE and settings.diffusion_scale > 0:
+    if settings.sampler in SDE_SAMPLERS and settings.diffusion_scale > 0:
         return
     if settings.sampler in ("ddpm", "ddim") or settings.sampler.startswith("dpmpp"):
         why = "is made for paths that end in noise alone, and this one"

@@ -27,7 +27,7 @@ from beeline.core.random import Key
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 from beeline.samplers.runge_kutta import Tableau, advanced, slopes
-from beeline.samplers.solve import Walker, evaluate
+from beeline.samplers.solve import Walker, evaluate, of_rows
 
 _FIFTH = (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)
 _FOURTH = (5179 / 57600, 0.0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 2100, 1 / 40)
@@ -111,7 +111,7 @@ class DormandPrince(Walker):
                 break
             rows = walk.rows(index)
             self._check(trial, rows, key.numbers[index])
-            walk = walk.put(index, self._trial(rows, end, predictor, conditions.rows(index)))
+            walk = walk.put(index, self._trial(rows, end, of_rows(predictor, index), conditions.rows(index)))
         return replace(state, x=walk.x, index=state.index + 1, passes=walk.passes, memory=walk)
 
     def _begin(

@@ -25,6 +25,7 @@ from beeline.core.conditions import Conditions
 from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Predictor
 from beeline.core.tokens import Tokens
+from beeline.samplers.solve import of_rows
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,20 @@ class Guided:
         moved = scale != 1 if self.guided is None else self.guided & (scale != 1)
         return replace(strong, output=torch.where(moved, pushed, strong.output), passes=strong.passes + weak.passes)
 
+    def of_rows(self, index: Tensor) -> Guided:
+        """The same guidance of some of the samples, each at its own scale and in its own numbers.
+
+        Args:
+            index: (M,) int64 which.
+        """
+        scale, guided = self.scale, self.guided
+        if isinstance(scale, Tensor) and scale.numel() > 1:
+            scale = scale[index.to(scale.device)]
+        if guided is not None and len(guided) > 1:
+            guided = guided[index.to(guided.device)]
+        weak = None if self.weak is None else of_rows(self.weak, index)
+        return replace(self, predictor=of_rows(self.predictor, index), scale=scale, guided=guided, weak=weak)
+
     def _scales(self, t: Tensor) -> Tensor:
         """(N,) s at these times, on the CPU, where the number of rows to evaluate is decided."""
         scale = torch.as_tensor(self.scale, dtype=torch.float64, device="cpu").expand(len(t))
@@ -98,7 +113,7 @@ class Guided:
         if len(rows) == x_t.samples:
             weak = self.weak(x_t, t, conditions)
         else:
-            weak = self.weak(x_t.rows(rows), t[rows], conditions.rows(rows))
+            weak = of_rows(self.weak, rows)(x_t.rows(rows), t[rows], conditions.rows(rows))
         return strong, _for_all(strong, weak.as_kind(strong.kind), weak.passes, rows)
 
     def _rescaled(self, pushed: Tensor, strong: Prediction) -> Tensor:

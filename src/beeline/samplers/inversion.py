@@ -32,12 +32,12 @@ from beeline.core.protocols import Predictor, Process, Sampler
 from beeline.core.random import Key
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
+from beeline.samplers.compatible import draws_noise
 from beeline.samplers.config import SampleConfig
 from beeline.samplers.solve import Interlude, evaluate, sample
 
 # Solvers whose steps read the two times beside them and nothing else, so that they walk either way.
 REVERSIBLE = ("euler", "heun", "midpoint", "rk4", "rk38", "ddim")
-DRAWING = ("ddpm", "dpmpp_2m_sde", "euler_maruyama", "stochastic_heun")
 _ROUNDS = 3
 
 
@@ -52,7 +52,7 @@ def check_reversible(settings: SampleConfig, purpose: str, only_down: bool = Fal
     Raises:
         UserError: the sampler is one of these.
     """
-    draws = settings.sampler in DRAWING or settings.eta > 0
+    draws = draws_noise(settings)
     if draws or (settings.sampler not in REVERSIBLE and not only_down):
         eta = f" with eta {settings.eta:g}" if settings.eta > 0 else ""
         why = "draws noise in every step" if draws else "has steps that lead down only"

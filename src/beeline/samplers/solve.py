@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -38,6 +39,28 @@ class Walker:
         return replace(state, x=state.x.with_values(prediction.x0), passes=state.passes + prediction.passes)
 
 
+@runtime_checkable
+class KnowsSamples(Protocol):
+    """A predictor that treats each sample of its batch in its own way."""
+
+    def of_rows(self, index: Tensor) -> Predictor:
+        """The predictor of some of the samples.
+
+        Args:
+            index: (M,) int64 which.
+        """
+
+
+def of_rows(predictor: Predictor, index: Tensor) -> Predictor:
+    """The predictor of some samples of its batch; most are of any samples.
+
+    Args:
+        predictor: of the batch.
+        index: (M,) int64 which.
+    """
+    return predictor.of_rows(index) if isinstance(predictor, KnowsSamples) else predictor
+
+
 @dataclass(frozen=True)
 class Watched:
     """A predictor whose predictions somebody looks at.
@@ -55,6 +78,10 @@ class Watched:
         prediction = self.predictor(x_t, t, conditions)
         self.watch(prediction)
         return prediction
+
+    def of_rows(self, index: Tensor) -> Watched:
+        """The same predictor of some of the samples."""
+        return Watched(of_rows(self.predictor, index), self.watch)
 
 
 def evaluate(x: Tokens, t: Tensor, predictor: Predictor, conditions: Conditions) -> Prediction:
