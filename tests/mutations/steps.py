@@ -88,4 +88,12 @@ STEPS = [
     ),
     Mutation("samplers/stochastic_heun.py", "drift(there, rates[1]", "drift(there, rates[0]"),
     Mutation("samplers/stochastic_heun.py", "state.passes + there.passes", "state.passes"),
+    Mutation("samplers/stability.py", "0.5 * w / sigma.square()", "w / sigma.square()"),
+    Mutation("samplers/stability.py", "1.0 - 0.5 * h * (a + b - h * a * b)", "1.0 - 0.5 * h * (a + b)"),
+    Mutation("samplers/stability.py", "(1.0 - 0.5 * h * b).square()", "(1.0 - 0.5 * h * b)"),
+    Mutation("samplers/stability.py", "variance + h * added", "variance + 0.9 * h * added"),
+    Mutation("samplers/stability.py", "1.0 - h * a, w[here]", "1.0 - h * b, w[there]"),
+    Mutation("samplers/stability.py", "variance = sigma[0].square()", "variance = sigma[0]"),
+    Mutation("samplers/stability.py", "found <= _LARGEST_DEVIATION", "found <= 100.0 * _LARGEST_DEVIATION"),
+    Mutation("samplers/dopri5.py", "of_rows(predictor, index)", "predictor"),
 ]
