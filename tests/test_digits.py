@@ -18,6 +18,7 @@ def scores(run: Path) -> dict[str, float]:
 def test_150_steps_of_digits_already_draw_digits(tmp_path: Path) -> None:
     run = tmp_path / "digits"
     words = ["--train.steps", "150", "--train.threads", "1", "--train.score_samples", "400", "--sample.steps", "10"]
+    words += ["--train.sample_every", "0", "--train.held_out_every", "0", "--train.tensorboard", "false"]
     done = finish(command("train", "digits", "--out", str(run), *words))
     assert done.returncode == 0, done.stderr
     reached = scores(run)

@@ -46,7 +46,7 @@ class Case:
     """Proofs to run, against a mutation, or against the package as it is.
 
     Args:
-        owners: files of proofs.
+        owners: the proofs, in the words that pytest takes.
         mutation: None for none.
     """
 
@@ -80,7 +80,7 @@ class Verdict:
         return "killed" if self.failed else "SURVIVED"
 
     def __str__(self) -> str:
-        what = self.case.mutation or ", ".join(self.case.owners)
+        what = self.case.mutation or " ".join(self.case.owners)
         by = f"   {self.failed.partition('::')[2] or self.failed}" if self.failed else ""
         return f"{self.word:9}{self.seconds:5.1f} s  {what}{by}"
 

@@ -87,4 +87,8 @@ CONTROL = [
     Mutation("samplers/interpolation.py", "_SMALLEST_SINE = 1e-4", "_SMALLEST_SINE = 2.0"),
     Mutation("samplers/interpolation.py", "a @ b / lengths", "a @ b / a.norm() ** 2"),
     Mutation("samplers/interpolation.py", "if cosine < 0:", "if False:"),
+    Mutation("samplers/guidance.py", "scale = scale[index.to(scale.device)]", "scale = scale[: len(index)]"),
+    Mutation("samplers/guidance.py", "guided = guided[index.to(guided.device)]", "guided = guided[: len(index)]"),
+    Mutation("samplers/guidance.py", "None if self.weak is None else of_rows(self.weak, index)", "self.weak"),
+    Mutation("samplers/guidance.py", "predictor=of_rows(self.predictor, index)", "predictor=self.predictor"),
 ]

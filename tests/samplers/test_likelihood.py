@@ -25,7 +25,7 @@ from beeline.samplers.likelihood import Likelihood, LikelihoodSettings, log_like
 from beeline.samplers.mixture import MixturePredictor
 from tests.peers import levels_of
 from tests.samplers.exact import gaussian, mixture
-from tests.samplers.test_solvers import Erring
+from tests.samplers.test_errors import Erring
 
 DISCRETE = levels_of()
 

@@ -21,16 +21,14 @@ from beeline.core.random import Key
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 from beeline.process.linear import Linear
-from beeline.process.path import PREDICTIONS, GaussianPath
+from beeline.process.path import GaussianPath
 from beeline.process.sources import Gaussian
 from beeline.process.vp import VariancePreserving
 from beeline.samplers.build import SAMPLERS
 from beeline.samplers.config import Grid
 from beeline.samplers.euler import Euler
 from beeline.samplers.grids import GRIDS, LEVEL_GRIDS, RATIO_GRIDS, build_grid, check_grid
-from beeline.samplers.mixture import MixturePredictor
 from beeline.samplers.solve import sample
-from tests.peers import levels_of
 from tests.samplers.exact import (
     INTERVALS,
     PATHS,
@@ -105,43 +103,6 @@ def test_e01_euler_gives_the_figures_of_its_formula() -> None:
         exact_mean -= 0.02 * (slope * (exact_mean - 3 * (1 - t)) - 3)
         exact_deviation -= 0.02 * slope * exact_deviation
     assert (mean, deviation) == (pytest.approx(exact_mean, abs=1e-12), pytest.approx(exact_deviation, abs=1e-12))
-
-
-@dataclass(frozen=True)
-class Erring:
-    """The exact predictor in the words of a network, wrong by the same little everywhere."""
-
-    exact: MixturePredictor
-    kind: str
-    error: float
-
-    def __call__(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
-        said = self.exact(x_t, t, conditions).as_kind(self.kind)
-        return Prediction(self.exact.process, x_t, t, said + self.error, self.kind)
-
-
-DIFFERENT = ("euler", "ddim", "heun", "dpmpp_2m", "dpmpp_3m")  # others walk along the velocity as Heun does
-WALKS = [
-    *((name, "uniform") for name in DIFFERENT),
-    *(("heun", grid) for grid in (*GRIDS, *RATIO_GRIDS) if grid != "uniform"),
-]
-
-
-@pytest.mark.parametrize(("name", "grid"), WALKS)
-@pytest.mark.parametrize("kind", PREDICTIONS)
-@pytest.mark.parametrize("path", [*PATHS, levels_of(), levels_of(schedule="cosine")])
-def test_a_networks_small_error_stays_small_whatever_it_predicts(
-    path: GaussianPath, kind: str, name: str, grid: str
-) -> None:
-    """Where x0 or e can hardly be read from a prediction, its error would be blown up a hundredfold.
-
-    The walk is affine for Gaussian data: from 0 it ends where the mean of many walks does.
-    """
-    interval = path.solver_interval(kind)
-    times = build_grid(grid, 12, interval, process=path)
-    start = torch.zeros(1, 1, 1, dtype=torch.float64)
-    ends = [walk(name, Erring(gaussian(path, 0.0, 0.5), kind, error), start, times) for error in (0.0, 0.01)]
-    assert (ends[1] - ends[0]).mean().abs() < 0.08
 
 
 @pytest.mark.parametrize("name", [*GRIDS, *RATIO_GRIDS])
