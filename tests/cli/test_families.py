@@ -58,7 +58,7 @@ def test_options_beside_a_family_win_over_it() -> None:
     found = config(*flags, process={"path": "ddpm", "levels": 50, "sigma_data": 0.6}, sample={"sampler": "ddpm"})
     assert (found.process.path, found.process.rho, found.process.sigma_data) == ("ve", 5.0, 0.6)
     assert (found.objective.time.mean, found.objective.time.sd) == (-1.0, 1.2)
-    assert (found.sample.sampler, found.sample.steps) == ("heun", 9)
+    assert (found.sample.sampler, found.sample.steps) == ("dpmpp_2m", 9)
 
 
 def test_a_family_in_a_recipe_lies_under_the_recipe() -> None:
