@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,7 +106,6 @@ def main() -> None:
     for sampler in arguments.samplers:
         for settings in settings_of(evaluator, sampler, arguments.passes):
             samples, spent, seconds = drawn(evaluator, settings, arguments.n)
-            begin = time.monotonic()
             row: dict[str, Any] = {"sampler": sampler, "steps": settings.steps, "passes": spent, "seconds": seconds}
             for name, embed in spaces.items():
                 for metric, statistic in statistics_of(real[name]).items():
@@ -120,7 +118,6 @@ def main() -> None:
                 if isinstance(each, dict)
             ]
             print(sampler, f"{spent:.1f}", f"{seconds:.1f} s", *cells, sep=" | ", flush=True)
-            del begin
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
