@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beeline.cli.compare import compare
     from beeline.cli.convert import convert
     from beeline.cli.edit import edit
     from beeline.cli.encode import encode
@@ -45,6 +46,7 @@ _HOMES = {
     "Standardise": "data.normalisers",
     "UserError": "core.errors",
     "Vector": "conditioning.vector",
+    "compare": "cli.compare",
     "convert": "cli.convert",
     "curves": "data.pictures",
     "edit": "cli.edit",
@@ -71,6 +73,7 @@ __all__ = [
     "Standardise",
     "UserError",
     "Vector",
+    "compare",
     "convert",
     "curves",
     "edit",

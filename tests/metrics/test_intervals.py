@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from beeline.metrics.intervals import bootstrap, jackknife
+from beeline.metrics.intervals import bootstrap, difference, jackknife
 
 
 def test_a_bootstrap_of_the_mean_holds_it_19_times_of_20() -> None:
@@ -47,3 +47,29 @@ def test_the_jackknife_of_a_mean_is_its_standard_error_and_samples_add() -> None
     twice = jackknife(values.mean(), [left_out, left_out])
     assert twice.high - twice.value == pytest.approx(1.959964 * error * math.sqrt(2))
     assert jackknife(0.0, [left_out], low=0.0).low == 0.0
+
+
+def test_a_paired_difference_is_the_interval_of_the_differences() -> None:
+    """Of means, leaving out of both does what leaving out of the differences does; what they share cancels."""
+    random = np.random.default_rng(0)
+    shared = random.normal(size=60)
+    one, other = shared + 0.1 * random.normal(size=60), shared + 0.1 * random.normal(size=60)
+
+    def of_mean(values: np.ndarray) -> np.ndarray:
+        return (values.sum() - values) / 59
+
+    whole = [jackknife(each.mean(), [of_mean(each)]) for each in (one, other)]
+    apart, direct = difference(*whole), jackknife((one - other).mean(), [of_mean(one - other)])
+    assert apart.low == pytest.approx(direct.low)
+    assert apart.high == pytest.approx(direct.high)
+    assert apart.high - apart.low < 0.3 * (whole[0].high - whole[0].low)
+    redrawn = difference(bootstrap([one], np.mean, 7), bootstrap([other], np.mean, 7))
+    again = bootstrap([one - other], np.mean, 7)
+    assert redrawn.low == pytest.approx(again.low)
+    assert redrawn.high == pytest.approx(again.high)
+
+
+def test_numbers_of_unequal_sizes_have_a_difference_but_no_interval() -> None:
+    found = difference(jackknife(1.0, [np.arange(4.0)]), jackknife(0.5, [np.arange(5.0)]))
+    assert found.value == 0.5
+    assert math.isnan(found.low)

@@ -68,7 +68,7 @@ def evaluate(
         if space not in SPACE_NAMES:
             raise unknown("space", space, SPACE_NAMES)
     display = display or Display("silent")
-    engine = _with_data(run, modality, device)
+    engine = with_data(run, modality, device)
     home = output_folder(Path(run)) / "evaluations"
     check_writable(home)
     settings = engine.settings(**options)
@@ -132,7 +132,7 @@ def _measured(
         return measure_likelihood(engine, evaluator.sets, likelihood, seed, progress).added_to(found)
 
 
-def _with_data(run: str | Path, modality: str | None, device: str) -> Engine:
+def with_data(run: str | Path, modality: str | None, device: str) -> Engine:
     """A trained model whose samples can be compared with the data that it was trained on.
 
     Raises:

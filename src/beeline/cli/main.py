@@ -26,6 +26,7 @@ VERBS = {
     "sample": "draw samples from a trained model",
     "edit": "invert, re-noise, inpaint or interpolate data by a trained model",
     "evaluate": "score a trained model by its modality's metrics",
+    "compare": "hold trained models side by side, on the same data and seeds",
     "inspect": "say what a trained model is",
     "convert": "write a slim model, of any average of the weights; or images as latents",
 }

@@ -52,6 +52,7 @@ class Evaluator:
         held_out: examples that it has not, whose conditions and forms are asked for.
         spaces: feature spaces, of ``features.SPACES``.
         which: formulas to compute in every space.
+        own_intervals: whether the modality's own metrics get intervals, at twenty times their cost.
 
     Raises:
         UserError: there is nothing to measure.
@@ -65,6 +66,7 @@ class Evaluator:
         held_out: Examples,
         spaces: Collection[str] = SPACES,
         which: Collection[Formula] = MEASURES,
+        own_intervals: bool = False,
     ) -> None:
         self.engine = engine
         self.sets = read_sets(training, held_out)
@@ -79,9 +81,16 @@ class Evaluator:
             raise UserError(
                 f"{path}: nothing to measure: its modality has no metrics" + (f"; {reasons}" if reasons else "")
             )
-        self.measures = Measures(self.sets, found, own, name, which)
+        self.measures = Measures(self.sets, found, own, name, which, own_intervals)
 
-    def draw(self, n: int, seed: int, settings: SampleConfig | None = None, progress: Progress | None = None) -> Drawn:
+    def draw(
+        self,
+        n: int,
+        seed: int,
+        settings: SampleConfig | None = None,
+        progress: Progress | None = None,
+        engine: Engine | None = None,
+    ) -> Drawn:
         """Generate samples under the conditions of held-out examples: evenly spread, or round and round.
 
         Args:
@@ -89,12 +98,13 @@ class Evaluator:
             seed: sample i depends on (seed, i) alone, so two draws of one seed are paired.
             settings: how; the run's own when None.
             progress: called with (steps done, steps in all).
+            engine: another model of the same data; the evaluator's own when None.
         """
-        held_out = self.sets.held_out
+        held_out, engine = self.sets.held_out, engine or self.engine
         asked = [held_out[place] for place in spread(len(held_out), n)]
-        requests = requests_like(asked, n, self.engine)
+        requests = requests_like(asked, n, engine)
         begin = time.monotonic()
-        samples = self.engine.generate(requests, seed, settings, progress=progress)
+        samples = engine.generate(requests, seed, settings, progress=progress)
         return Drawn(samples, time.monotonic() - begin)
 
     def compare(self, drawn: Drawn) -> list[Record]:

@@ -15,7 +15,7 @@ from beeline.evaluate.features import LEAST_SAMPLES, Space
 from beeline.evaluate.sets import Sets, one_shape
 from beeline.metrics.coverage import Neighbourhoods
 from beeline.metrics.frechet import frechet_distance
-from beeline.metrics.intervals import Estimate, bootstrap
+from beeline.metrics.intervals import Estimate, bootstrap, group_of, jackknife
 from beeline.metrics.mmd import KernelDiscrepancy
 from beeline.metrics.neighbours import nearest_distances
 
@@ -99,6 +99,8 @@ class Measures:
         own: the modality's own metrics.
         modality: its name.
         which: formulas to compute in every space.
+        own_intervals: whether the modality's metrics, which may be slow, are computed without each twentieth of the
+            samples too, for intervals of the samples.
     """
 
     def __init__(
@@ -108,8 +110,10 @@ class Measures:
         own: Sequence[Metric],
         modality: str,
         which: Collection[Formula] = MEASURES,
+        own_intervals: bool = False,
     ) -> None:
         self.sets = sets
+        self.own_intervals = own_intervals
         self.own = {own_formula(modality, metric): metric for metric in own}
         self.references = [_Reference(space, sets, which) for space in spaces]
 
@@ -134,7 +138,8 @@ class Measures:
         outcomes: dict[Place, Outcome] = {}
         training = [self.sets.used[index] for index in rest] if enough else []
         for formula, metric in self.own.items():
-            outcomes[formula.formula, OWN] = _own(metric, training, self.sets.held_out, samples)
+            interval = self.own_intervals and seed is not None
+            outcomes[formula.formula, OWN] = _own(metric, training, self.sets.held_out, samples, interval)
         reason = one_shape(samples, self.sets.held_out[:1]) if self.references else None
         if len(samples) < LEAST_SAMPLES:
             reason = f"needs at least {LEAST_SAMPLES} samples"
@@ -152,11 +157,18 @@ def own_formula(modality: str, metric: Metric) -> Formula:
     return Formula(metric.name, f"{modality}/{metric.name}", metric.formula)
 
 
-def _own(metric: Metric, training: list[Example], held_out: list[Example], samples: Sequence[Example]) -> Outcome:
+def _own(
+    metric: Metric, training: list[Example], held_out: list[Example], samples: Sequence[Example], interval: bool
+) -> Outcome:
     if not training:
         return Outcome(Estimate(math.nan), "too few training examples are left beside the samples")
     try:
-        return Outcome(Estimate(float(metric.function(training, held_out, samples))))
+        value = float(metric.function(training, held_out, samples))
+        if not interval:
+            return Outcome(Estimate(value))
+        groups = group_of(len(samples))
+        kept = [[samples[int(index)] for index in np.flatnonzero(groups != group)] for group in np.unique(groups)]
+        return Outcome(jackknife(value, [np.array([metric.function(training, held_out, each) for each in kept])]))
     except Exception as error:
         return Outcome(Estimate(math.nan), " ".join(f"{type(error).__name__}: {error}".split()))
 

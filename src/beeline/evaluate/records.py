@@ -23,6 +23,7 @@ one layout. What is not a finite number is null.
          "floor": 45.6, "floor_name": "class means",            the better of the cheap baselines, null without one
          "floors": {"class means": 45.6, "resampled pixels": 78.9},
          "ceiling": 0.5,                  real training against real held-out examples, same n, same function
+         "share": 0.97,                   of the way from floor to ceiling, null where the floor may be the better
          "good_low": null, "good_high": null, "good": null,     bounds of a good model and whether they are kept
          "better": "lower",               "lower" or "higher" values; null where it is neither, or not known
          "failure": null}],                                     why there is no value
@@ -111,9 +112,17 @@ class Record:
         """Value of the better baseline, NaN without one."""
         return math.nan if self.floor_name is None else self.floors[self.floor_name]
 
+    @property
+    def share(self) -> float:
+        """Share of the way from floor to ceiling that is done; NaN where the floor is not known to be the worse."""
+        worse = self.floor > self.ceiling if self.better == "lower" else self.floor < self.ceiling
+        if self.better is None or not worse:
+            return math.nan
+        return (self.value - self.floor) / (self.ceiling - self.floor)
+
     def as_json(self) -> dict[str, Any]:
         """The record as JSON can hold it: what is not a finite number is null."""
-        more = {"floor": self.floor, "floor_name": self.floor_name, "good": self.good}
+        more = {"floor": self.floor, "floor_name": self.floor_name, "share": self.share, "good": self.good}
         return {name: finite(value) for name, value in {**asdict(self), **more}.items()}
 
     def verdict(self) -> str:

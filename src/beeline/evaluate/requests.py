@@ -32,6 +32,13 @@ def real_examples(engine: Engine, split: str) -> Examples:
 
 
 def requests_like(examples: Examples, n: int, engine: Engine) -> list[Request]:
-    """What the first n examples, taken round and round, would ask for: their conditions and their form."""
+    """What the first n examples, taken round and round, would ask for: their form, and the conditions the model has."""
     picked = [examples[index % len(examples)] for index in range(n)]
-    return [Request(example.condition, engine.codec.form(example.array)) for example in picked]
+    known = {condition.name for condition in engine.codec.conditions}
+    return [
+        Request(
+            {name: value for name, value in example.condition.items() if name in known},
+            engine.codec.form(example.array),
+        )
+        for example in picked
+    ]

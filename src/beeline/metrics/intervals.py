@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,15 @@ class Estimate:
         value: the number.
         low: lower end.
         high: upper end.
+        left_out: of a jackknife, for each sample its (G,) values with one group left out each.
+        redrawn: of a bootstrap, its (R,) values.
     """
 
     value: float
     low: float = math.nan
     high: float = math.nan
+    left_out: tuple[Array, ...] = field(default=(), repr=False, compare=False)
+    redrawn: Array | None = field(default=None, repr=False, compare=False)
 
 
 def bootstrap(
@@ -59,7 +63,12 @@ def bootstrap(
     redrawn = [
         statistic(*(each[random.integers(0, len(each), len(each))] for each in samples)) for _ in range(replicates)
     ]
-    return Estimate(value, *(float(end) for end in np.quantile(redrawn, (0.025, 0.975))))
+    return _between_quantiles(value, np.array(redrawn))
+
+
+def _between_quantiles(value: float, redrawn_R: Array) -> Estimate:
+    low, high = np.quantile(redrawn_R, (0.025, 0.975))
+    return Estimate(value, float(low), float(high), redrawn=redrawn_R)
 
 
 def group_of(count: int) -> Array:
@@ -82,6 +91,26 @@ def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf, h
     """
     variance = sum((len(each) - 1) / len(each) * np.square(each - each.mean()).sum() for each in left_out)
     if variance == 0:
-        return Estimate(value)
+        return Estimate(value, left_out=tuple(left_out))
     margin = _NORMAL_QUANTILE * math.sqrt(variance)
-    return Estimate(value, max(low, value - margin), min(high, value + margin))
+    return Estimate(value, max(low, value - margin), min(high, value + margin), tuple(left_out))
+
+
+def difference(one: Estimate, other: Estimate) -> Estimate:
+    """One number less another, with the interval of the difference.
+
+    The two are paired: item i of either stands for the same start, condition or real example, so that leaving a group
+    out, or redrawing, does the same to both, and what they share cancels. There is no interval where the numbers were
+    not made in one way from as many items.
+
+    Args:
+        one: a number, with what its interval was made of.
+        other: what is subtracted.
+    """
+    value = one.value - other.value
+    if one.redrawn is not None and other.redrawn is not None and len(one.redrawn) == len(other.redrawn):
+        return _between_quantiles(value, one.redrawn - other.redrawn)
+    sizes = [[len(each) for each in estimate.left_out] for estimate in (one, other)]
+    if not sizes[0] or sizes[0] != sizes[1]:
+        return Estimate(value)
+    return jackknife(value, [a - b for a, b in zip(one.left_out, other.left_out, strict=True)])

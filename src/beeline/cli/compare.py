@@ -1,0 +1,166 @@
+"""``beeline compare``: trained models side by side, on the same data, seeds and measures."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beeline.cli.console import Display
+from beeline.cli.evaluate import SPACE_NAMES
+from beeline.cli.sample import add_sampling_arguments, sampling_options
+from beeline.core.errors import UserError, unknown, whole_number
+from beeline.core.files import check_writable, claim, write_bytes, write_json, write_text
+
+if TYPE_CHECKING:
+    from beeline.evaluate.comparison import Comparison
+
+_SHOWN = 16
+
+
+def compare(
+    runs: Sequence[str | Path],
+    n: int = 1000,
+    seed: int = 0,
+    passes: Sequence[int] = (),
+    samplers: Sequence[str] = (),
+    scales: Sequence[float] = (),
+    spaces: Sequence[str] = SPACE_NAMES,
+    out: str | Path | None = None,
+    device: str = "auto",
+    display: Display | None = None,
+    **options: Any,
+) -> Comparison:
+    """Draw from trained models under the same seeds and conditions and hold their numbers side by side.
+
+    Writes ``comparison.json`` and ``comparison.csv`` (one row a number and entry), ``report.html`` and a picture of the
+    samples of each entry.
+
+    Args:
+        runs: run folders, checkpoints or files of weights; the others are held against the first.
+        n: how many samples of each.
+        seed: of the samples.
+        passes: network passes at which every run is sampled, by as many steps as cost no more; its own steps when
+            empty.
+        samplers: by which every run is sampled; its own when empty.
+        scales: of guidance, at which every run is sampled; its own when empty.
+        spaces: where samples are compared: pixels, pca-32, classifier-a, classifier-b.
+        out: folder to write into; the next free ``comparison-001`` beside the first run when None.
+        device: cpu, cuda or auto.
+        display: where progress goes; silent when None.
+        options: fields of ``SampleConfig`` that differ from the runs' own.
+
+    Returns:
+        what was measured.
+
+    Raises:
+        UserError: something given does not exist, does not fit or is out of range, or the runs do not compare.
+    """
+    from beeline.cli.evaluate import with_data
+    from beeline.evaluate.comparison import Axes, check_same_data, check_same_examples, entries_of
+    from beeline.evaluate.comparison import compare as compare_entries
+    from beeline.evaluate.evaluation import Evaluator
+    from beeline.evaluate.requests import real_examples
+    from beeline.generate.load import output_folder
+
+    n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
+    for space in spaces:
+        if space not in SPACE_NAMES:
+            raise unknown("space", space, SPACE_NAMES)
+    display = display or Display("silent")
+    paths = [Path(run) for run in runs]
+    if not paths:
+        raise UserError("compare: needs a run at least, such as beeline compare runs/a runs/b")
+    axes = Axes(passes, samplers, scales)
+    engines = [with_data(path, None, device) for path in paths]
+    sets = [(real_examples(engine, "train"), real_examples(engine, "held_out")) for engine in engines]
+    check_same_data([(path, engine, *each) for path, engine, each in zip(paths, engines, sets, strict=True)])
+    home = output_folder(paths[0]).parent if out is None else Path(out)
+    check_writable(home)
+    entries = [
+        entry
+        for path, name, engine in zip(paths, _names(paths), engines, strict=True)
+        for entry in entries_of(path, name, engine, axes, sets[0][1][0], options)
+    ]
+    with display.work("feature spaces"):
+        evaluator = Evaluator(engines[0], paths[0], *sets[0], spaces, own_intervals=True)
+        for path, (training, held_out) in zip(paths[1:], sets[1:], strict=True):
+            check_same_examples(paths[0], evaluator, path, training, held_out)
+    for space, reason in evaluator.left_out.items():
+        display.message(f"{space} left out: {reason}")
+    found = compare_entries(evaluator, entries, n, seed, display.work, "compare")
+    folder = claim(home, "comparison") if out is None else Path(out)
+    words = ["beeline", "compare", *map(str, paths), "-n", str(n), "--seed", str(seed)]
+    for flag, values in (("--passes", passes), ("--samplers", samplers), ("--scales", scales)):
+        words += [flag, *map(str, values)] if values else []
+    _write(found, folder, shlex.join(words), display)
+    return found
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What to call the runs: their folders' names, or whole paths where two have the same."""
+    names = [path.name for path in paths]
+    return [name if names.count(name) == 1 else str(path) for path, name in zip(paths, names, strict=True)]
+
+
+def _write(found: Comparison, folder: Path, command: str, display: Display) -> None:
+    from beeline.evaluate.comparison_page import comparison_page, words
+    from beeline.generate.write import picture_bytes
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {
+        each.entry.name: picture_bytes(each.entry.engine.modality, each.drawn.samples.examples[:_SHOWN])
+        for each in found.measured
+    }
+    for index, (name, png) in enumerate(pictures.items()):
+        write_bytes(folder / f"samples-{index + 1:02}-{''.join(c if c.isalnum() else '-' for c in name)}.png", png)
+    rows = found.rows()
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]))
+    table.writeheader()
+    table.writerows({key: "" if value != value else value for key, value in row.items()} for row in rows)
+    write_text(folder / "comparison.csv", text.getvalue())
+    write_json(folder / "comparison.json", found.as_json())
+    write_text(folder / "report.html", comparison_page(found, pictures, command))
+    for record in found.records:
+        space = "" if record.space == "modality" else f" ({record.space})"
+        each = (words(found, index, record) for index in range(len(found.measured)))
+        cells = (
+            f"{measured.entry.name} {value}{f' [{apart}]' if apart else ''}"
+            for measured, (value, apart) in zip(found.measured, each, strict=True)
+        )
+        display.result(f"{record.metric}{space}: {'; '.join(cells)}")
+    display.result(str(folder / "comparison.csv"))
+    display.result(str(folder / "report.html"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``beeline compare``."""
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", help="run folders, checkpoints or weights; held against the first"
+    )
+    parser.add_argument("-n", type=int, default=1000, help="samples of each (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples of all (0)")
+    parser.add_argument(
+        "--passes", type=int, nargs="+", default=[], metavar="P", help="sample every run at these network passes"
+    )
+    parser.add_argument("--samplers", nargs="+", default=[], metavar="NAME", help="sample every run by these samplers")
+    parser.add_argument(
+        "--scales", type=float, nargs="+", default=[], metavar="S", help="sample every run at these scales of guidance"
+    )
+    parser.add_argument(
+        "--spaces", nargs="+", default=SPACE_NAMES, metavar="SPACE", help=f"of {', '.join(SPACE_NAMES)} (all)"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="where to write (comparison-001 beside the first run)")
+    add_sampling_arguments(parser)
+
+
+def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
+    """Run ``beeline compare``."""
+    asked = (arguments.n, arguments.seed, arguments.passes, arguments.samplers, arguments.scales)
+    options = sampling_options(arguments)
+    compare(arguments.runs, *asked, arguments.spaces, arguments.out, arguments.device, display, **options)

@@ -1,0 +1,263 @@
+"""Models side by side: the same data, seeds and measures for all, and what differs between them.
+
+What a number depends on is of two kinds. The *evaluation* protocol (the split, n, the formulas, the spaces and what was
+fitted for them, the units and rounding of samples) must be one for all, or nothing is compared. What was chosen to make
+the samples (the run, sampler, passes, guidance) is what the comparison is about: the axes of its table.
+
+Item i of every entry has the same start noise and the same condition, so that differences are taken in pairs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beeline.core.data import Example, Examples
+from beeline.core.errors import UserError
+from beeline.evaluate.curves import steps_for_passes
+from beeline.evaluate.evaluation import Drawn, Evaluator
+from beeline.evaluate.measures import Formula, Outcome, Place
+from beeline.evaluate.records import Record, finite
+from beeline.evaluate.sets import fingerprint, read_sets
+from beeline.generate.engine import Engine
+from beeline.generate.plan import Plan
+from beeline.metrics.intervals import Estimate, difference
+from beeline.model.cost import network_cost
+from beeline.samplers.config import SampleConfig
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model sampled in one way.
+
+    Args:
+        name: of the run, and of the way where a run is sampled in several.
+        run: where it lies.
+        engine: the model.
+        settings: how it is sampled.
+    """
+
+    name: str
+    run: Path
+    engine: Engine
+    settings: SampleConfig
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of an entry.
+
+    Args:
+        entry: what was sampled.
+        drawn: its samples.
+        outcomes: its numbers.
+        flops: of all network passes of a sample.
+    """
+
+    entry: Entry
+    drawn: Drawn
+    outcomes: Mapping[Place, Outcome]
+    flops: float
+
+    @property
+    def passes(self) -> float:
+        """Network passes of a sample, on average."""
+        return float(np.mean(self.drawn.samples.provenance["passes"]))
+
+    @property
+    def seconds(self) -> float:
+        """Wall clock a sample, drawn in batches."""
+        return self.drawn.seconds / len(self.drawn.samples.examples)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Entries that were measured alike.
+
+    Args:
+        protocol: what all of them share.
+        records: of the first entry, with floors and ceilings.
+        measured: every entry, the first being what the others are held against.
+        places: formula and space of every number, in order.
+    """
+
+    protocol: Mapping[str, Any]
+    records: Sequence[Record]
+    measured: Sequence[Measured]
+    places: Sequence[tuple[Formula, str]]
+
+    def estimate(self, entry: int, record: Record) -> Estimate:
+        """A number of an entry."""
+        return self.measured[entry].outcomes[record.formula, record.space].estimate
+
+    def apart(self, entry: int, record: Record) -> Estimate:
+        """How much larger a number of an entry is than that of the first, with the interval of the difference."""
+        return difference(self.estimate(entry, record), self.estimate(0, record))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The tidy table: a row for each number of each entry."""
+        rows = []
+        for index, each in enumerate(self.measured):
+            for record in self.records:
+                own, apart = self.estimate(index, record), self.apart(index, record)
+                own_record = dataclasses.replace(record, value=own.value, low=own.low, high=own.high)
+                rows.append(
+                    {
+                        "entry": each.entry.name,
+                        "run": str(each.entry.run),
+                        **_axes(each),
+                        **{name: getattr(record, name) for name in ("metric", "formula", "space", "n", "seed")},
+                        "value": own.value,
+                        "low": own.low,
+                        "high": own.high,
+                        "difference": apart.value if index else math.nan,
+                        "difference_low": apart.low if index else math.nan,
+                        "difference_high": apart.high if index else math.nan,
+                        "floor": own_record.floor,
+                        "ceiling": own_record.ceiling,
+                        "share": own_record.share,
+                    }
+                )
+        return rows
+
+    def as_json(self) -> dict[str, Any]:
+        """Protocol and table as JSON can hold them."""
+        return {"protocol": finite(self.protocol), "rows": finite(self.rows())}
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Ways in which every run is sampled; its own way where nothing is named.
+
+    Args:
+        passes: network passes of a sample, by as many steps as cost no more.
+        samplers: by name.
+        scales: of guidance.
+    """
+
+    passes: Sequence[int] = ()
+    samplers: Sequence[str] = ()
+    scales: Sequence[float] = ()
+
+
+def entries_of(
+    run: Path, name: str, engine: Engine, axes: Axes, example: Example, options: Mapping[str, Any]
+) -> list[Entry]:
+    """A run in every way in which it is to be sampled.
+
+    Args:
+        run: where it lies.
+        name: what to call it.
+        engine: its model.
+        axes: ways of sampling.
+        example: whose condition and form is asked for to count network passes.
+        options: of sampling, for all.
+
+    Raises:
+        UserError: it cannot be sampled in one of these ways.
+    """
+    entries = []
+    for sampler, scale in itertools.product(axes.samplers or (None,), axes.scales or (None,)):
+        named = {key: value for key, value in (("sampler", sampler), ("cfg_scale", scale)) if value is not None}
+        given: dict[str, Any] = {**options, **named}
+        settings = engine.settings(**given)
+        said = [name, *(f"cfg {value:g}" if isinstance(value, float) else str(value) for value in named.values())]
+        passes = sorted(set(axes.passes))
+        steps = steps_for_passes(engine, settings, passes, example) if passes else [settings.steps]
+        for count, cost in zip(steps, [f"{each} passes" for each in passes] or [""], strict=True):
+            way = dataclasses.replace(settings, steps=count)
+            Plan.make(way, engine.codec, engine.network, engine.source)
+            entries.append(Entry(", ".join(filter(None, [*said, cost])), run, engine, way))
+    return entries
+
+
+def _axes(measured: Measured) -> dict[str, Any]:
+    settings = measured.entry.settings
+    return {
+        "sampler": settings.sampler,
+        "steps": settings.steps,
+        "cfg_scale": settings.cfg_scale,
+        "passes": measured.passes,
+        "seconds_per_sample": measured.seconds,
+        "flops_per_sample": measured.flops,
+    }
+
+
+def check_same_data(entries: Sequence[tuple[Path, Engine, Examples, Examples]]) -> None:
+    """Refuse runs whose numbers would not compare, before anything is drawn.
+
+    Args:
+        entries: each run with its model, training and held-out examples.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    path, _, *sets = entries[0]
+    for other, _, *others in entries[1:]:
+        for name, one, two in zip(("training", "held-out"), sets, others, strict=True):
+            if len(one) != len(two):
+                raise UserError(
+                    f"{other}: its split has {len(two):,} {name} examples, that of {path} {len(one):,}; numbers of "
+                    "different splits do not compare: train both on the same data and split"
+                )
+            if one[0].array.dtype != two[0].array.dtype or one[0].array.shape[-1] != two[0].array.shape[-1]:
+                raise UserError(
+                    f"{other}: its samples are {_kind(two)}, those of {path} {_kind(one)}; numbers of different "
+                    "units or rounding do not compare"
+                )
+
+
+def _kind(examples: Examples) -> str:
+    array = examples[0].array
+    return f"{array.dtype} with {array.shape[-1]} channels"
+
+
+def check_same_examples(path: Path, evaluator: Evaluator, other: Path, training: Examples, held_out: Examples) -> None:
+    """Refuse a run that was trained on, or holds out, other examples of the same number.
+
+    Raises:
+        UserError: naming which.
+    """
+    own, theirs = evaluator.sets, read_sets(training, held_out)
+    for name, one, two in (("training", own.training, theirs.training), ("held-out", own.held_out, theirs.held_out)):
+        if fingerprint(one, conditions=False) != fingerprint(two, conditions=False):
+            raise UserError(
+                f"{other}: its {name} examples are not those of {path}; numbers of different splits do not compare: "
+                "train both on the same data and split"
+            )
+
+
+def compare(
+    evaluator: Evaluator, entries: Sequence[Entry], n: int, seed: int, work: Callable[[str], Any], made_by: str
+) -> Comparison:
+    """Draw and measure every entry.
+
+    Args:
+        evaluator: of the first entry; its sets, spaces and measures are those of all.
+        entries: at least one.
+        n: samples of each.
+        seed: of all.
+        work: names a piece of work and gives a context with its progress.
+        made_by: the command.
+    """
+    measured: list[Measured] = []
+    for entry in entries:
+        with work(f"sampling {entry.name}") as progress:
+            drawn = evaluator.draw(n, seed, entry.settings, progress, entry.engine)
+        cost = network_cost(entry.engine.network, entry.engine.codec).flops
+        with work(f"measuring {entry.name}"):
+            outcomes = evaluator.quick(drawn)
+        passes = float(np.mean(drawn.samples.provenance["passes"]))
+        measured.append(Measured(entry, drawn, outcomes, cost * passes))
+    with work("floors and ceilings"):
+        records = evaluator.compare(measured[0].drawn)
+    kept = ("made_by", "library", "torch", "python", "machine", "device", "threads", "n", "seed", "data", "sets")
+    protocol = {name: evaluator.protocol(measured[0].drawn, made_by)[name] for name in (*kept, "samples", "spaces")}
+    return Comparison(protocol, records, measured, evaluator.measures.places())
