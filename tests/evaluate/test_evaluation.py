@@ -18,9 +18,9 @@ from beeline.cli.train import train
 from beeline.core.errors import UserError
 from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes, steps_for_passes
 from beeline.evaluate.evaluation import Drawn, Evaluator, evaluation
-from beeline.evaluate.measures import FRECHET, MMD, NEAREST
 from beeline.generate.engine import Samples
 from beeline.generate.load import load
+from beeline.metrics.catalogue import FRECHET, MMD, NEAREST
 from tests.conftest import FAST
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from beeline.metrics.intervals import bootstrap, difference, jackknife
+from beeline.metrics.intervals import bootstrap, difference, group_bootstrap, jackknife, redrawn_groups
 
 
 def test_a_bootstrap_of_the_mean_holds_it_19_times_of_20() -> None:
@@ -73,3 +73,61 @@ def test_numbers_of_unequal_sizes_have_a_difference_but_no_interval() -> None:
     found = difference(jackknife(1.0, [np.arange(4.0)]), jackknife(0.5, [np.arange(5.0)]))
     assert found.value == 0.5
     assert math.isnan(found.low)
+
+
+def test_with_groups_of_one_the_group_bootstrap_is_the_bootstrap() -> None:
+    values = np.random.default_rng(0).exponential(size=40)
+    for statistic in (np.mean, np.median):
+        assert group_bootstrap([values], statistic, np.arange(40), 5) == bootstrap([values], statistic, 5)
+
+
+def test_examples_that_are_alike_within_a_group_are_worth_one_each() -> None:
+    """12 groups of 25 equal examples: the interval of the 12, five times that of 300 independent ones."""
+    means = np.random.default_rng(0).normal(size=12)
+    values, group = np.repeat(means, 25), np.repeat([f"month {place:02}" for place in range(12)], 25)
+    found = group_bootstrap([values], np.mean, group, 3)
+    of_means = bootstrap([means], np.mean, 3)
+    assert (found.value, found.low, found.high) == pytest.approx((of_means.value, of_means.low, of_means.high))
+    blind = bootstrap([values], np.mean, 3)
+    assert found.high - found.low == pytest.approx(5 * (blind.high - blind.low), rel=0.2)
+
+
+def test_a_group_bootstrap_holds_the_mean_19_times_of_20_where_the_plain_one_does_not() -> None:
+    random, group = np.random.default_rng(0), np.repeat(np.arange(40), 5)
+    held, held_by_plain = 0, 0
+    for seed in range(100):
+        values = random.normal(size=40)[group] + 0.3 * random.normal(size=200)
+        found, plain = group_bootstrap([values], np.mean, group, seed), bootstrap([values], np.mean, seed)
+        held += found.low <= 0.0 <= found.high
+        held_by_plain += plain.low <= 0.0 <= plain.high
+    assert 85 <= held <= 99
+    assert held_by_plain < 75
+
+
+def test_groups_of_any_order_and_size_are_drawn_whole_and_values_stay_together() -> None:
+    group = np.array(["b", "a", "c", "a", "b", "a"])
+    for rows in redrawn_groups(group, 0, 50):
+        counts = np.bincount(rows, minlength=6)
+        for name in "abc":
+            assert len(set(counts[group == name])) == 1, "all examples of a group, equally often"
+        assert sum(counts[[0, 1, 2]]) == 3, "as many groups as there are"
+    one = np.random.default_rng(0).normal(size=6)
+    ratio = group_bootstrap([2 * one, one], lambda x, y: float(x.sum() / y.sum()), group, 0)
+    assert (ratio.low, ratio.high) == pytest.approx((2.0, 2.0)), "redrawn at the same places"
+    assert math.isnan(group_bootstrap([one], np.mean, np.zeros(6), 0).low), "one group has no interval"
+    with pytest.raises(ValueError, match="6 examples have a group, but 5 have a value"):
+        group_bootstrap([one[:5]], np.mean, group, 0)
+
+
+def test_what_both_models_find_hard_cancels_in_their_paired_difference() -> None:
+    random = np.random.default_rng(0)
+    hard = 10 * random.normal(size=100)
+    better, worse = hard + random.normal(size=100), hard + 1.0 + random.normal(size=100)
+    group = np.arange(100) // 2
+    found = difference(*(group_bootstrap([each], np.mean, group, 0) for each in (better, worse)))
+    assert found.value == pytest.approx((better - worse).mean())
+    assert found.high < 0, "the difference is sure"
+    wide = group_bootstrap([better], np.mean, group, 0)
+    assert found.high - found.low < 0.3 * (wide.high - wide.low)
+    same = difference(*[group_bootstrap([hard], np.median, group, 0)] * 2)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)

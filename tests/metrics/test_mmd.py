@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from beeline.metrics.mmd import KernelDiscrepancy, median_bandwidth
+from beeline.metrics.mmd import CubicDiscrepancy, KernelDiscrepancy, median_bandwidth
 
 
 def kernel(x: np.ndarray, y: np.ndarray, bandwidth: float) -> np.ndarray:
@@ -55,3 +57,34 @@ def test_the_bandwidth_is_the_median_of_the_real_set_alone() -> None:
     assert far.value == pytest.approx(2 * np.exp([-1 / 8, -4 / 8, -9 / 8]).mean(), rel=1e-9)
     with pytest.raises(ValueError, match="no bandwidth"):
         median_bandwidth(np.array([[0.0], [0.0], [0.0], [0.0], [1.0]]))
+
+
+def test_the_cubic_kernel_compares_three_moments() -> None:
+    """Of one number (xy + 1)^3 = 1 + 3 xy + 3 (xy)^2 + (xy)^3: MMD^2 = 3 d1^2 + 3 d2^2 + d3^2 of moment differences.
+
+    Exactly so in the mean over all sets of three that can be drawn, from two values and from three.
+    """
+    real, generated = np.array([0.0, 1.0]), np.array([-1.0, 0.5, 1.5])
+    sets = [np.array(list(itertools.product(values, repeat=3)))[..., None] for values in (real, generated)]
+    found = [CubicDiscrepancy(one)(other).value for one in sets[0] for other in sets[1]]
+    moments = [(real**power).mean() - (generated**power).mean() for power in (1, 2, 3)]
+    assert np.mean(found) == pytest.approx(3 * moments[0] ** 2 + 3 * moments[1] ** 2 + moments[2] ** 2)
+
+
+def test_the_cubic_kernel_is_the_u_statistic_over_all_pairs() -> None:
+    random = np.random.default_rng(0)
+    real, generated = random.normal(size=(7, 4)), random.normal(size=(5, 4)) + 1
+
+    def cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x @ y.T / 4 + 1) ** 3
+
+    own = [(np.sum(of) - np.trace(of)) / (len(of) * (len(of) - 1)) for of in (cubic(x, x) for x in (real, generated))]
+    assert CubicDiscrepancy(real)(generated).value == pytest.approx(sum(own) - 2 * cubic(real, generated).mean())
+
+
+def test_a_kernel_of_median_width_sees_what_fixed_narrow_ones_do_not() -> None:
+    """Trap 4 of the domains: in 50 dimensions of spread 3 a kernel exp(-2 |d|^2) is 0 for every pair."""
+    random = np.random.default_rng(0)
+    real, shifted = 3 * random.normal(size=(400, 50)), 3 * random.normal(size=(400, 50)) + 1
+    assert KernelDiscrepancy(real, bandwidth=0.5)(shifted).value == pytest.approx(0.0, abs=1e-12)
+    assert KernelDiscrepancy(real)(shifted, interval=True).low > 0.01

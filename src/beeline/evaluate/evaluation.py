@@ -17,12 +17,13 @@ from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
 from beeline.evaluate.features import SPACES, build_spaces
 from beeline.evaluate.floors import floors
-from beeline.evaluate.measures import MEASURES, Formula, Measures, Outcome, Place
+from beeline.evaluate.measures import MEASURES, Measures, Outcome, Place
 from beeline.evaluate.records import Evaluation, Record
 from beeline.evaluate.requests import requests_like
 from beeline.evaluate.sets import class_condition, fingerprint, read_sets, spread
 from beeline.generate.engine import Engine, Samples
 from beeline.generate.load import locate, output_folder, read_description
+from beeline.metrics.formula import Formula
 from beeline.model.format import library_version
 from beeline.samplers.config import SampleConfig
 

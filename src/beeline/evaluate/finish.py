@@ -7,13 +7,13 @@ from beeline.core.files import sha256, write_json, write_text
 from beeline.core.reporting import Reporter
 from beeline.evaluate.evaluation import Evaluator, Progress, evaluation
 from beeline.evaluate.figures import draw_figures
-from beeline.evaluate.measures import FRECHET
 from beeline.evaluate.records import Evaluation
 from beeline.evaluate.run_report import run_report
 from beeline.generate.engine import Engine
 from beeline.generate.guidance import open_weak
 from beeline.generate.load import open_engine
 from beeline.generate.plan import Plan
+from beeline.metrics.catalogue import FRECHET
 from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
 

@@ -26,11 +26,11 @@ from beeline.core.data import Example
 from beeline.core.offers import Affine
 from beeline.core.protocols import Normaliser
 from beeline.core.random import Key
-from beeline.evaluate.measures import Formula
 from beeline.evaluate.records import Evaluation, Record
 from beeline.evaluate.sets import Sets, one_shape, spread
 from beeline.generate.engine import Engine
 from beeline.generate.likelihood import Likelihoods, log_likelihood
+from beeline.metrics.formula import Formula
 from beeline.metrics.intervals import bootstrap
 from beeline.objectives.bounds import WholeBound, build_bound
 from beeline.samplers.likelihood import LikelihoodSettings

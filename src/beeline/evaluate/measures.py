@@ -13,7 +13,9 @@ import numpy as np
 from beeline.core.data import Example, Metric
 from beeline.evaluate.features import LEAST_SAMPLES, Space
 from beeline.evaluate.sets import Sets, one_shape
+from beeline.metrics.catalogue import FRECHET, MMD, NEAREST, NEIGHBOURS
 from beeline.metrics.coverage import Neighbourhoods
+from beeline.metrics.formula import Formula
 from beeline.metrics.frechet import frechet_distance
 from beeline.metrics.intervals import Estimate, bootstrap, group_of, jackknife
 from beeline.metrics.mmd import KernelDiscrepancy
@@ -25,54 +27,6 @@ _MOST_NUMBERS_OF_FRECHET = 256
 _LEAST_SHARE_LEFT = 0.25
 
 
-@dataclass(frozen=True)
-class Formula:
-    """What a number is.
-
-    Args:
-        metric: its name.
-        formula: its id.
-        meaning: how it is computed, in one line.
-        better: ``lower`` or ``higher`` values; None where it is neither, or not known.
-    """
-
-    metric: str
-    formula: str
-    meaning: str
-    better: str | None = None
-
-
-FRECHET = Formula(
-    "Frechet distance",
-    "frechet-gaussian-1",
-    "squared Frechet distance of Gaussians with the moments of samples and held out",
-    "lower",
-)
-MMD = Formula(
-    "MMD^2",
-    "mmd2-gaussian-median-1",
-    "unbiased squared maximum mean discrepancy to held out, Gaussian kernel, real median",
-    "lower",
-)
-NEIGHBOURS = {
-    "precision": Formula(
-        "precision", "precision-knn3-1", "share of samples within a 3-neighbour ball of a held-out one", "higher"
-    ),
-    "recall": Formula(
-        "recall", "recall-knn3-1", "share of held-out examples within a 3-neighbour ball of a sample", "higher"
-    ),
-    "density": Formula(
-        "density", "density-knn5-1", "mean number of held-out 5-neighbour balls that a sample lies in, over 5", "higher"
-    ),
-    "coverage": Formula(
-        "coverage", "coverage-knn5-1", "share of held-out 5-neighbour balls that hold a sample", "higher"
-    ),
-}
-NEAREST = Formula(
-    "nearest distance ratio",
-    "nearest-distance-ratio-1",
-    "median distance to the nearest training example, samples / held out",
-)
 MEASURES = (FRECHET, MMD, *NEIGHBOURS.values(), NEAREST)
 Place = tuple[str, str]  # formula, space
 

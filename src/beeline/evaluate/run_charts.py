@@ -8,8 +8,8 @@ from typing import Any
 
 from beeline.evaluate.blocks import Block, Fold, Grid
 from beeline.evaluate.charts import Bars, Chart, Point
-from beeline.evaluate.measures import FRECHET
 from beeline.evaluate.records import OWN
+from beeline.metrics.catalogue import FRECHET
 
 Line = Mapping[str, Any]
 _LAST_SHARE = 10

@@ -1,11 +1,16 @@
-"""Unbiased squared maximum mean discrepancy with a Gaussian kernel (id ``mmd2-gaussian-median-1``).
+"""Unbiased squared maximum mean discrepancy, with a Gaussian and with a cubic kernel.
 
-    k(x, y) = exp(-|x - y|^2 / (2 s^2)),   s = median of |x - x'| over pairs of the real set
     MMD^2 = mean over i != j of k(x_i, x_j) + mean over i != j of k(y_i, y_j) - 2 mean over i, j of k(x_i, y_j)
 
-Source: Gretton et al. 2012, "A kernel two-sample test", equation 3 (U-statistic) and section 8 (median heuristic).
-Its mean is 0 where the distributions are equal, so it can be negative. The bandwidth comes from the real set alone:
-values of different models can be compared.
+mmd2-gaussian-median-1    k(x, y) = exp(-|x - y|^2 / (2 s^2)),   s = median of |x - x'| over pairs of the real set
+mmd2-cubic-1              k(x, y) = (x.y / D + 1)^3
+
+Sources: Gretton et al. 2012, "A kernel two-sample test", equation 3 (U-statistic) and section 8 (median heuristic);
+Binkowski et al. 2018, "Demystifying MMD GANs", section 4, who take the cubic kernel between Inception features and
+call it KID. It is named after its features here, and taken over all pairs, where they average over blocks of 1,000
+samples: both have the same mean. The cubic kernel compares moments up to the third and depends on where zero is.
+The mean of either is 0 where the distributions are equal, so it can be negative. The bandwidth comes from the real set
+alone: values of different models can be compared.
 
 Shapes: M real samples, N generated samples, D numbers a sample.
 """
@@ -13,12 +18,13 @@ Shapes: M real samples, N generated samples, D numbers a sample.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from beeline.metrics.distances import squared_distances
-from beeline.metrics.intervals import Estimate, jackknife
+from beeline.metrics.distances import inner_products, squared_distances
+from beeline.metrics.pairs import PairDiscrepancy
 
 Array = np.ndarray[Any, Any]
 _MOST_FOR_MEDIAN = 1000
@@ -40,59 +46,45 @@ def median_bandwidth(real_MD: Array) -> float:
     return median
 
 
-class KernelDiscrepancy:
-    """MMD^2 of samples against a real set, whose kernel sums are computed once.
+class KernelDiscrepancy(PairDiscrepancy):
+    """MMD^2 with a Gaussian kernel, of samples against a real set, whose kernel sums are computed once.
 
     Args:
         real_MD: at least 3 samples.
         bandwidth: s; the median distance when None.
+        group_M: which group each belongs to, for the interval; each its own when None.
 
     Raises:
         ValueError: there are fewer samples, or no bandwidth.
     """
 
-    def __init__(self, real_MD: Array, bandwidth: float | None = None) -> None:
-        _enough(real_MD)
-        self.real_MD = real_MD
+    def __init__(self, real_MD: Array, bandwidth: float | None = None, group_M: Array | None = None) -> None:
         self.bandwidth = median_bandwidth(real_MD) if bandwidth is None else bandwidth
-        self._real_M = self._sums(real_MD, real_MD)[0] - 1.0
+        super().__init__(real_MD, self._gaussian, group_M)
 
-    def __call__(self, generated_ND: Array, interval: bool = False) -> Estimate:
-        """MMD^2.
-
-        Args:
-            generated_ND: at least 3 samples.
-            interval: whether to leave out every sample of either set in turn, for an interval of both.
-
-        Raises:
-            ValueError: there are fewer samples.
-        """
-        _enough(generated_ND)
-        generated_N = self._sums(generated_ND, generated_ND)[0] - 1.0
-        cross_N, cross_M = self._sums(generated_ND, self.real_MD)
-        within_real, within_generated, across = self._real_M.sum(), generated_N.sum(), cross_N.sum()
-        m, n = len(self.real_MD), len(generated_ND)
-
-        def combined(real: Any, generated: Any, both: Any, m: int, n: int) -> Any:
-            return real / (m * (m - 1)) + generated / (n * (n - 1)) - 2.0 * both / (m * n)
-
-        value = float(combined(within_real, within_generated, across, m, n))
-        if not interval:
-            return Estimate(value)
-        without_real = combined(within_real - 2 * self._real_M, within_generated, across - cross_M, m - 1, n)
-        without_generated = combined(within_real, within_generated - 2 * generated_N, across - cross_N, m, n - 1)
-        return jackknife(value, [without_real, without_generated])
-
-    def _sums(self, one_ND: Array, other_MD: Array) -> tuple[Array, Array]:
-        """Sums of the kernel over rows and over columns."""
-        of_rows, of_columns = np.empty(len(one_ND)), np.zeros(len(other_MD))
+    def _gaussian(self, one_ND: Array, other_MD: Array) -> Iterator[tuple[slice, Array]]:
         for rows, squared in squared_distances(one_ND, other_MD):
-            kernel = np.exp(squared / (-2.0 * self.bandwidth**2), out=squared)
-            of_rows[rows] = kernel.sum(axis=1)
-            of_columns += kernel.sum(axis=0)
-        return of_rows, of_columns
+            squared /= -2.0 * self.bandwidth**2
+            yield rows, np.exp(squared, out=squared)
 
 
-def _enough(samples: Array) -> None:
-    if len(samples) < 3:
-        raise ValueError("MMD needs at least 3 samples")
+class CubicDiscrepancy(PairDiscrepancy):
+    """MMD^2 with the kernel (x.y / D + 1)^3, of samples against a real set, over all pairs.
+
+    Args:
+        real_MD: at least 3 samples.
+        group_M: which group each belongs to, for the interval; each its own when None.
+
+    Raises:
+        ValueError: there are fewer samples.
+    """
+
+    def __init__(self, real_MD: Array, group_M: Array | None = None) -> None:
+        super().__init__(real_MD, _cubic, group_M)
+
+
+def _cubic(one_ND: Array, other_MD: Array) -> Iterator[tuple[slice, Array]]:
+    for rows, products in inner_products(one_ND, other_MD):
+        products /= one_ND.shape[1]
+        products += 1.0
+        yield rows, products * products * products

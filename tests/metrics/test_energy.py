@@ -1,0 +1,115 @@
+"""The energy distances against closed forms between Gaussians, and what the squared one cannot see."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from beeline.metrics import distances
+from beeline.metrics.energy import EnergyDistance, squared_energy_distance
+from beeline.metrics.mmd import KernelDiscrepancy
+
+
+def mean_norm(numbers: int) -> float:
+    """E|Z| of a unit Gaussian of that many numbers: sqrt 2 Gamma((D + 1)/2) / Gamma(D/2)."""
+    return math.sqrt(2) * math.exp(math.lgamma((numbers + 1) / 2) - math.lgamma(numbers / 2))
+
+
+def written_out(real: np.ndarray, generated: np.ndarray) -> float:
+    def mean_apart(x: np.ndarray, y: np.ndarray, pairs: int) -> float:
+        return float(np.linalg.norm(x[:, None] - y[None], axis=-1).sum() / pairs)
+
+    m, n = len(real), len(generated)
+    across = mean_apart(real, generated, m * n)
+    return 2 * across - mean_apart(real, real, m * (m - 1)) - mean_apart(generated, generated, n * (n - 1))
+
+
+def test_it_is_the_u_statistic_and_its_jackknife_leaves_out_one_sample_at_a_time() -> None:
+    random = np.random.default_rng(0)
+    real, generated = random.normal(size=(11, 3)), random.normal(size=(8, 3)) + 1
+    found = EnergyDistance(real)(generated, interval=True)
+    assert found.value == pytest.approx(written_out(real, generated), abs=1e-12)
+    parts = [
+        [written_out(np.delete(real, index, 0), generated) for index in range(11)],
+        [written_out(real, np.delete(generated, index, 0)) for index in range(8)],
+    ]
+    variance = sum((len(each) - 1) * np.var(each) for each in parts)
+    assert found.high - found.value == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-9)
+
+
+def test_items_of_a_group_are_left_out_together() -> None:
+    random = np.random.default_rng(0)
+    real, generated = random.normal(size=(12, 2)), random.normal(size=(9, 2)) + 1
+    of_real, of_generated = np.array([*"aabbbccddeea"]), np.array([0, 0, 1, 2, 2, 2, 3, 3, 3])
+    found = EnergyDistance(real, of_real)(generated, interval=True, group_N=of_generated)
+    parts = [
+        [written_out(real[of_real != group], generated) for group in "abcde"],
+        [written_out(real, generated[of_generated != group]) for group in range(4)],
+    ]
+    variance = sum((len(each) - 1) * np.var(each) for each in parts)
+    assert found.value == pytest.approx(written_out(real, generated), abs=1e-12), "the value takes all pairs"
+    assert found.high - found.value == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-9)
+
+
+@pytest.mark.parametrize(("numbers", "spread", "shift"), [(10, 2.0, 0.0), (1, 1.0, 0.7), (3, 0.0, 0.0)])
+def test_between_gaussians_it_is_the_closed_form(numbers: int, spread: float, shift: float) -> None:
+    """N(0, 1) and N(m, s^2): 2 E|X - Y| - (sqrt 2 + sqrt 2 s) E|Z|; spread 0 is one point at the true mean."""
+    random = np.random.default_rng(1)
+    real = random.normal(size=(2500, numbers))
+    found = EnergyDistance(real)(shift + spread * random.normal(size=(2500, numbers)))
+    width = math.sqrt(1 + spread**2)
+    across = width * mean_norm(numbers)
+    if shift:  # one number: the mean of a folded Gaussian
+        across = width * math.sqrt(2 / math.pi) * math.exp(-((shift / width) ** 2) / 2)
+        across += shift * math.erf(shift / width / math.sqrt(2))
+    truth = 2 * across - math.sqrt(2) * (1 + spread) * mean_norm(numbers)
+    assert found.value == pytest.approx(truth, rel=0.06)
+
+
+def test_where_there_is_no_difference_its_mean_is_zero() -> None:
+    random = np.random.default_rng(0)
+    values = [EnergyDistance(random.normal(size=(20, 2)))(random.normal(size=(30, 2))).value for _ in range(300)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+    assert min(values) < 0
+
+
+def test_the_squared_one_sees_the_mean_alone_and_the_euclidean_one_sees_the_spread() -> None:
+    """Trap 2 of the domains: doubled spread, and one constant cell at the true mean, are perfect for the square."""
+    real = np.random.default_rng(0).normal(size=(400, 10))
+    wide, constant = real.mean(axis=0) + 2 * (real - real.mean(axis=0)), np.tile(real.mean(axis=0), (400, 1))
+    for wrong, least in ((wide, 0.6), (constant, 1.6)):
+        assert squared_energy_distance(real, wrong) == pytest.approx(0.0, abs=1e-24)
+        found = EnergyDistance(real)(wrong, interval=True)
+        assert least < found.low < found.value
+    assert squared_energy_distance(real, real + 3.0) == pytest.approx(2 * 10 * 9.0)
+    pairs = [((a[:, None] - b[None]) ** 2).sum(-1).mean() for a, b in ((real, wide), (real, real), (wide, wide))]
+    assert 2 * pairs[0] - pairs[1] - pairs[2] == pytest.approx(squared_energy_distance(real, wide), abs=1e-10)
+
+
+def test_numbers_far_from_zero_lose_no_digits() -> None:
+    random = np.random.default_rng(0)
+    real, generated = random.normal(size=(50, 2)), random.normal(size=(50, 2))
+    near = EnergyDistance(real)(generated).value
+    assert EnergyDistance(real + 2.0**26)(generated + 2.0**26).value == pytest.approx(near, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [EnergyDistance, KernelDiscrepancy])
+def test_many_samples_are_compared_in_blocks(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A matrix of all pairs would hold 1,500^2 numbers, 18 MB; 5,000 of either 200 MB, and several such."""
+    random = np.random.default_rng(0)
+    real, generated = random.normal(size=(1500, 4)), random.normal(size=(1500, 4))
+    monkeypatch.setattr(distances, "_NUMBERS_A_BLOCK", 2**16)
+    tracemalloc.start()
+    discrepancy = kind(real, 1.0) if kind is KernelDiscrepancy else kind(real)
+    discrepancy(generated, interval=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6
+
+
+def test_too_few_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 3 samples"):
+        EnergyDistance(np.zeros((3, 1)))(np.zeros((2, 1)))
