@@ -50,18 +50,18 @@ def test_real_samples_reach_the_ceiling_and_baselines_the_floor(evaluator: Evalu
 
 def test_copies_of_training_examples_are_told_by_their_distance(evaluator: Evaluator) -> None:
     copies = [evaluator.sets.used[index] for index in range(50)]
-    assert evaluator.measures(copies)[NEAREST.formula, "pca-32"].estimate.value < 1e-6
-    seen = evaluator.measures(copies, seen=range(50))[NEAREST.formula, "pca-32"].estimate.value
+    assert evaluator.measures(copies)[NEAREST.formula, "pca-32", ""].estimate.value < 1e-6
+    seen = evaluator.measures(copies, seen=range(50))[NEAREST.formula, "pca-32", ""].estimate.value
     assert seen == pytest.approx(1.0, abs=0.25)
     all_of_them = evaluator.measures(evaluator.sets.used, seen=range(len(evaluator.sets.used)))
-    assert all_of_them[NEAREST.formula, "pca-32"].failure == "too few training examples are left beside the samples"
-    assert math.isfinite(all_of_them[FRECHET.formula, "pca-32"].estimate.value)
+    assert all_of_them[NEAREST.formula, "pca-32", ""].failure == "too few training examples are left beside the samples"
+    assert math.isfinite(all_of_them[FRECHET.formula, "pca-32", ""].estimate.value)
 
 
 def test_few_samples_and_odd_shapes_have_no_distance_but_say_why(evaluator: Evaluator) -> None:
     few = evaluator.measures(evaluator.sets.held_out[:9])
-    assert few[MMD.formula, "pca-32"].failure == "needs at least 10 samples"
-    assert few["images/variance ratio", "modality"].failure is None
+    assert few[MMD.formula, "pca-32", ""].failure == "needs at least 10 samples"
+    assert few["images/variance ratio", "modality", ""].failure is None
 
 
 def test_the_protocol_holds_all_that_the_numbers_depend_on(small_run: Path, tmp_path: Path) -> None:

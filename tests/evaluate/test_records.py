@@ -60,7 +60,7 @@ def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
     assert read["protocol"] == {"seconds": None}
     assert read["curves"]["passes"]["series"][0]["values"] == [None]
     assert {"metric", "formula", "meaning", "space", "n", "seed", "value", "low", "high", "floor", "floor_name",
-            "floors", "ceiling", "share", "good_low", "good_high", "good", "better",
+            "floors", "ceiling", "share", "good_low", "good_high", "good", "better", "channel", "units", "target",
             "failure"} == set(read["records"][0])  # fmt: skip
     assert read["records"][0]["value"] is read["records"][0]["good_low"] is None
 

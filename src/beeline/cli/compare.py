@@ -127,13 +127,13 @@ def _write(found: Comparison, folder: Path, command: str, display: Display) -> N
     write_json(folder / "comparison.json", found.as_json())
     write_text(folder / "report.html", comparison_page(found, pictures, command))
     for record in found.records:
-        space = "" if record.space == "modality" else f" ({record.space})"
+        space = "" if record.space in ("modality", "physical") else f" ({record.space})"
         each = (words(found, index, record) for index in range(len(found.measured)))
         cells = (
             f"{measured.entry.name} {value}{f' [{apart}]' if apart else ''}"
             for measured, (value, apart) in zip(found.measured, each, strict=True)
         )
-        display.result(f"{record.metric}{space}: {'; '.join(cells)}")
+        display.result(f"{record.name}{space}: {'; '.join(cells)}")
     display.result(str(folder / "comparison.csv"))
     display.result(str(folder / "report.html"))
 

@@ -208,7 +208,9 @@ def _show(records: Sequence[Record], display: Display) -> None:
         value, low, high, floor, ceiling = (short(number) if number == number else "" for number in numbers)
         name = f" ({each.floor_name})" if each.floor_name else ""
         interval = f"{low} to {high}" if low else ""
-        table.add_row(each.metric, each.space, value, interval, floor + name, ceiling, each.verdict())
+        table.add_row(
+            each.name, each.space, f"{value} {each.units}".strip(), interval, floor + name, ceiling, each.verdict()
+        )
     Console(highlight=False).print(table)
 
 

@@ -139,6 +139,25 @@ def evenly(examples: Examples, most: int) -> Iterator[int]:
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """The grid that fields of physical quantities lie on.
+
+    Args:
+        channels: names of the quantities, in the order of the last axis.
+        units: of each; empty where they are not known.
+        spacing: distance from a cell to the next along each axis.
+        length_unit: of the spacing; empty where it is not known.
+        periodic: whether the last cell of each axis is a neighbour of its first; empty where none is.
+    """
+
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    spacing: tuple[float, ...]
+    length_unit: str = ""
+    periodic: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
 class Metric:
     """A number that tells how good generated samples are.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
-from beeline.core.data import Examples
+from beeline.core.data import Examples, Geometry
 from beeline.core.protocols import Array
 
 
@@ -111,4 +111,13 @@ class Affine(Protocol):
 
     def unit(self) -> Array:
         """() or (channels,) what one native unit is after normalising, for all channels (the last axis) or for each."""
+        ...
+
+
+@runtime_checkable
+class Gridded(Protocol):
+    """A modality of physical fields, which are evaluated in their units: several draws for each held-out input."""
+
+    def geometry(self) -> Geometry:
+        """Quantities, units and the grid."""
         ...

@@ -23,7 +23,7 @@ from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
 from beeline.evaluate.curves import steps_for_passes
 from beeline.evaluate.evaluation import Drawn, Evaluator
-from beeline.evaluate.measures import Formula, Outcome, Place
+from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import Record, finite
 from beeline.evaluate.sets import fingerprint, read_sets
 from beeline.generate.engine import Engine
@@ -85,17 +85,15 @@ class Comparison:
         protocol: what all of them share.
         records: of the first entry, with floors and ceilings.
         measured: every entry, the first being what the others are held against.
-        places: formula and space of every number, in order.
     """
 
     protocol: Mapping[str, Any]
     records: Sequence[Record]
     measured: Sequence[Measured]
-    places: Sequence[tuple[Formula, str]]
 
     def estimate(self, entry: int, record: Record) -> Estimate:
         """A number of an entry."""
-        return self.measured[entry].outcomes[record.formula, record.space].estimate
+        return self.measured[entry].outcomes[record.place].estimate
 
     def apart(self, entry: int, record: Record) -> Estimate:
         """How much larger a number of an entry is than that of the first, with the interval of the difference."""
@@ -113,7 +111,10 @@ class Comparison:
                         "entry": each.entry.name,
                         "run": str(each.entry.run),
                         **_axes(each),
-                        **{name: getattr(record, name) for name in ("metric", "formula", "space", "n", "seed")},
+                        **{
+                            name: getattr(record, name)
+                            for name in ("metric", "channel", "units", "formula", "space", "n", "seed")
+                        },
                         "value": own.value,
                         "low": own.low,
                         "high": own.high,
@@ -260,4 +261,4 @@ def compare(
         records = evaluator.compare(measured[0].drawn)
     kept = ("made_by", "library", "torch", "python", "machine", "device", "threads", "n", "seed", "data", "sets")
     protocol = {name: evaluator.protocol(measured[0].drawn, made_by)[name] for name in (*kept, "samples", "spaces")}
-    return Comparison(protocol, records, measured, evaluator.measures.places())
+    return Comparison(protocol, records, measured)

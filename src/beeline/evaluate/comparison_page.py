@@ -10,10 +10,10 @@ from beeline.core.units import operations
 from beeline.evaluate.blocks import Block, Cell, Code, Fold, Grid, Markup, Pictures, Section, Table
 from beeline.evaluate.charts import Chart, Point
 from beeline.evaluate.comparison import Comparison, Measured
-from beeline.evaluate.measures import FRECHET
-from beeline.evaluate.records import OWN, Record
+from beeline.evaluate.records import OWN, PHYSICAL, Record
 from beeline.evaluate.report import build_report
 from beeline.evaluate.scales import short
+from beeline.metrics.catalogue import FRECHET
 from beeline.metrics.intervals import Estimate
 
 _COSTS: Mapping[str, Callable[[Measured], float]] = {
@@ -82,8 +82,9 @@ def _table(comparison: Comparison) -> Table:
 
 
 def _metric(record: Record) -> Markup:
-    space = "" if record.space == OWN else f", {record.space}"
-    return Markup(f"{html.escape(record.metric + space)}<small>{html.escape(record.meaning)}</small>")
+    space = "" if record.space in (OWN, PHYSICAL) else f", {record.space}"
+    units = f" [{record.units}]" if record.units else ""
+    return Markup(f"{html.escape(record.name + units + space)}<small>{html.escape(record.meaning)}</small>")
 
 
 def _charts(comparison: Comparison) -> list[Block]:
@@ -92,13 +93,13 @@ def _charts(comparison: Comparison) -> list[Block]:
     folded: list[Block] = []
     for record in comparison.records:
         in_sight = record.space == OWN or record.formula == FRECHET.formula
-        space = "" if record.space == OWN else f", {record.space}"
+        space = "" if record.space in (OWN, PHYSICAL) else f", {record.space}"
         levels = {
             name: end for name, end in (("floor", record.floor), ("ceiling", record.ceiling)) if math.isfinite(end)
         }
         for cost, of in _COSTS.items():
             chart = Chart(
-                f"{record.metric}{space}",
+                f"{record.name}{space}",
                 _series(comparison, record, of),
                 cost,
                 record.metric,

@@ -143,10 +143,10 @@ def quality_by_passes(
             progress(number + 1, len(steps))
     series = []
     for record in records:
-        found = [each[record.formula, record.space].estimate for each in outcomes]
+        found = [each[record.place].estimate for each in outcomes]
         series.append(
             {
-                **{name: getattr(record, name) for name in ("metric", "formula", "space")},
+                **{name: getattr(record, name) for name in ("metric", "formula", "space", "channel")},
                 "values": [each.value for each in found],
                 "low": [each.low for each in found],
                 "high": [each.high for each in found],

@@ -15,9 +15,11 @@ import torch
 
 from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
+from beeline.core.offers import Gridded
 from beeline.evaluate.features import SPACES, build_spaces
 from beeline.evaluate.floors import floors
-from beeline.evaluate.measures import MEASURES, Measures, Outcome, Place
+from beeline.evaluate.measures import MEASURES, Measures
+from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import Evaluation, Record
 from beeline.evaluate.requests import requests_like
 from beeline.evaluate.sets import class_condition, fingerprint, read_sets, spread
@@ -82,7 +84,8 @@ class Evaluator:
             raise UserError(
                 f"{path}: nothing to measure: its modality has no metrics" + (f"; {reasons}" if reasons else "")
             )
-        self.measures = Measures(self.sets, found, own, name, which, own_intervals)
+        grid = engine.modality.geometry() if isinstance(engine.modality, Gridded) else None
+        self.measures = Measures(self.sets, found, own, name, which, own_intervals, grid)
 
     def draw(
         self,
@@ -114,22 +117,32 @@ class Evaluator:
         outcomes = self.measures(examples, seed)
         low = {name: self.measures(each) for name, each in floors(self.sets.used, examples, self.classes, seed).items()}
         chosen = spread(len(self.sets.used), len(examples))
-        high = self.measures([self.sets.used[index] for index in chosen], seen=chosen.tolist())
+        real = [self.sets.used[index] for index in chosen]
+        high = self.measures(real, seen=chosen.tolist(), paired=False)
         bounds = {formula.formula: metric for formula, metric in self.measures.own.items()}
+        fields = self.measures.fields
+        if fields is not None:
+            found = fields(fields.climate(examples, seed), None)
+            low["training fields"] = {place: each for place, each in found.items() if place not in high}
         records = []
-        for formula, space in self.measures.places():
-            place = (formula.formula, space)
+        for formula, space, channel in self.measures.places():
+            place = (formula.formula, space, channel)
+            if place not in outcomes:
+                continue
             metric, outcome = bounds.get(formula.formula), outcomes[place]
             records.append(
                 Record(
                     *(formula.metric, formula.formula, formula.meaning, space, len(examples), seed),
                     *(outcome.estimate.value, outcome.estimate.low, outcome.estimate.high),
-                    floors={name: each[place].estimate.value for name, each in low.items()},
-                    ceiling=high[place].estimate.value,
+                    floors={name: each[place].estimate.value for name, each in low.items() if place in each},
+                    ceiling=high[place].estimate.value if place in high else math.nan,
                     good_low=-math.inf if metric is None else metric.low,
                     good_high=math.inf if metric is None else metric.high,
                     better=formula.better,
                     failure=outcome.failure,
+                    channel=channel,
+                    units=fields.units(formula.formula, channel) if fields is not None and channel else "",
+                    target=formula.target if outcome.target is None else outcome.target,
                 )
             )
         return records

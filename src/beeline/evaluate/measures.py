@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from beeline.core.data import Example, Metric
+from beeline.core.data import Example, Geometry, Metric
 from beeline.evaluate.features import LEAST_SAMPLES, Space
+from beeline.evaluate.field_measures import FieldMeasures
+from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.sets import Sets, one_shape
 from beeline.metrics.catalogue import FRECHET, MMD, NEAREST, NEIGHBOURS
 from beeline.metrics.coverage import Neighbourhoods
@@ -28,20 +29,6 @@ _LEAST_SHARE_LEFT = 0.25
 
 
 MEASURES = (FRECHET, MMD, *NEIGHBOURS.values(), NEAREST)
-Place = tuple[str, str]  # formula, space
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of measuring.
-
-    Args:
-        estimate: value and interval, NaN where there is none.
-        failure: why there is no value.
-    """
-
-    estimate: Estimate
-    failure: str | None = None
 
 
 class Measures:
@@ -55,6 +42,7 @@ class Measures:
         which: formulas to compute in every space.
         own_intervals: whether the modality's metrics, which may be slow, are computed without each twentieth of the
             samples too, for intervals of the samples.
+        geometry: of fields on a grid, which are measured by input and channel too; None of other data.
     """
 
     def __init__(
@@ -65,27 +53,33 @@ class Measures:
         modality: str,
         which: Collection[Formula] = MEASURES,
         own_intervals: bool = False,
+        geometry: Geometry | None = None,
     ) -> None:
         self.sets = sets
         self.own_intervals = own_intervals
         self.own = {own_formula(modality, metric): metric for metric in own}
         self.references = [_Reference(space, sets, which) for space in spaces]
+        fits = geometry is not None and one_shape(sets.used, sets.held_out) is None
+        self.fields = FieldMeasures(sets.used, sets.held_out, geometry) if fits and geometry is not None else None
 
-    def places(self) -> list[tuple[Formula, str]]:
-        """Formula and space of every number, in the order in which they are shown."""
-        own = [(formula, OWN) for formula in self.own]
-        return own + [(formula, each.space.name) for each in self.references for formula in each.formulas]
+    def places(self) -> list[tuple[Formula, str, str]]:
+        """Formula, space and channel of every number that may be there, in the order in which they are shown."""
+        own = [(formula, OWN, "") for formula in self.own]
+        of_fields = self.fields.places() if self.fields is not None else []
+        spaces = [(formula, each.space.name, "") for each in self.references for formula in each.formulas]
+        return own + of_fields + spaces
 
     def __call__(
-        self, samples: Sequence[Example], seed: int | None = None, seen: Sequence[int] = ()
+        self, samples: Sequence[Example], seed: int | None = None, seen: Sequence[int] = (), paired: bool = True
     ) -> dict[Place, Outcome]:
-        """Every number by formula and space.
+        """Every number that these samples have, by formula, space and channel.
 
         Args:
             samples: generated, a baseline, or real.
             seed: of the intervals; None leaves them out.
             seen: places, among the training examples used, of those that are the samples themselves: they are left
                 out of the training examples, of which a quarter must remain.
+            paired: whether samples answer the conditions of held-out examples, going round and round.
         """
         rest = np.setdiff1d(np.arange(len(self.sets.used)), np.asarray(seen, dtype=np.int64))
         enough = len(rest) >= max(LEAST_SAMPLES, _LEAST_SHARE_LEFT * len(self.sets.used)) or not len(seen)
@@ -93,8 +87,10 @@ class Measures:
         training = [self.sets.used[index] for index in rest] if enough else []
         for formula, metric in self.own.items():
             interval = self.own_intervals and seed is not None
-            outcomes[formula.formula, OWN] = _own(metric, training, self.sets.held_out, samples, interval)
-        reason = one_shape(samples, self.sets.held_out[:1]) if self.references else None
+            outcomes[formula.formula, OWN, ""] = _own(metric, training, self.sets.held_out, samples, interval)
+        reason = one_shape(samples, self.sets.held_out[:1]) if self.references or self.fields else None
+        if self.fields is not None and reason is None:
+            outcomes |= self.fields(samples, seed, paired)
         if len(samples) < LEAST_SAMPLES:
             reason = f"needs at least {LEAST_SAMPLES} samples"
         for reference in self.references:
@@ -102,7 +98,8 @@ class Measures:
                 found = {formula: Outcome(Estimate(math.nan), reason) for formula in reference.formulas}
             else:
                 found = reference(samples, seed, rest if enough else None)
-            outcomes |= {(formula.formula, reference.space.name): outcome for formula, outcome in found.items()}
+            name = reference.space.name
+            outcomes |= {(formula.formula, name, ""): outcome for formula, outcome in found.items()}
         return outcomes
 
 

@@ -26,7 +26,9 @@ one layout. What is not a finite number is null.
          "share": 0.97,                   of the way from floor to ceiling, null where the floor may be the better
          "good_low": null, "good_high": null, "good": null,     bounds of a good model and whether they are kept
          "better": "lower",               "lower" or "higher" values; null where it is neither, or not known
-         "failure": null}],                                     why there is no value
+         "failure": null,                                       why there is no value
+         "channel": "",                   the physical quantity that it is of, in space "physical"
+         "units": "", "target": null}],                         of the value; what it should be near
      "curves": {
         "held_out_loss_by_time": {"edges": [11 numbers], "values": [10], "low": [10], "high": [10], "draws": 256},
         "passes": {"asked": [4, 9], "passes": [4, 8], "steps": [2, 4], "seconds_per_sample": [0.01, 0.02],
@@ -50,8 +52,9 @@ from typing import Any
 
 from beeline.core.errors import RunError
 from beeline.core.files import read_json
+from beeline.evaluate.outcome import Place
 
-SCORES, EVALUATIONS, OWN = "scores.json", "evaluations", "modality"
+SCORES, EVALUATIONS, OWN, PHYSICAL = "scores.json", "evaluations", "modality", "physical"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ class Record:
         good_high: largest value of a good model.
         better: ``lower`` or ``higher`` values; None where it is neither, or not known.
         failure: why there is no value.
+        channel: the physical quantity that it is of; empty where it is of whole samples.
+        units: of the value; empty where it has none, or they are not known.
+        target: value of samples that are right, where the number should be near one.
     """
 
     metric: str
@@ -91,6 +97,24 @@ class Record:
     good_high: float = math.inf
     better: str | None = None
     failure: str | None = None
+    channel: str = ""
+    units: str = ""
+    target: float | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where it belongs."""
+        return self.formula, self.space, self.channel
+
+    @property
+    def name(self) -> str:
+        """Its metric, and what it is of."""
+        return f"{self.metric} of {self.channel}" if self.channel else self.metric
+
+    @property
+    def best(self) -> float:
+        """What samples that are right reach: the target, else what real examples do; NaN where neither is known."""
+        return self.ceiling if self.target is None else self.target
 
     @property
     def good(self) -> bool | None:
@@ -101,11 +125,13 @@ class Record:
 
     @property
     def floor_name(self) -> str | None:
-        """The better baseline: the one whose value is nearer to the ceiling; None without a value of both."""
+        """The better baseline: the one whose value is nearest to the best; None where that cannot be told."""
         finite = [name for name, value in self.floors.items() if math.isfinite(value)]
-        if not finite or not math.isfinite(self.ceiling):
-            return None
-        return min(finite, key=lambda name: abs(self.floors[name] - self.ceiling))
+        if finite and math.isfinite(self.best):
+            return min(finite, key=lambda name: abs(self.floors[name] - self.best))
+        if finite and self.better is not None:
+            return (min if self.better == "lower" else max)(finite, key=self.floors.__getitem__)
+        return None
 
     @property
     def floor(self) -> float:
@@ -114,7 +140,10 @@ class Record:
 
     @property
     def share(self) -> float:
-        """Share of the way from floor to ceiling that is done; NaN where the floor is not known to be the worse."""
+        """Share of the gap between floor and best that is closed; NaN where the floor is not known to be the worse."""
+        if self.target is not None:
+            gap = abs(self.floor - self.target)
+            return 1 - abs(self.value - self.target) / gap if gap else math.nan
         worse = self.floor > self.ceiling if self.better == "lower" else self.floor < self.ceiling
         if self.better is None or not worse:
             return math.nan
@@ -138,15 +167,19 @@ class Record:
         known = {
             f"floor {short(self.floor)} ({self.floor_name})": self.floor,
             f"ceiling {short(self.ceiling)}": self.ceiling,
+            f"right {short(self.target or 0.0)}": math.nan if self.target is None else self.target,
         }
         return ", ".join(text for text, value in known.items() if math.isfinite(value))
 
     def line(self) -> str:
         """The record for people, in one line."""
-        name = self.metric if self.space == OWN else f"{self.metric} ({self.space})"
+        name = self.name if self.space in (OWN, PHYSICAL) else f"{self.name} ({self.space})"
         interval = f" [{short(self.low)}, {short(self.high)}]" if math.isfinite(self.low) else ""
         verdict = f" ({self.verdict()})" if self.verdict() else ""
-        return f"{name} {short(self.value)}{interval}{verdict}" + (f"; {self.context()}" if self.context() else "")
+        units = f" {self.units}" if self.units else ""
+        return f"{name} {short(self.value)}{interval}{units}{verdict}" + (
+            f"; {self.context()}" if self.context() else ""
+        )
 
 
 @dataclass(frozen=True)

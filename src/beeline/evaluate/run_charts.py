@@ -8,7 +8,7 @@ from typing import Any
 
 from beeline.evaluate.blocks import Block, Fold, Grid
 from beeline.evaluate.charts import Bars, Chart, Point
-from beeline.evaluate.records import OWN
+from beeline.evaluate.records import OWN, PHYSICAL
 from beeline.metrics.catalogue import FRECHET
 
 Line = Mapping[str, Any]
@@ -95,7 +95,8 @@ def passes_charts(passes: Mapping[str, Any]) -> list[Block]:
             for name, key in (("floor", "floor"), ("ceiling", "ceiling"))
             if isinstance(series.get(key), (int, float))
         }
-        space = f", {series['space']}" if series.get("space") not in (None, "", OWN) else ""
+        space = f", {series['space']}" if series.get("space") not in (None, "", OWN, PHYSICAL) else ""
+        space = f" of {series['channel']}{space}" if series.get("channel") else space
         values = {"samples": _pairs(counts, series.get("values"))}
         title, unit = f"{series['metric']}{space}", str(series["metric"])
         chart = Chart(title, values, "network passes a sample", unit, True, log_x=True, levels=levels)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beeline.evaluate.blocks import Card, Cell, Markup, Table
-from beeline.evaluate.records import OWN
+from beeline.evaluate.records import OWN, PHYSICAL
 from beeline.evaluate.scales import short
 
 Record = Mapping[str, Any]
@@ -44,12 +44,13 @@ def score_table(records: Sequence[Record]) -> Table:
         "95 % interval": [_range(record, "low", "high") for record in records],
         "floor": [_floor(record) for record in records],
         "ceiling": [_optional(record, "ceiling") for record in records],
+        "right": [_optional(record, "target") for record in records],
         "floor to ceiling": [gauge(record) for record in records],
         "wanted": [_verdict(record) for record in records],
     }
     kept = {name: cells for name, cells in columns.items() if any(cells)}
     rows = [[cells[row] for cells in kept.values()] for row in range(len(records))]
-    numbers = [i for i, name in enumerate(kept) if name in ("value", "95 % interval", "floor", "ceiling")]
+    numbers = [i for i, name in enumerate(kept) if name in ("value", "95 % interval", "floor", "ceiling", "right")]
     return Table(rows, list(kept), numbers)
 
 
@@ -121,8 +122,10 @@ def _between(record: Record) -> str:
 
 def _metric(record: Record) -> Markup:
     meaning = html.escape(str(record.get("meaning") or record.get("formula") or ""))
-    space = "" if record.get("space") in (None, "", OWN) else f", {record['space']}"
-    return Markup(f"{html.escape(str(record['metric']) + space)}<small>{meaning}</small>")
+    space = "" if record.get("space") in (None, "", OWN, PHYSICAL) else f", {record['space']}"
+    channel = f" of {record['channel']}" if record.get("channel") else ""
+    units = f" [{record['units']}]" if record.get("units") else ""
+    return Markup(f"{html.escape(str(record['metric']) + channel + units + space)}<small>{meaning}</small>")
 
 
 def _floor(record: Record) -> Cell:

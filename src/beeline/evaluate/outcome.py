@@ -1,0 +1,25 @@
+"""What comes of measuring one number, and where the number belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from beeline.metrics.intervals import Estimate
+
+Place = tuple[str, str, str]
+"""Formula, space, and channel: the physical quantity that the number is of, empty where it is of whole samples."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of measuring.
+
+    Args:
+        estimate: value and interval, NaN where there is none.
+        failure: why there is no value.
+        target: value of samples that are right, where it depends on how many there are.
+    """
+
+    estimate: Estimate
+    failure: str | None = None
+    target: float | None = None

@@ -1,0 +1,115 @@
+"""Draws from the truth's distribution get the numbers that are right; a fault is told by the number for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from beeline.core.data import Example, Geometry
+from beeline.evaluate.field_measures import MEAN_CORRELATION, MEAN_DEPARTURE, PHYSICAL, FieldMeasures
+from beeline.metrics import catalogue
+from beeline.metrics.formula import Formula
+
+GEOMETRY = Geometry(("u", "v"), ("m/s", "Pa"), (0.5, 0.5), "km", (True, True))
+INPUTS, DRAWS = 60, 7
+
+
+def smooth(random: np.random.Generator, count: int) -> np.ndarray:
+    """Periodic fields of 12 x 12 cells whose power falls with |k|."""
+    k = np.hypot(*np.meshgrid(np.fft.fftfreq(12), np.fft.rfftfreq(12), indexing="ij"))
+    noise = np.fft.rfft2(random.normal(size=(count, 12, 12)))
+    return np.fft.irfft2(noise / (0.1 + k), s=(12, 12))
+
+
+def answers(random: np.random.Generator, known: np.ndarray) -> np.ndarray:
+    """A draw of each input: what the input says, and as much that it does not say; two channels of different scale."""
+    own = known + smooth(random, len(known))
+    return np.stack([own, 1000.0 * smooth(random, len(known)) + 5000.0], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def measures() -> tuple[FieldMeasures, np.ndarray]:
+    random = np.random.default_rng(0)
+    training = [Example(each) for each in answers(random, smooth(random, 80))]
+    known = smooth(random, INPUTS)
+    held_out = [Example(each, group=index // 2) for index, each in enumerate(answers(random, known))]
+    return FieldMeasures(training, held_out, GEOMETRY), known
+
+
+def value(found: dict, formula: Formula, channel: str = "u") -> float:
+    return float(found[formula.formula, PHYSICAL, channel].estimate.value)
+
+
+def test_draws_of_the_truths_own_distribution_are_calibrated(measures: tuple[FieldMeasures, np.ndarray]) -> None:
+    fields, known = measures
+    random = np.random.default_rng(1)
+    samples = [Example(each) for _ in range(DRAWS) for each in answers(random, known)]
+    found = fields(samples, 0)
+    for channel in ("u", "v"):
+        spread = found[catalogue.SPREAD_SKILL.formula, PHYSICAL, channel]
+        assert spread.estimate.low < 1.0 < spread.estimate.high
+        coverage = found[catalogue.RANK_COVERAGE.formula, PHYSICAL, channel]
+        assert coverage.target == pytest.approx(0.75), "of 7 draws the widest central interval is k = 1: 6/8"
+        assert coverage.estimate.value == pytest.approx(0.75, abs=0.03)
+        assert value(found, catalogue.PIXEL_KS, channel) < 0.06
+    assert 0.4 < value(found, MEAN_CORRELATION) < 0.6, "half of the power is said by the input"
+    assert abs(value(found, MEAN_CORRELATION, "v")) < 0.1
+    assert fields.units(catalogue.FAIR_CRPS.formula, "v") == "Pa"
+    assert fields.units(catalogue.SPREAD_SKILL.formula, "v") == ""
+    climate = fields(fields.climate(samples, 0), None)
+    assert value(found, catalogue.FAIR_CRPS) < 0.85 * value(climate, catalogue.FAIR_CRPS)
+
+
+def test_the_mean_of_draws_wins_per_input_and_loses_as_a_draw(measures: tuple[FieldMeasures, np.ndarray]) -> None:
+    """E41 in another guise: a point forecast has the smallest error and the wrong spectrum."""
+    fields, known = measures
+    random = np.random.default_rng(1)
+    single = [Example(each) for each in answers(random, known)]
+    best = [Example(np.stack([each, np.full_like(each, 5000.0)], axis=-1)) for each in known]
+    one, mean = fields(single, None), fields(best, None)
+    assert value(mean, catalogue.ABSOLUTE_ERROR) < value(one, catalogue.ABSOLUTE_ERROR)
+    assert value(mean, catalogue.POWER_DEPARTURE) > 0.35 > value(one, catalogue.POWER_DEPARTURE)
+    assert (catalogue.FAIR_CRPS.formula, PHYSICAL, "u") not in one, "of one draw an input there is no fair CRPS"
+
+
+def test_each_fault_is_told_by_the_number_for_it(measures: tuple[FieldMeasures, np.ndarray]) -> None:
+    fields, known = measures
+    random = np.random.default_rng(1)
+    right = [answers(random, known) for _ in range(DRAWS)]
+
+    def found(change: np.ndarray, shift: float = 0.0) -> dict:
+        mean = np.stack([known, np.full_like(known, 5000.0)], axis=-1)
+        return fields([Example(each) for draw in right for each in mean + (draw - mean) * change + shift], 0)
+
+    narrow = found(np.array([0.5, 0.5]))
+    assert value(narrow, catalogue.SPREAD_SKILL) < 0.6
+    assert value(narrow, catalogue.RANK_COVERAGE) < 0.55
+    shifted = found(np.ones(2), 3.0)
+    assert value(shifted, MEAN_DEPARTURE) == pytest.approx(3.0, abs=0.3)
+    assert value(shifted, catalogue.PIXEL_W1) == pytest.approx(3.0, abs=0.3)
+
+
+def test_binary_fields_have_a_calibration_error_and_others_do_not() -> None:
+    random = np.random.default_rng(0)
+    chance = random.random((40, 8, 8, 1))
+    geometry = Geometry(("k",), ("",), (1.0, 1.0))
+
+    def draw() -> list[Example]:
+        return [Example((random.random(each.shape) < each).astype(np.float32)) for each in chance]
+
+    fields = FieldMeasures(draw(), draw(), geometry)
+    found = fields([each for _ in range(31) for each in draw()], 0)
+    assert value(found, catalogue.CALIBRATION_ERROR, "k") < 0.04
+    wrong = fields([Example(np.float32(1) - each.array) for _ in range(31) for each in draw()], 0)
+    assert value(wrong, catalogue.CALIBRATION_ERROR, "k") > 0.3
+
+
+def test_intervals_redraw_groups_and_real_fields_in_the_place_of_draws_answer_nothing(
+    measures: tuple[FieldMeasures, np.ndarray],
+) -> None:
+    fields, _ = measures
+    assert len(np.unique(fields.ensemble(fields.held_out, 0).groups)) == INPUTS // 2
+    found = fields(fields.training, None, paired=False)
+    assert {formula for formula, _, _ in found} == {
+        each.formula for each in (catalogue.POWER_DEPARTURE, catalogue.PIXEL_KS, catalogue.PIXEL_W1)
+    }
