@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from beeline.core.data import Example, Geometry
+from beeline.evaluate.field_charts import field_sections
+from beeline.evaluate.field_curves import field_curves
 from beeline.evaluate.field_measures import MEAN_CORRELATION, MEAN_DEPARTURE, PHYSICAL, FieldMeasures
 from beeline.metrics import catalogue
 from beeline.metrics.formula import Formula
@@ -113,3 +115,26 @@ def test_intervals_redraw_groups_and_real_fields_in_the_place_of_draws_answer_no
     assert {formula for formula, _, _ in found} == {
         each.formula for each in (catalogue.POWER_DEPARTURE, catalogue.PIXEL_KS, catalogue.PIXEL_W1)
     }
+
+
+def test_the_curves_are_those_that_the_numbers_summarise(measures: tuple[FieldMeasures, np.ndarray]) -> None:
+    fields, known = measures
+    random = np.random.default_rng(1)
+    samples = [Example(each) for _ in range(DRAWS) for each in answers(random, known)]
+    curves, found = field_curves(fields, samples, 0), fields(samples, None)
+    each = curves["u"]
+    complete = np.array(each["complete"])
+    departure = np.abs(np.array(each["power_ratio"])[complete] - 1).max()
+    assert departure == pytest.approx(value(found, catalogue.POWER_DEPARTURE))
+    assert np.mean(np.array(each["correlation"])[complete]) == pytest.approx(value(found, MEAN_CORRELATION))
+    assert sum(each["rank_counts"]) == INPUTS * 144
+    assert np.allclose(each["below"], each["levels"], atol=0.05)
+    assert np.array(each["correlation_of_mean"])[complete].mean() > value(found, MEAN_CORRELATION)
+    assert (np.array(each["power_ratio_low"]) <= np.array(each["power_ratio_high"])).all()
+    page = "".join(section.html() for section in field_sections(curves))
+    assert page.count("<svg") == 12, "six charts for either channel; neither is binary"
+    assert "rad/km" in page
+    assert "value, Pa" in page
+    one = field_curves(fields, samples[:INPUTS], 0)["v"]
+    assert "rank_counts" not in one
+    assert one["draws"] == 1

@@ -34,6 +34,7 @@ def evaluate(
     device: str = "auto",
     display: Display | None = None,
     likelihood: int = 0,
+    members: int = 0,
     **options: Any,
 ) -> list[Record]:
     """Generate samples under the conditions of held-out examples, measure them and write an evaluation.
@@ -48,6 +49,7 @@ def evaluate(
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         likelihood: how many held-out and training examples to tell bits per dimension of; 0 for none.
+        members: draws for each held-out input, in place of ``n``; 0 for as many as ``n`` makes.
         options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
@@ -58,12 +60,13 @@ def evaluate(
     from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.finish import renew_report
     from beeline.evaluate.requests import real_examples
+    from beeline.evaluate.sets import HELD_OUT_CAP
     from beeline.generate.likelihood import check_likelihood
     from beeline.generate.load import output_folder
     from beeline.train.folder import RunFolder
 
     n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
-    likelihood = whole_number("likelihood", likelihood, 0)
+    likelihood, members = whole_number("likelihood", likelihood, 0), whole_number("members", members, 0)
     for space in spaces:
         if space not in SPACE_NAMES:
             raise unknown("space", space, SPACE_NAMES)
@@ -75,6 +78,7 @@ def evaluate(
     if likelihood:
         check_likelihood(engine, settings)
     training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
+    n = members * min(len(held_out), HELD_OUT_CAP) if members else n
     if passes:
         steps_for_passes(engine, settings, passes, held_out[0])
     with display.work("feature spaces"):
@@ -114,6 +118,7 @@ def _measured(
     """All numbers that are asked for: of samples, by time, by passes, and of real examples under the model."""
     from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes
     from beeline.evaluate.evaluation import evaluation
+    from beeline.evaluate.field_curves import field_curves
     from beeline.evaluate.likelihood import measure_likelihood
 
     engine, held_out = evaluator.engine, evaluator.sets.held_out
@@ -122,6 +127,8 @@ def _measured(
     with display.work("measuring"):
         found = evaluation(evaluator, drawn, "evaluate")
         curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
+        if evaluator.measures.fields is not None:
+            curves["fields"] = field_curves(evaluator.measures.fields, drawn.samples.examples, seed)
     if passes:
         with display.work("quality by passes") as progress:
             curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)
@@ -220,6 +227,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", type=int, default=1000, help="number of samples (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (0)")
     parser.add_argument(
+        "--members", type=int, default=0, metavar="M", help="draws for each held-out input, in place of -n"
+    )
+    parser.add_argument(
         "--passes",
         type=int,
         nargs="+",
@@ -253,4 +263,4 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         export(arguments.run, arguments.export, arguments.seed, *shared, **options)
     else:
         asked = (arguments.n, arguments.seed, arguments.passes, arguments.spaces)
-        evaluate(arguments.run, *asked, *shared, arguments.likelihood, **options)
+        evaluate(arguments.run, *asked, *shared, arguments.likelihood, arguments.members, **options)

@@ -33,7 +33,8 @@ one layout. What is not a finite number is null.
         "held_out_loss_by_time": {"edges": [11 numbers], "values": [10], "low": [10], "high": [10], "draws": 256},
         "passes": {"asked": [4, 9], "passes": [4, 8], "steps": [2, 4], "seconds_per_sample": [0.01, 0.02],
                    "series": [{"metric": "...", "formula": "...", "space": "...", "values": [..], "low": [..],
-                               "high": [..], "floor": 45.6, "ceiling": 0.5}]}}}
+                               "high": [..], "floor": 45.6, "ceiling": 0.5}]},
+        "fields": {...}}}                                         by channel, see field_curves.py
 
 Of bits per dimension the space is ``held out`` or ``train``, the examples whose bits they are, the ceiling is the bits
 of training examples, and ``protocol.likelihood`` tells how they were computed. ``curves`` may be empty, and each of

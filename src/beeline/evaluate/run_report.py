@@ -16,6 +16,7 @@ from beeline.core.errors import UserError
 from beeline.core.files import read_json
 from beeline.core.units import amount, clock, operations
 from beeline.evaluate.blocks import Block, Card, Cards, Code, Fold, Grid, Pictures, Section, Table, Text
+from beeline.evaluate.field_charts import field_sections
 from beeline.evaluate.report import build_report
 from beeline.evaluate.run_charts import loss_unit, passes_charts, points, time_chart, training_charts, width_chart
 from beeline.evaluate.scales import short, spread
@@ -57,6 +58,9 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
     passes: Mapping[str, Any] = next(
         (found for each in evaluations if (found := (each.get("curves") or {}).get("passes"))), {}
     )
+    of_fields: Mapping[str, Any] = next(
+        (found for each in evaluations if (found := (each.get("curves") or {}).get("fields"))), {}
+    )
     later = next((each for each in evaluations if each.get("records")), {})
     blocks: list[Block] = [
         Cards([*_numbers(cost, engine, log, unit), *score_cards(records)]),
@@ -67,6 +71,7 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
             "Training",
             [Grid([*training_charts(log, unit), time_chart(log, curves, unit), *_widths(folder)]), _progress(folder)],
         ),
+        *field_sections(of_fields),
         Section("Quality by network passes", passes_charts(passes), _PASSES_NOTE) if passes else Text(""),
         _speed(config["train"], cost, log),
         _what_was_run(config, engine, cost, folder),
