@@ -54,6 +54,24 @@ def test_a_group_is_never_split_over_folds() -> None:
     assert held.low < 0.5 < held.high
 
 
+def test_without_names_no_real_example_shares_a_group_with_a_sample() -> None:
+    """Were the i-th of either set one group, an interval would redraw them together, and cancel what they share."""
+    random = np.random.default_rng(0)
+    real = random.normal(size=(60, 2))
+    found = two_sample_area(real, real + 0.5, interval=True)
+    named = two_sample_area(real, real + 0.5, np.arange(60), 60 + np.arange(60), interval=True)
+    assert found == named != two_sample_area(real, real + 0.5, np.arange(60), np.arange(60), interval=True)
+
+
+def test_scores_of_two_folds_are_never_held_against_each_other() -> None:
+    """Both folds are in perfect order, on scales of their own."""
+    scores, fold = np.array([0.1, 0.2, 0.8, 0.9]), np.array([0, 0, 1, 1])
+    is_generated = np.array([False, True, False, True])
+    assert classifiers._mean_area(scores, is_generated, fold) == 1.0
+    assert area_under_curve(scores[is_generated], scores[~is_generated]) == 0.75
+    assert classifiers._mean_area(scores[:3], is_generated[:3], fold[:3]) == 1.0, "a fold of one kind says nothing"
+
+
 def test_groups_are_of_both_sets_and_enough() -> None:
     rows = np.random.default_rng(0).normal(size=(20, 2))
     with pytest.raises(ValueError, match="for both sets or for neither"):
