@@ -58,15 +58,15 @@ def test_items_of_a_group_are_left_out_together() -> None:
 def test_between_gaussians_it_is_the_closed_form(numbers: int, spread: float, shift: float) -> None:
     """N(0, 1) and N(m, s^2): 2 E|X - Y| - (sqrt 2 + sqrt 2 s) E|Z|; spread 0 is one point at the true mean."""
     random = np.random.default_rng(1)
-    real = random.normal(size=(2500, numbers))
-    found = EnergyDistance(real)(shift + spread * random.normal(size=(2500, numbers)))
+    real = random.normal(size=(1500, numbers))
+    found = EnergyDistance(real)(shift + spread * random.normal(size=(1500, numbers)))
     width = math.sqrt(1 + spread**2)
     across = width * mean_norm(numbers)
     if shift:  # one number: the mean of a folded Gaussian
         across = width * math.sqrt(2 / math.pi) * math.exp(-((shift / width) ** 2) / 2)
         across += shift * math.erf(shift / width / math.sqrt(2))
     truth = 2 * across - math.sqrt(2) * (1 + spread) * mean_norm(numbers)
-    assert found.value == pytest.approx(truth, rel=0.06)
+    assert found.value == pytest.approx(truth, rel=0.08)
 
 
 def test_where_there_is_no_difference_its_mean_is_zero() -> None:

@@ -11,14 +11,14 @@ from beeline.metrics.reliability import reliability
 
 
 def test_bins_hold_what_was_stated_and_what_was_seen() -> None:
-    stated = np.array([[0.0, 0.05, 0.3], [0.35, 1.0, 0.95]])
-    seen = np.array([[0, 1, 0], [1, 1, 1]])
+    stated = np.array([[0.0, 0.05, 0.3], [0.35, 1.0, 0.95], [0.92, 0.98, 1.0]])
+    seen = np.array([[0, 1, 0], [1, 1, 1], [1, 1, 1]])
     found = reliability(stated, seen, bins=10)
-    assert found.counts.tolist() == [2, 0, 0, 2, 0, 0, 0, 0, 0, 2]
-    assert found.probability[[0, 3, 9]] == pytest.approx([0.025, 0.325, 0.975])
+    assert found.counts.tolist() == [2, 0, 0, 2, 0, 0, 0, 0, 0, 5]
+    assert found.probability[[0, 3, 9]] == pytest.approx([0.025, 0.325, 0.97])
     assert found.frequency[[0, 3, 9]] == pytest.approx([0.5, 0.5, 1.0])
     assert np.isnan(found.frequency[1])
-    assert found.expected_error == pytest.approx((0.475 + 0.175 + 0.025) / 3)
+    assert found.expected_error == pytest.approx((2 * 0.475 + 2 * 0.175 + 5 * 0.03) / 9), "weighted by counts"
     assert found.edges == pytest.approx(np.linspace(0, 1, 11))
 
 

@@ -165,6 +165,7 @@ def test_a_window_keeps_the_power_of_white_noise_and_stops_the_edges_of_a_slope(
     white = np.random.default_rng(0).normal(size=(200, *shape, 1))
     power = shells.power(white).mean(axis=0)[:, 0]
     assert np.average(power, weights=shells.modes_S) == pytest.approx(shells.volume / math.prod(shape), rel=0.02)
+    assert shells.power(white[:3] + 100.0) == pytest.approx(shells.power(white[:3])), "a constant does not leak"
     assert power[5:] == pytest.approx(shells.volume / math.prod(shape), rel=0.15)
     slope = np.broadcast_to(np.arange(48.0)[None, None, :, None], (1, *shape, 1))
     small_scales = shells.k_S > 0.5 * shells.k_S[shells.complete_S].max()

@@ -92,6 +92,7 @@ class _Sums:
     code: Array
 
     def of_groups(self, values: Array) -> Array:
+        """Sums of one value an item over the items of each group."""
         return np.bincount(self.code, weights=values)
 
 
