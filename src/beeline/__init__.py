@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from beeline.cli.train import train
     from beeline.conditioning.label import ClassLabel
     from beeline.conditioning.map import AlignedMap
+    from beeline.conditioning.parameters import Parameters
     from beeline.conditioning.vector import Vector
     from beeline.core.data import Example, Metric
     from beeline.core.errors import RunError, UserError
@@ -39,6 +40,7 @@ _HOMES = {
     "Example": "core.data",
     "GridTokenizer": "tokenizers.grid",
     "Metric": "core.data",
+    "Parameters": "conditioning.parameters",
     "Pixels": "data.normalisers",
     "RunError": "core.errors",
     "SetTokenizer": "tokenizers.sets",
@@ -65,6 +67,7 @@ __all__ = [
     "Example",
     "GridTokenizer",
     "Metric",
+    "Parameters",
     "Pixels",
     "RunError",
     "SetTokenizer",
