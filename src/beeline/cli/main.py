@@ -108,7 +108,7 @@ def _warnings_told(tell: Callable[[str], None]) -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show
         yield
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from beeline.backbone.config import ModelConfig, resolve_sizes
 from beeline.backbone.dit import DiT, TokenSpace
 from beeline.core.conditions import Conditions
+from beeline.core.context import Context, beside
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Condition, Process, Source, Tokenizer
@@ -66,11 +67,14 @@ class Network(nn.Module):
                 return PerBlock(condition.embedder(sizes.hidden_size, tokenizer) for _ in range(sizes.depth))
             return condition.embedder(sizes.hidden_size, tokenizer)
 
+        attends = "cross" in self.routes.values()
+        if attends and config.embedders == "per_block":
+            raise UserError("model.embedders per_block: is the way of a peer that attends to nothing; use shared")
         embedders = {condition.name: embedder(condition) for condition in conditions}
         features = sum(
             tokenizer.lift_width(condition.channels) for condition in conditions if condition.route == "concat"
         )
-        self.space = TokenSpace(tokenizer.width, features, tokenizer.axes, tokenizer.identities, extents)
+        self.space = TokenSpace(tokenizer.width, features, tokenizer.axes, tokenizer.identities, extents, attends)
         self.backbone = DiT(config, self.space, outputs)
         self.embedders = nn.ModuleDict(embedders)
         self.companion = companion
@@ -97,17 +101,23 @@ class Network(nn.Module):
             time: (N,) what the time embedding sees.
             conditions: of the samples.
         """
-        values, vector = x_t.values, None
+        values, vectors, contexts = x_t.values, list[Tensor](), list[Context]()
         with full_precision(time):
             for name, route in self.routes.items():
-                null = conditions.null[name]
+                given, null = conditions.values[name], conditions.null[name]
                 if route == "concat":
-                    features = self.embedders[name](conditions.values[name], x_t.expand(null))
-                    values = torch.cat([values, features], dim=-1)
+                    values = torch.cat([values, self.embedders[name](given, x_t.expand(null))], dim=-1)
+                elif route == "cross":
+                    seen, absent = self.embedders[name](given, null)
+                    contexts.append(seen)
+                    vectors += [] if absent is None else [absent]
                 else:
-                    embedded = self.embedders[name](conditions.values[name], null)
-                    vector = embedded if vector is None else vector + embedded
-        output = self.backbone(values, time, vector, x_t.coords, x_t.ids, x_t.keep, x_t.segment, x_t.periods())
+                    vectors.append(self.embedders[name](given, null))
+        if contexts and x_t.segment is not None:
+            raise ValueError("samples that share rows cannot attend to conditions of their own")
+        vector = sum(vectors[1:], vectors[0]) if vectors else None
+        around = (x_t.coords, x_t.ids, x_t.keep, x_t.segment, x_t.periods())
+        output = self.backbone(values, time, vector, *around, beside(contexts) if contexts else None)
         return output.to(torch.promote_types(output.dtype, torch.float32))
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
