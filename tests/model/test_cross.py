@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from beeline.backbone.block import Block
 from beeline.backbone.config import ModelConfig, Positions
 from beeline.conditioning.coarse_map import CoarseMap
 from beeline.conditioning.label import ClassLabel
@@ -81,8 +82,9 @@ def test_a_fresh_network_is_the_identity_and_has_the_tensors_of_one_without(cond
     value = points(3) if condition is POINTS else RANDOM.normal(size=(4, 3, 1))
     one, other = said(with_cross, made, {condition.name: value}, {condition.name: value + 0.1})
     assert torch.equal(one, other), "its gate is closed"
-    with torch.no_grad():
-        with_cross.backbone.blocks[0].cross_modulation.linear.bias.fill_(0.5)
+    block = with_cross.backbone.blocks[0]
+    assert isinstance(block, Block)
+    torch.nn.init.constant_(block.cross_modulation.linear.bias, 0.5)
     one, other = said(with_cross, made, {condition.name: value}, {condition.name: value + 0.1})
     assert not torch.allclose(one, other)
 

@@ -73,6 +73,12 @@ class Conditions:
             null={name: torch.cat([null, other.null[name]]) for name, null in self.null.items()},
         )
 
+    def map_of(self, name: str) -> Tensor:
+        """The values of a condition that is a map, (B, L, K)."""
+        value = self.values[name]
+        assert isinstance(value, Tensor)
+        return value
+
     def tensors(self) -> list[Tensor]:
         """Everything that tells samples apart, each with a row a sample."""
         values = [each for value in self.values.values() for each in _parts(value)]

@@ -206,6 +206,10 @@ class Process(Protocol):
         """Factor on x_t at the entrance of the network; None where it sees x_t as it is."""
 
     @property
+    def is_regression(self) -> bool:
+        """Whether there is no path to walk, and one pass of the network is the answer."""
+
+    @property
     def known_end(self) -> str | None:
         """Name of the condition that a bridge ends at; None on other paths."""
 
