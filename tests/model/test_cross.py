@@ -78,11 +78,11 @@ def test_a_fresh_network_is_the_identity_and_has_the_tensors_of_one_without(cond
     more = with_cross.state_dict().keys() - without.state_dict().keys()
     assert without.state_dict().keys() <= with_cross.state_dict().keys()
     assert all(name.startswith("embedders.") or ".cross" in name for name in more)
-    torch.nn.init.normal_(with_cross.backbone.head.weight)
+    torch.nn.init.normal_(with_cross.dit.head.weight)
     value = points(3) if condition is POINTS else RANDOM.normal(size=(4, 3, 1))
     one, other = said(with_cross, made, {condition.name: value}, {condition.name: value + 0.1})
     assert torch.equal(one, other), "its gate is closed"
-    block = with_cross.backbone.blocks[0]
+    block = with_cross.dit.blocks[0]
     assert isinstance(block, Block)
     torch.nn.init.constant_(block.cross_modulation.linear.bias, 0.5)
     one, other = said(with_cross, made, {condition.name: value}, {condition.name: value + 0.1})

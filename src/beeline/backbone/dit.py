@@ -11,6 +11,7 @@ Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, P axes, N s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import gt
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from beeline.backbone.block import Block, Looked, Modulation, Surroundings, modu
 from beeline.backbone.config import ModelConfig, Sizes, resolve_sizes
 from beeline.core.context import Context
 from beeline.core.errors import UserError
-from beeline.core.tokens import expand
+from beeline.core.tokens import Tokens, expand
 from beeline.nn.attention import attention_mask
 from beeline.nn.embeddings import PerBlock, TimeEmbedding
 from beeline.nn.norms import build_norm
@@ -164,6 +165,26 @@ class DiT(nn.Module):
         shift, scale = self.modulation(of_block[0], segment_BL)
         y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
         return y_BLC
+
+    def over(
+        self, tokens: Tokens, time_N: Tensor, condition_ND: Tensor | None = None, context: Context | None = None
+    ) -> Tensor:
+        """Outputs for every token, as ``Backbone`` says."""
+        places = (tokens.coords, tokens.ids, tokens.keep, tokens.segment, tokens.periods())
+        outputs: Tensor = self(tokens.values, time_N, condition_ND, *places, context)
+        return outputs
+
+    def check_extents(self, extents: tuple[int, ...]) -> None:
+        """Refuse samples that learned positions cannot place.
+
+        Raises:
+            UserError: an axis is longer than in training and positions are learned.
+        """
+        if self.learned is not None and any(map(gt, extents, self.learned.extents)):
+            raise UserError(
+                f"learned positions cover {self.learned.extents} tokens, this sample needs {extents}; "
+                "train with model.positions sincos or rotary to sample larger ones"
+            )
 
     def _rotary(self, coords_BLP: Tensor, period_BLP: Tensor | None) -> tuple[Tensor, Tensor] | None:
         if "rotary" not in self.positions:

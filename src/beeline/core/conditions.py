@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,12 +24,12 @@ class Conditions:
     """Encoded conditions of N samples.
 
     Args:
-        values: encoded batch of each condition, by name.
+        values: encoded batch of each condition, by name: a tensor, of what is attended to a Context.
         null: (N,) True where a condition is absent and its null is used, by name.
         rates: probability with which training drops each condition, by name.
     """
 
-    values: Mapping[str, Value] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
     null: Mapping[str, Tensor] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
 
@@ -73,12 +74,6 @@ class Conditions:
             null={name: torch.cat([null, other.null[name]]) for name, null in self.null.items()},
         )
 
-    def map_of(self, name: str) -> Tensor:
-        """The values of a condition that is a map, (B, L, K)."""
-        value = self.values[name]
-        assert isinstance(value, Tensor)
-        return value
-
     def tensors(self) -> list[Tensor]:
         """Everything that tells samples apart, each with a row a sample."""
         values = [each for value in self.values.values() for each in _parts(value)]
@@ -86,11 +81,11 @@ class Conditions:
 
 
 def _followed(value: Value, other: Value) -> Value:
-    if isinstance(value, Context) or isinstance(other, Context):
-        assert isinstance(value, Context)
-        assert isinstance(other, Context)
-        return below([value, other])
-    return torch.cat([value, other])
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        return torch.cat([value, other])
+    assert isinstance(value, Context)
+    assert isinstance(other, Context)
+    return below([value, other])
 
 
 def _parts(value: Value) -> tuple[Tensor, ...]:

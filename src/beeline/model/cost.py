@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from beeline.backbone.config import Sizes
-from beeline.backbone.dit import count_parameters, position_table_size
+from beeline.backbone.dit import DiT, count_parameters, position_table_size
 from beeline.core.conditions import Conditions
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec
@@ -52,7 +52,7 @@ def network_cost(network: Network, codec: Codec) -> Cost:
     batch = codec.batch([codec.placeholder(blank)]).to(str(device))
     return Cost(
         count_parameters(network),
-        position_table_size(network.backbone, network.space),
+        position_table_size(network.backbone, network.space) if isinstance(network.backbone, DiT) else 0,
         blank.values.shape[1],
         blank.values.shape[2],
         count_flops(network, batch.tokens, batch.conditions),

@@ -76,7 +76,7 @@ class Bridge(GaussianPath):
     def placed(self, tokens: Tokens, conditions: Conditions) -> Tokens:
         """Tokens that know where their path ends: at the value of the condition, dropped or not."""
         assert self.known_end is not None
-        return replace(tokens, end=tokens.only_data(conditions.map_of(self.known_end).to(tokens.values)))
+        return replace(tokens, end=tokens.only_data(conditions.values[self.known_end].to(tokens.values)))
 
     def prior(self, like: Tokens, source: Source, key: Key, t: float) -> Tokens:
         """Where sampling starts: m(t) + sigma(t) e."""

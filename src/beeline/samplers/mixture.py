@@ -58,9 +58,8 @@ class MixturePredictor:
     def _shares(self, deviation: Tensor, solved: Tensor, spread: Tensor, conditions: Conditions) -> Tensor:
         """(N, K) probability of each component given x_t and what is known."""
         log_weights = self.weights.log().expand(deviation.shape[:2])
-        component = conditions.values.get("component")
-        if isinstance(component, Tensor):
-            chosen = torch.nn.functional.one_hot(component, len(self.weights)).bool()
+        if "component" in conditions.values:
+            chosen = torch.nn.functional.one_hot(conditions.values["component"], len(self.weights)).bool()
             allowed = chosen | conditions.null["component"][:, None]
             log_weights = log_weights.masked_fill(~allowed, float("-inf"))
         quadratic = (deviation * solved).sum(dim=-1)
