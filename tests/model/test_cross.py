@@ -69,7 +69,8 @@ def points(count: int, seed: int = 2) -> Any:
 
 
 @pytest.mark.parametrize("condition", [POINTS, COARSE])
-def test_a_fresh_network_is_the_identity_and_has_the_tensors_of_one_without(condition: Any) -> None:
+def test_e29_cross_attention_is_there_and_a_fresh_network_is_the_identity(condition: Any) -> None:
+    """E29: what is attended to is attended to, by tensors beside those of a network without; behind closed gates."""
     made = codec([condition])
     torch.manual_seed(0)
     config = ModelConfig(preset="DiT-Nano", hidden_size=32, num_heads=4)
@@ -215,6 +216,7 @@ def test_the_cost_of_what_is_attended_to_is_counted() -> None:
     [
         (POINTS, np.zeros((3, 2)), "need rows of 2 coordinates and 1 numbers"),
         (POINTS, np.array([[0.0, 0.0, np.nan]]), "a point holds NaN"),
+        (POINTS, [points(3), points(2)], "need one array, not a list of several shapes"),
         (POINTS, np.array([[9.0, 0.0, 1.0]]), "a point lies outside of the data along axis 0"),
         (COARSE, np.zeros((4, 1)), r"no whole patches of \(1, 1\)"),
         (CoarseMap("coarse", (2, 2), mean=(0.0,), deviation=(1.0,)), np.zeros((3, 4, 1)), "no whole patches"),

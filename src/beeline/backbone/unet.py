@@ -70,6 +70,11 @@ class UNet(nn.Module):
 
     @recompute.setter
     def recompute(self, wanted: bool) -> None:
+        """Refuse what it cannot.
+
+        Raises:
+            UserError: activations are to be computed again.
+        """
         if wanted:
             raise UserError("train.activation_checkpointing: belongs to model.backbone dit; leave it out")
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from beeline.conditioning.attended import ContextEmbedding, among_tokens
 from beeline.conditioning.map import AlignedMap
+from beeline.conditioning.numbers import as_array
 from beeline.core.context import Context
 from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
@@ -130,7 +131,7 @@ class Points:
         return ContextEmbedding(self.channels, hidden_size, has_null=self.dropout > 0)
 
     def _points(self, value: Any) -> Array:
-        points = np.asarray(value)
+        points = as_array(self.name, value)
         width = self.axes + self.channels
         if points.dtype.kind not in "fiub" or points.ndim != 2 or points.shape[1] != width:
             raise UserError(

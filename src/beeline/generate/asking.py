@@ -33,7 +33,8 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     """
     if codec.accepts(name, value):
         return [value] * n
-    if isinstance(value, (list, tuple, range, np.ndarray, Tensor)) and np.ndim(value) and len(value) == n:
+    listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
+    if listed and len(value) == n:
         return list(value)
     if isinstance(value, (list, tuple)) and codec.condition(name).channels != len(value):
         channels = codec.condition(name).channels
