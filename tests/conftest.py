@@ -28,7 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
 SHARING = {
     "tests/cli/test_convert.py",
     "tests/faults/test_faults.py",
+    "tests/generate/test_conditioned_fields.py",
     "tests/modalities/test_five.py",
+    "tests/process/test_regression.py",
     "tests/train/test_ema.py",
     "tests/train/test_init.py",
     "tests/train/test_resume.py",

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from beeline.cli.inspect import inspect
     from beeline.cli.sample import sample
     from beeline.cli.train import train
+    from beeline.conditioning.coarse_map import CoarseMap
     from beeline.conditioning.label import ClassLabel
     from beeline.conditioning.map import AlignedMap
+    from beeline.conditioning.parameters import Parameters
+    from beeline.conditioning.points import Points
     from beeline.conditioning.vector import Vector
     from beeline.core.data import Example, Metric
     from beeline.core.errors import RunError, UserError
@@ -37,10 +40,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "AlignedMap": "conditioning.map",
     "ClassLabel": "conditioning.label",
+    "CoarseMap": "conditioning.coarse_map",
     "Example": "core.data",
     "GridTokenizer": "tokenizers.grid",
     "Metric": "core.data",
+    "Parameters": "conditioning.parameters",
     "Pixels": "data.normalisers",
+    "Points": "conditioning.points",
     "RunError": "core.errors",
     "SetTokenizer": "tokenizers.sets",
     "Standardise": "data.normalisers",
@@ -64,10 +70,13 @@ _HOMES = {
 __all__ = [
     "AlignedMap",
     "ClassLabel",
+    "CoarseMap",
     "Example",
     "GridTokenizer",
     "Metric",
+    "Parameters",
     "Pixels",
+    "Points",
     "RunError",
     "SetTokenizer",
     "Standardise",

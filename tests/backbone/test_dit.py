@@ -51,7 +51,7 @@ def latent_network(preset: str) -> Network:
 def test_e10_parameter_counts_are_those_of_the_paper_to_the_unit(preset: str) -> None:
     """E10: S/2 has 33.0 M parameters, not 27 M."""
     network = latent_network(preset)
-    assert count_parameters(network) + position_table_size(network.backbone, network.space) == PARAMETERS[preset]
+    assert count_parameters(network) + position_table_size(network.dit, network.space) == PARAMETERS[preset]
 
 
 @pytest.mark.parametrize("preset", PARAMETERS)

@@ -19,7 +19,7 @@ def test_the_held_out_loss_changes_with_the_network_alone() -> None:
     first = probe(4, trainer.network)
     assert probe(8, trainer.network) == first
     with torch.no_grad():
-        trainer.network.backbone.head.bias.add_(0.1)
+        trainer.network.dit.head.bias.add_(0.1)
     assert probe(8, trainer.network) != first
 
 

@@ -159,7 +159,7 @@ def test_each_sample_keeps_its_own_period_padded_and_packed(positions: Positions
 def test_e18_the_backbone_is_shown_the_time_input_of_the_process() -> None:
     """E18: 1000 t, because t itself would hardly tell times apart."""
     model, shown = network(), list[float]()
-    model.backbone.time.register_forward_pre_hook(lambda _, given: shown.extend(given[0].tolist()))
+    model.dit.time.register_forward_pre_hook(lambda _, given: shown.extend(given[0].tolist()))
     model(collate(rows(8, 8)), torch.tensor([0.25, 1.0]), Conditions())
     assert shown == [250.0, 1000.0]
 

@@ -337,7 +337,7 @@ def test_blocks_that_are_more_begin_as_they_are_drawn_and_those_that_are_fewer_a
     assert {each.what for each in rows if ".blocks.2." in each.tensor} == {"fresh"}
     shallow, rows = moved(start, codec(), replace(SMALL, depth=1))
     assert {each.tensor.split(".")[2] for each in rows if each.what == "left"} == {"1"}
-    assert len(shallow.backbone.blocks) == 1
+    assert len(shallow.dit.blocks) == 1
 
 
 def test_the_table_is_told_in_few_lines() -> None:

@@ -25,12 +25,14 @@ GUIDANCE = _files("samplers", "guidance", "guided_flows", "guidance_costs")
 PATHS = _files("process", "paths", "build", "family", "intervals")
 LEVELS = _files("process", "ddpm")
 VDM = _files("process", "vdm")
+REGRESSION = _files("process", "regression")
 FLOW = _files("objectives", "flow", "losses", "weights")
 BOUND = _files("objectives", "ddpm")
 
 OWNERS = {
     "samplers/euler.py": _solver("euler"),
     "samplers/heun.py": _solver("heun"),
+    "samplers/one_pass.py": REGRESSION,
     "samplers/midpoint.py": _solver("midpoint"),
     "samplers/runge_kutta.py": _solver("rk"),
     "samplers/solve.py": _solver("not correlated and not truth"),
@@ -60,6 +62,7 @@ OWNERS = {
     "process/gvp.py": PATHS,
     "process/ve.py": PATHS,
     "process/sigmoid.py": PATHS,
+    "process/regression.py": REGRESSION,
     "process/shifted.py": PATHS,
     "process/inverse.py": _files("process", "densities", "paths", "family"),
     "process/bridge.py": _files("process", "bridge"),

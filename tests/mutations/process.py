@@ -24,6 +24,29 @@ PROCESS = [
     Mutation("process/linear.py", "return 1.0 - t", "return 1.0 - t.square()"),
     Mutation("process/linear.py", "-torch.ones_like(t)", "torch.ones_like(t)"),
     Mutation("process/linear.py", "        return torch.ones_like(t)", "        return 0.5 * torch.ones_like(t)"),
+    Mutation("process/regression.py", "time_input(torch.ones_like(t))", "time_input(t)"),
+    Mutation(
+        "process/regression.py",
+        '''"""0."""
+        return torch.zeros_like(t)
+
+    def sigma(''',
+        '''"""0."""
+        return torch.ones_like(t)
+
+    def sigma(''',
+    ),
+    Mutation(
+        "process/regression.py",
+        '''"""0."""
+        return torch.zeros_like(t)
+
+    def alpha_d''',
+        '''"""0."""
+        return torch.ones_like(t)
+
+    def alpha_d''',
+    ),
     Mutation("process/vp.py", "-0.25 * t * t", "-0.5 * t * t"),
     Mutation("process/vp.py", "- 0.5 * t * self.beta_min", "- t * self.beta_min"),
     Mutation("process/vp.py", "-torch.expm1(2.0 *", "-torch.expm1("),

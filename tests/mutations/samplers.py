@@ -12,6 +12,8 @@ SAMPLERS = [
     Mutation("samplers/heun.py", "0.5 * step * (velocity + there.velocity)", "step * there.velocity"),
     Mutation("samplers/heun.py", "t_next, predictor", "t, predictor"),
     Mutation("samplers/heun.py", "+ there.passes", ""),
+    Mutation("samplers/one_pass.py", "with_values(here.x0)", "with_values(state.x.values + here.x0 / 2)"),
+    Mutation("samplers/one_pass.py", "state.passes + here.passes", "state.passes"),
     Mutation("samplers/solve.py", "if t == 0:", "if True:"),
     Mutation("samplers/solve.py", "with_values(prediction.x0)", "with_values(prediction.x_t.values)"),
     Mutation("samplers/solve.py", "state.passes + prediction.passes", "state.passes"),

@@ -34,7 +34,7 @@ class Watched:
         return self.drawn[-1]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "one_pass"])  # which knows no seed
 def test_an_item_is_the_same_in_any_batch(sampler: Any) -> None:
     settings = SampleConfig(sampler, eta=0.7 if sampler == "ddim" else 0.0)
     exact = mixture(Linear(), 6)

@@ -51,7 +51,8 @@ IN_LAW = {"ddpm", "dpmpp_2m_sde", "euler_maruyama", "stochastic_heun"}
 
 
 def test_every_sampler_is_held_to_an_order_and_options_name_what_there_is() -> None:
-    assert {*SAMPLERS} == {*ORDERS, *IN_LAW, "dopri5"}, "those with noise in test_stochastic.py, dopri5 in its own"
+    own = {"dopri5", "one_pass"}
+    assert {*SAMPLERS} == {*ORDERS, *IN_LAW, *own}, "those with noise in test_stochastic.py, others in their own"
     assert {*GRIDS, *RATIO_GRIDS, *LEVEL_GRIDS, "auto"} == set(get_args(Grid))
 
 

@@ -148,7 +148,7 @@ def test_a_step_is_adamw_on_the_samples_of_its_own_numbers_and_is_then_averaged(
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_training_computes_in_its_precision_over_fp32_weights(precision: str, dtype: torch.dtype) -> None:
     trainer, computed = make_trainer(train__precision=precision), set[torch.dtype]()
-    for block in trainer.network.backbone.blocks:
+    for block in trainer.network.dit.blocks:
         block.get_submodule("attention.qkv").register_forward_hook(lambda _, given, out: computed.add(out.dtype))
     trainer.train_step()
     assert computed == {dtype}

@@ -2,13 +2,14 @@
 
     shift, scale, gate (twice) = Linear(SiLU(c))                c = time embedding + condition embeddings
     x = x + gate . Attention(LN(x) (1 + scale) + shift)
+    x = x + gate . CrossAttention(LN(x) (1 + scale) + shift, context)            where there is one; of its own linear
     x = x + gate . FeedForward(LN(x) (1 + scale) + shift)
 
 LN is LayerNorm without parameters, or RMSNorm with weights; without shifts there are four vectors.
 The linear layer starts at zero, so gates are closed and a fresh block is the identity.
 Source: Peebles & Xie 2023, section 3.2. Norms, modulation and the residual stream are fp32 under autocast.
 
-Shapes: B rows, L tokens a row, D hidden numbers, H heads, N samples.
+Shapes: B rows, L tokens a row, M tokens of a context, D hidden numbers, H heads, N samples.
 """
 
 from __future__ import annotations
@@ -36,10 +37,29 @@ class Surroundings:
         segment: (B, L) sample of each token, or None when rows are samples.
         mask: which tokens may look at which, or None for all.
         rotary: cosines and sines of rotary positions, or None.
+        context: what rows may attend to beside themselves, or None.
     """
 
     segment: Tensor | None = None
     mask: Tensor | None = None
+    rotary: tuple[Tensor, Tensor] | None = None
+    context: Looked | None = None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Tokens of conditions, as every block attends to them.
+
+    Args:
+        values: (B, M, D).
+        mask: (B, 1, 1, M) True where one may be looked at; all of a row that has none.
+        is_there: (B, 1, 1) whether a row has any.
+        rotary: cosines and sines of their rotary positions, or None.
+    """
+
+    values: Tensor
+    mask: Tensor
+    is_there: Tensor
     rotary: tuple[Tensor, Tensor] | None = None
 
 
@@ -48,7 +68,7 @@ class Modulation(nn.Module):
 
     Args:
         hidden_size: D.
-        vectors: 6 in a block, 4 in one that does not shift, 2 in the head.
+        vectors: 6 in a block, 4 in one that does not shift, half as many of cross-attention, 2 in the head.
     """
 
     def __init__(self, hidden_size: int, vectors: int) -> None:
@@ -101,6 +121,40 @@ class SelfAttention(nn.Module):
         return y
 
 
+class CrossAttention(nn.Module):
+    """Attention of tokens to those of conditions; nothing comes of it where there are none.
+
+    Args:
+        hidden_size: D.
+        num_heads: H.
+        qk_norm: normalise queries and keys head by head, as in ``SelfAttention``.
+        adjacent: which numbers of a head turn together, see ``rotate``.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, qk_norm: str | None = None, adjacent: bool = False) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.adjacent = adjacent
+        self.q = nn.Linear(hidden_size, hidden_size)
+        self.kv = nn.Linear(hidden_size, 2 * hidden_size)
+        self.projection = nn.Linear(hidden_size, hidden_size)
+        self.q_norm = _head_norm(qk_norm, hidden_size // num_heads)
+        self.k_norm = _head_norm(qk_norm, hidden_size // num_heads)
+
+    def forward(self, x_BLD: Tensor, around: Surroundings) -> Tensor:
+        """(B, L, D) to the same shape."""
+        context = around.context
+        assert context is not None
+        q = self.q(x_BLD).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        k, v = self.kv(context.values).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if around.rotary is not None and context.rotary is not None:
+            q, k = rotate(q, around.rotary, self.adjacent), rotate(k, context.rotary, self.adjacent)
+        mixed = attention(q, k, v, context.mask)
+        y: Tensor = self.projection(mixed.transpose(1, 2).flatten(-2))
+        return y * context.is_there
+
+
 def _head_norm(kind: str | None, size: int) -> nn.Module:
     match kind:
         case "rms":
@@ -116,24 +170,32 @@ class Block(nn.Module):
     Args:
         sizes: widths and head count.
         config: norms, shift and rotary pairs.
+        attends: whether there are tokens of conditions to attend to.
     """
 
-    def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
+    def __init__(self, sizes: Sizes, config: ModelConfig, attends: bool = False) -> None:
         super().__init__()
         width = sizes.hidden_size
+        qk_norm, adjacent = config.qk_norm_kind if config.qk_norm else None, config.rotary_pairs == "adjacent"
         self.shift = config.shift
         self.modulation = Modulation(width, 6 if config.shift else 4)
         self.norm = build_norm(config.norm, width)
-        self.attention = SelfAttention(
-            width, sizes.num_heads, config.qk_norm_kind if config.qk_norm else None, config.rotary_pairs == "adjacent"
-        )
+        self.attention = SelfAttention(width, sizes.num_heads, qk_norm, adjacent)
         self.second_norm = build_norm(config.norm, width, config.second_norm_epsilon)
         self.feedforward = FeedForward(width, sizes.inner_size, sizes.activation)
+        if attends:
+            self.cross_modulation = Modulation(width, 3 if config.shift else 2)
+            self.cross_norm = build_norm(config.norm, width)
+            self.cross = CrossAttention(width, sizes.num_heads, qk_norm, adjacent)
 
     def forward(self, x_BLD: Tensor, c_ND: Tensor, around: Surroundings) -> Tensor:
         """Tokens (B, L, D) under the conditioning vectors of their samples (N, D)."""
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = self._vectors(c_ND, around.segment)
         x_BLD = x_BLD + gate * self.attention(modulate(self.norm(x_BLD), shift, scale), around)
+        if around.context is not None:
+            *shift_cross, scale, gate = self.cross_modulation(c_ND, around.segment)
+            normed = modulate(self.cross_norm(x_BLD), shift_cross[0] if shift_cross else None, scale)
+            x_BLD = x_BLD + gate * self.cross(normed, around)
         return x_BLD + gate_mlp * self.feedforward(modulate(self.second_norm(x_BLD), shift_mlp, scale_mlp))
 
     def _vectors(self, c_ND: Tensor, segment: Tensor | None) -> _Vectors:

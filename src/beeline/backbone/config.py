@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from beeline.core.errors import UserError, unknown
@@ -15,9 +15,12 @@ NormKind = Literal["layer", "rms"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The diffusion transformer.
+    """The network: a diffusion transformer, whose options all but the first two are, or a U-Net.
 
     Args:
+        backbone: dit, or unet (of diffusers, extra [vae]): for grids along two axes, a token a cell; data.patch 1 makes
+            that a cell of the data.
+        unet_channels: of unet: channels at each level, each half as fine as the one before.
         preset: sizes by name, with the patch size behind a slash where the data have patches: DiT-S/2 ... DiT-XL/8
             are the paper's; DiT-Nano, DiT-Micro and DiT-Tiny are made for CPUs; auto: chosen. Options given beside it
             win.
@@ -41,6 +44,8 @@ class ModelConfig:
             input, prediction, outputs, positions and epsilons as that peer has them.
     """
 
+    backbone: Literal["dit", "unet"] = "dit"
+    unet_channels: tuple[int, ...] = (64, 128)
     preset: str = "DiT-Micro"
     hidden_size: int | None = None
     depth: int | None = None
@@ -60,6 +65,7 @@ class ModelConfig:
     compatible_with: Literal["none", "dit", "sit", "lightningdit", "diffusers"] = "none"
 
     def __post_init__(self) -> None:
+        self._check_backbone()
         if "rotary" not in self.positions:
             for name, default in (("rotary_period", 100.0), ("rotary_pairs", "halves")):
                 if getattr(self, name) != default:
@@ -72,6 +78,29 @@ class ModelConfig:
             raise UserError(f"second_norm_epsilon {self.second_norm_epsilon}: must lie between 0 and 1")
         if not self.rotary_period > 1:
             raise UserError(f"rotary_period {self.rotary_period}: must be above 1")
+
+    def _check_backbone(self) -> None:
+        for field in fields(self):
+            owner = OF_BACKBONE["unet"] if self.backbone == "dit" else OF_BACKBONE["dit"]
+            value = getattr(self, field.name)
+            if field.name in owner and value != field.default:
+                other = "unet" if self.backbone == "dit" else "dit"
+                raise UserError(f"{field.name} belongs to backbone {other} and means nothing to {self.backbone}")
+        channels = self.unet_channels
+        if not channels or any(not 0 < each <= 4096 or each % 8 for each in channels):
+            raise UserError(f"unet_channels {list(channels)}: need multiples of 8, one for each level")
+
+
+# Options that mean something to one backbone alone.
+OF_BACKBONE: dict[str, tuple[str, ...]] = {
+    "unet": ("unet_channels",),
+    "dit": tuple(each.name for each in fields(ModelConfig) if each.name not in ("backbone", "unet_channels")),
+}
+
+
+def condition_width(config: ModelConfig) -> int:
+    """Numbers of the vector that global conditions are embedded as, and by which the learning rate goes."""
+    return 4 * config.unet_channels[0] if config.backbone == "unet" else resolve_sizes(config).hidden_size
 
 
 @dataclass(frozen=True)

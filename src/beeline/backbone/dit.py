@@ -11,15 +11,17 @@ Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, P axes, N s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import gt
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from beeline.backbone.block import Block, Modulation, Surroundings, modulate
+from beeline.backbone.block import Block, Looked, Modulation, Surroundings, modulate
 from beeline.backbone.config import ModelConfig, Sizes, resolve_sizes
+from beeline.core.context import Context
 from beeline.core.errors import UserError
-from beeline.core.tokens import expand
+from beeline.core.tokens import Tokens, expand
 from beeline.nn.attention import attention_mask
 from beeline.nn.embeddings import PerBlock, TimeEmbedding
 from beeline.nn.norms import build_norm
@@ -37,6 +39,7 @@ class TokenSpace:
         axes: coordinates a token, P; 0 for sets.
         identities: number of token identities, 0 for none.
         extents: largest number of tokens along each axis (a set's largest size), for learned positions.
+        attends: whether there are tokens of ``cross`` conditions.
     """
 
     width: int
@@ -44,6 +47,7 @@ class TokenSpace:
     axes: int = 0
     identities: int = 0
     extents: tuple[int, ...] = ()
+    attends: bool = False
 
 
 class DiT(nn.Module):
@@ -78,7 +82,7 @@ class DiT(nn.Module):
         self.time: nn.Module = TimeEmbedding(width, divisor)
         if apart:
             self.time = PerBlock(TimeEmbedding(width, divisor) for _ in range(sizes.depth))
-        self.blocks = nn.ModuleList(Block(sizes, config) for _ in range(sizes.depth))
+        self.blocks = nn.ModuleList(Block(sizes, config, space.attends) for _ in range(sizes.depth))
         self.norm = build_norm(config.norm, width)
         self.modulation = Modulation(width, 2)
         self.head = nn.Linear(width, outputs * space.width)
@@ -87,12 +91,14 @@ class DiT(nn.Module):
     def _initialise(self) -> None:
         for block in self.blocks:
             assert isinstance(block, Block)
-            linears = (
+            linears = [
                 block.attention.qkv,
                 block.attention.projection,
                 block.feedforward.first,
                 block.feedforward.second,
-            )
+            ]
+            if hasattr(block, "cross"):
+                linears += [block.cross.q, block.cross.kv, block.cross.projection]
             for linear in linears:
                 nn.init.xavier_uniform_(linear.weight)
                 nn.init.zeros_(linear.bias)
@@ -113,6 +119,7 @@ class DiT(nn.Module):
         keep_BL: Tensor | None = None,
         segment_BL: Tensor | None = None,
         periods_NP: Tensor | None = None,
+        context: Context | None = None,
     ) -> Tensor:
         """Outputs for every token: (B, L, outputs x C).
 
@@ -125,6 +132,7 @@ class DiT(nn.Module):
             keep_BL: True where a token is real.
             segment_BL: sample of each token in packed rows.
             periods_NP: tokens after which each axis begins anew; a single row where all samples have the same.
+            context: tokens of ``cross`` conditions, of hidden size.
         """
         if (coords_BLP is None and self.positions != "none") or (ids_BL is None and self.identities is not None):
             raise ValueError("this network was made for tokens with coordinates or identities; these have none")
@@ -133,22 +141,21 @@ class DiT(nn.Module):
         if self.identities is not None and ids_BL is not None:
             x_BLD = x_BLD + self.identities(ids_BL)
         rotary = None
+        period_BLP = None if periods_NP is None else expand(periods_NP, segment_BL)
         if coords_BLP is not None:
             coords_BLP = _once(coords_BLP)
-            period_BLP = None if periods_NP is None else expand(periods_NP, segment_BL)
             if "sincos" in self.positions:
                 x_BLD = x_BLD + self._rounded(sincos_positions(coords_BLP, x_BLD.shape[-1], period_BLP=period_BLP))
             elif self.learned is not None:
                 x_BLD = x_BLD + self.learned(coords_BLP)
-            if "rotary" in self.positions:
-                cosines, sines = rotary_angles(coords_BLP, self.head_size, self.rotary_period, period_BLP)
-                rotary = self._rounded(cosines), self._rounded(sines)
+            rotary = self._rotary(coords_BLP, period_BLP)
         with full_precision(time_N):
             c_ND = self.time(time_N)
             if condition_ND is not None:
                 apart = c_ND.dim() > condition_ND.dim()
                 c_ND = c_ND + (condition_ND[:, None] if apart else condition_ND)
-        around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary)
+        looked = None if context is None else self._looked(context, period_BLP)
+        around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary, looked)
         of_block = c_ND.unbind(1) if c_ND.dim() == 3 else [c_ND] * len(self.blocks)
         for block, vector in zip(self.blocks, of_block, strict=True):
             if self.recompute and torch.is_grad_enabled():
@@ -158,6 +165,42 @@ class DiT(nn.Module):
         shift, scale = self.modulation(of_block[0], segment_BL)
         y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
         return y_BLC
+
+    def over(
+        self, tokens: Tokens, time_N: Tensor, condition_ND: Tensor | None = None, context: Context | None = None
+    ) -> Tensor:
+        """Outputs for every token, as ``Backbone`` says."""
+        places = (tokens.coords, tokens.ids, tokens.keep, tokens.segment, tokens.periods())
+        outputs: Tensor = self(tokens.values, time_N, condition_ND, *places, context)
+        return outputs
+
+    def check_extents(self, extents: tuple[int, ...]) -> None:
+        """Refuse samples that learned positions cannot place.
+
+        Raises:
+            UserError: an axis is longer than in training and positions are learned.
+        """
+        if self.learned is not None and any(map(gt, extents, self.learned.extents)):
+            raise UserError(
+                f"learned positions cover {self.learned.extents} tokens, this sample needs {extents}; "
+                "train with model.positions sincos or rotary to sample larger ones"
+            )
+
+    def _rotary(self, coords_BLP: Tensor, period_BLP: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        if "rotary" not in self.positions:
+            return None
+        cosines, sines = rotary_angles(coords_BLP, self.head_size, self.rotary_period, period_BLP)
+        return self._rounded(cosines), self._rounded(sines)
+
+    def _looked(self, context: Context, period_B1P: Tensor | None) -> Looked:
+        """Tokens of conditions as blocks see them; learned positions have no place between cells, sin-cos ones have."""
+        values_BMD = context.values.to(torch.promote_types(context.values.dtype, torch.float32))
+        if "sincos" in self.positions or "learned" in self.positions:
+            table = sincos_positions(context.coords, values_BMD.shape[-1], period_BLP=period_B1P)
+            values_BMD = values_BMD + self._rounded(table)
+        is_there = context.keep.any(dim=1)[:, None, None]
+        mask = (context.keep[:, None] | ~is_there)[:, None]
+        return Looked(values_BMD, mask, is_there, self._rotary(context.coords, period_B1P))
 
     def _rounded(self, table: Tensor) -> Tensor:
         return table.to(self.table_dtype).to(table.dtype)

@@ -1,16 +1,20 @@
-"""Sets of options by one name, ``train.preset`` and ``objective.family``, put under and over what is given."""
+"""Sets of options by one name, ``train.preset`` and ``objective.family``, put under and over what is given.
+
+Beside them ``model.backbone``, whose own options a recipe cannot know.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from beeline.backbone.config import OF_BACKBONE
 from beeline.core.config import Plain
 from beeline.core.errors import UserError, unknown
 from beeline.objectives.families import FAMILIES, OF_THE_DATA
 from beeline.train.config import PRESETS
 
-PRESET, FAMILY = "train.preset", "objective.family"
+PRESET, FAMILY, BACKBONE = "train.preset", "objective.family", "model.backbone"
 
 
 def with_sets(given: Mapping[str, Any], flags: Sequence[str], begun: bool = False) -> Plain:
@@ -43,7 +47,16 @@ def with_sets(given: Mapping[str, Any], flags: Sequence[str], begun: bool = Fals
         own = merged.get(section, {})
         if isinstance(own, Mapping):
             merged[section] = _replaced(section, own, values) if by_flag else _under(values, own)
-    return merged
+    return _with_backbone(merged, flags)
+
+
+def _with_backbone(given: Plain, flags: Sequence[str]) -> Plain:
+    """Given values without a recipe's options of the backbone that a flag has put another in the place of."""
+    own, wanted = given.get("model", {}), _of({}, flags, BACKBONE)
+    others = {name for backbone, names in OF_BACKBONE.items() if backbone != wanted for name in names}
+    if wanted not in OF_BACKBONE or not isinstance(own, Mapping):
+        return given
+    return {**given, "model": {name: value for name, value in own.items() if name not in others}}
 
 
 def _replaced(section: str, own: Mapping[str, Any], values: Mapping[str, Any]) -> Plain:

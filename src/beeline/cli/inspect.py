@@ -65,6 +65,7 @@ def _network(engine: Engine) -> dict[str, Any]:
 
     cost = network_cost(engine.network, engine.codec)
     return {
+        "backbone": type(engine.network.backbone).__name__,
         "parameters": cost.parameters,
         "with position table": cost.parameters + cost.position_table,
         "tokens": cost.tokens,

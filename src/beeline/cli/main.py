@@ -12,14 +12,16 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from beeline.core.allocator import keep_freed_memory
-from beeline.core.errors import RunError, UserError, unknown
+from beeline.core.errors import InputWarning, RunError, UserError, unknown
 
 VERBS = {
     "train": "fit a model to data, sample it and report",
@@ -87,8 +89,28 @@ def _dispatch(words: list[str]) -> int:
     from beeline.cli.console import Display
 
     keep_freed_memory()
-    module.main(arguments, flags, Display(arguments.verbosity, bars=False if arguments.quiet else None))
+    display = Display(arguments.verbosity, bars=False if arguments.quiet else None)
+    with _warnings_told(display.message):
+        module.main(arguments, flags, display)
     return 0
+
+
+@contextmanager
+def _warnings_told(tell: Callable[[str], None]) -> Iterator[None]:
+    """Say our own warnings in a line each, once; others stay as they are."""
+    usual, said = warnings.showwarning, set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, InputWarning):
+            usual(message, category, *where, **more)
+        elif str(message) not in said:
+            said.add(str(message))
+            tell(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _unknown_option(verb: str, word: str, known: list[str]) -> UserError:

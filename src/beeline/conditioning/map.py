@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from beeline.conditioning.numbers import as_array
 from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
 from beeline.data.moments import channel_moments, never_varies
@@ -84,7 +85,7 @@ class AlignedMap:
             raise UserError(f"condition {self.name}={text}: not a readable .npy file ({error})") from None
 
     def _array(self, value: Any) -> np.ndarray[Any, Any]:
-        array = np.asarray(value)
+        array = as_array(self.name, value)
         if array.dtype.kind not in "fiub" or array.ndim < 2 or array.shape[-1] != self.channels:
             raise UserError(
                 f"condition {self.name}: need a real array with {self.channels} channels last, not {array.dtype} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,22 @@ def parse_numbers(name: str, text: str, size: int) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise UserError(f"condition {name}={text}: need {size} numbers separated by commas") from None
+
+
+def as_array(name: str, value: Any) -> np.ndarray[Any, Any]:
+    """A value as one array.
+
+    Args:
+        name: of the condition, for the message.
+        value: anything that may be one.
+
+    Raises:
+        UserError: its parts have several shapes.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise UserError(f"condition {name}: need one array, not a {type(value).__name__} of several shapes") from None
 
 
 def finite_numbers(name: str, value: Any, size: int) -> Tensor:

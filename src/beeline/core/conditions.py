@@ -1,17 +1,22 @@
 """A batch of conditions: what each sample is asked to be, and where its null stands in.
 
-Shapes: N samples; what a condition encodes to is its own affair, save that maps are (B, L, K) beside their tokens.
+Shapes: N samples; what a condition encodes to is its own affair, save that maps are (B, L, K) beside their tokens, and
+what is attended to is a Context.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from beeline.core.context import Context, below
 from beeline.core.random import Key
+
+Value = Tensor | Context
 
 
 @dataclass(frozen=True)
@@ -19,12 +24,12 @@ class Conditions:
     """Encoded conditions of N samples.
 
     Args:
-        values: encoded batch of each condition, by name.
+        values: encoded batch of each condition, by name: a tensor, of what is attended to a Context.
         null: (N,) True where a condition is absent and its null is used, by name.
         rates: probability with which training drops each condition, by name.
     """
 
-    values: Mapping[str, Tensor] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
     null: Mapping[str, Tensor] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
 
@@ -65,6 +70,23 @@ class Conditions:
         """These samples followed by the other ones."""
         return replace(
             self,
-            values={name: torch.cat([value, other.values[name]]) for name, value in self.values.items()},
+            values={name: _followed(value, other.values[name]) for name, value in self.values.items()},
             null={name: torch.cat([null, other.null[name]]) for name, null in self.null.items()},
         )
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that tells samples apart, each with a row a sample."""
+        values = [each for value in self.values.values() for each in _parts(value)]
+        return [*values, *self.null.values()]
+
+
+def _followed(value: Value, other: Value) -> Value:
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        return torch.cat([value, other])
+    assert isinstance(value, Context)
+    assert isinstance(other, Context)
+    return below([value, other])
+
+
+def _parts(value: Value) -> tuple[Tensor, ...]:
+    return value.tensors() if isinstance(value, Context) else (value,)

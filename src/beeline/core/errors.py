@@ -1,4 +1,4 @@
-"""The two ways in which Beeline stops on purpose, and the wording of the first."""
+"""The two ways in which Beeline stops on purpose, the wording of the first, and how it warns without stopping."""
 
 import difflib
 import operator
@@ -13,6 +13,10 @@ class UserError(Exception):
 
 class RunError(Exception):
     """The work itself failed through nobody's input: one line saying what and when (exit code 1)."""
+
+
+class InputWarning(UserWarning):
+    """The input is unusual and the work goes on: one line saying what and where."""
 
 
 def whole_number(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 from beeline.core.data import Examples, Geometry
@@ -67,6 +67,34 @@ class NamedChoices(Protocol):
     @property
     def names(self) -> Sequence[str]:
         """Names of the choices."""
+        ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A condition that takes values which people should be told about all the same."""
+
+    def remarks(self, values: Iterable[Any]) -> Sequence[str]:
+        """What is unusual about values that it takes, a line each.
+
+        Args:
+            values: of all samples that are asked for, None where it is absent.
+        """
+        ...
+
+
+@runtime_checkable
+class Blending(Protocol):
+    """A condition whose values go over into one another."""
+
+    def between(self, first: Any, last: Any, share: float) -> Any:
+        """A value on the way from one to another.
+
+        Args:
+            first: at share 0.
+            last: at share 1.
+            share: 0 to 1.
+        """
         ...
 
 

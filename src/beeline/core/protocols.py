@@ -19,6 +19,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from beeline.core.conditions import Conditions
+from beeline.core.context import Context
 from beeline.core.data import Batch, Examples, Metric
 from beeline.core.prediction import Prediction
 from beeline.core.random import Key
@@ -90,7 +91,7 @@ class Tokenizer(Protocol):
         """Tokens of that form (B = 1) whose values are zero: the frame in which a sample is generated."""
 
 
-Route = Literal["global", "concat"]
+Route = Literal["global", "concat", "cross"]
 
 
 @runtime_checkable
@@ -100,7 +101,7 @@ class Condition(Protocol):
     Attributes:
         name: key in ``Example.condition``.
         route: ``global``: one vector a sample, added to the time embedding; ``concat``: aligned with the data,
-            appended to the numbers of each token.
+            appended to the numbers of each token; ``cross``: tokens of its own, attended to by those of the data.
         dropout: probability with which training replaces it by its null.
         has_null: whether it may be absent.
         choices: every value it can take, or None when there is no end of them.
@@ -134,7 +135,27 @@ class Condition(Protocol):
         """A value as written on the command line."""
 
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
-        """Module that takes (encoded batch, null mask) to the vector or the token features of the route."""
+        """Module that takes (encoded batch, null mask) to the vector or the token features of the route.
+
+        Of route ``cross`` to a Context of hidden size and, in place of an absent one, a vector.
+        """
+
+
+@runtime_checkable
+class Attended(Condition, Protocol):
+    """A condition of route ``cross``."""
+
+    def context(self, encoded: Tensor, tokens: Tokens, tokenizer: Tokenizer) -> Context:
+        """What a sample may look at, N = 1, in the coordinates of its tokens.
+
+        Args:
+            encoded: what ``encode`` gave.
+            tokens: of the sample, B = 1.
+            tokenizer: that made them.
+
+        Raises:
+            UserError: the value does not fit the sample.
+        """
 
 
 class Source(Protocol):
@@ -183,6 +204,10 @@ class Process(Protocol):
 
     def input_scale(self, t: Tensor) -> Tensor | None:
         """Factor on x_t at the entrance of the network; None where it sees x_t as it is."""
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether there is no path to walk, and one pass of the network is the answer."""
 
     @property
     def known_end(self) -> str | None:

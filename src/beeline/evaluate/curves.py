@@ -86,6 +86,8 @@ def steps_for_passes(engine: Engine, settings: SampleConfig, passes: Sequence[in
     Raises:
         UserError: a number is too small for the fewest steps that the sampler can take, or it chooses its own.
     """
+    if settings.sampler == "one_pass":
+        raise UserError("passes: this model is a regression, whose answer takes one network pass; leave the option out")
     if settings.sampler == "dopri5":
         raise UserError("passes: sampler dopri5 chooses its own steps, each sample's apart; use one with fixed steps")
     request = requests_like([example], 1, engine)

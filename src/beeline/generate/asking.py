@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from beeline.core.errors import UserError
+from beeline.core.errors import InputWarning, UserError
+from beeline.core.offers import Remarking
 from beeline.model.codec import Codec, Encoded
 
 _TOKENS_A_BATCH = 16384
@@ -31,7 +33,8 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     """
     if codec.accepts(name, value):
         return [value] * n
-    if isinstance(value, (list, tuple, range, np.ndarray, Tensor)) and np.ndim(value) and len(value) == n:
+    listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
+    if listed and len(value) == n:
         return list(value)
     if isinstance(value, (list, tuple)) and codec.condition(name).channels != len(value):
         channels = codec.condition(name).channels
@@ -39,6 +42,19 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
         raise UserError(f"condition {name}: need {wanted}, or a list of {n} such, not a list of {len(value)}")
     codec.condition(name).encode(value)  # says what is wrong with a single value
     raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
+
+
+def warn_of(codec: Codec, conditions: Sequence[Mapping[str, Any]]) -> None:
+    """Warn of values that a model takes although it was not made for them, each thing once.
+
+    Args:
+        codec: of the model.
+        conditions: of all samples that are asked for.
+    """
+    for each in codec.conditions:
+        if isinstance(each, Remarking):
+            for line in each.remarks(condition.get(each.name) for condition in conditions):
+                warnings.warn(line, InputWarning, stacklevel=3)
 
 
 def batches_of(encoded: Sequence[Encoded], batch_size: int | None) -> list[tuple[int, int]]:

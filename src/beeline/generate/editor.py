@@ -55,6 +55,8 @@ class Editor:
 
     def __post_init__(self) -> None:
         how, process, settings = self.edit.how, self.engine.process, self.settings
+        if process.is_regression:
+            raise UserError(f"{how}: this model is a regression, which has no noise that could be changed")
         if process.known_end is not None:
             raise UserError(
                 f"{how}: this model's path leads from data to their condition '{process.known_end}', not to noise; "

@@ -22,7 +22,7 @@ from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Modality, Process, Source
 from beeline.core.random import Key
 from beeline.core.state import SamplerState
-from beeline.generate.asking import batches_of, column, told
+from beeline.generate.asking import batches_of, column, told, warn_of
 from beeline.generate.guidance import (
     check_guidance,
     each_scale,
@@ -235,6 +235,7 @@ class Engine:
         if batch_size is not None:
             batch_size = whole_number("batch_size", batch_size, 1)
         plan = Plan.make(settings, self.codec, self.network, self.source)
+        warn_of(self.codec, [request.condition for request in requests])
         scales = [settings.cfg_scale if each.cfg_scale is None else each.cfg_scale for each in requests]
         check_guidance(settings, scales, self.codec)
         weak = self._opened(settings.guide_by)

@@ -14,6 +14,7 @@ import torch
 
 from beeline.core.data import Example
 from beeline.core.errors import UserError
+from beeline.core.offers import Blending
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 from beeline.generate.editor import Editor, rows
@@ -80,7 +81,11 @@ def _mixed(engine: Engine, first: Mapping[str, Any], last: Mapping[str, Any], sh
     nearer = dict(first if share < 0.5 else last)
     for condition in engine.codec.conditions:
         name = condition.name
-        if condition.route == "global" and condition.choices is None and not _lacks(name, first, last):
+        if _lacks(name, first, last):
+            continue
+        if isinstance(condition, Blending):
+            nearer[name] = condition.between(first[name], last[name], share)
+        elif condition.route == "global" and condition.choices is None:
             one, other = (np.asarray(each[name], dtype=np.float64) for each in (first, last))
             nearer[name] = ((1 - share) * one + share * other).tolist()
     return nearer

@@ -38,6 +38,7 @@ def build_objective(
     Raises:
         UserError: a name is unknown, a number out of range, or the objective and the path do not fit.
     """
+    _check_regression(objective, process)
     discrete = process if isinstance(process, DiscreteDDPM) else None
     learned = objective.variance == "learned"
     if learned and discrete is None:
@@ -55,6 +56,19 @@ def build_objective(
     if discrete is not None and (learned or objective.prediction in ("noise", "data")):
         return DDPM(objective, discrete, source, channels)
     return Flow(objective, process, source, channels)
+
+
+def _check_regression(objective: ObjectiveConfig, process: Process) -> None:
+    """Refuse what speaks of times and noise where there are none."""
+    if not process.is_regression:
+        return
+    default = ObjectiveConfig()
+    process.interval(objective.prediction)
+    for option in ("time", "weighting", "variance", "coupling"):
+        if getattr(objective, option) != getattr(default, option):
+            raise UserError(f"objective.{option}: means nothing to process.path regression; leave it out")
+    if objective.loss == "vlb":
+        raise UserError("objective.loss vlb: process.path regression has no density to bound; use loss mse")
 
 
 def _check_learned_path(objective: ObjectiveConfig, process: Process) -> None:

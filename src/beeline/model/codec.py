@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from beeline.core.batching import collate, pack, unbatch
-from beeline.core.conditions import Conditions
+from beeline.core.conditions import Conditions, Value
+from beeline.core.context import Context, below
 from beeline.core.data import Batch, Example, Examples, condition_of, name_of
 from beeline.core.errors import UserError, unknown
-from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
+from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
 
 Form = tuple[int, ...]
@@ -29,12 +30,12 @@ class Encoded:
 
     Args:
         tokens: its tokens, B = 1.
-        values: its encoded conditions; maps are tokens of the same form.
+        values: its encoded conditions; maps are tokens of the same form, what is attended to is a context.
         null: whether each condition is absent.
     """
 
     tokens: Tokens
-    values: Mapping[str, Tensor | Tokens]
+    values: Mapping[str, Tensor | Tokens | Context]
     null: Mapping[str, bool]
 
 
@@ -178,10 +179,13 @@ class Codec:
     def placeholder(self, tokens: Tokens, condition: Mapping[str, Any] | None = None) -> Encoded:
         """Put conditions beside tokens without asking whether absent ones have a null: enough to count costs."""
         given = condition or {}
-        values: dict[str, Tensor | Tokens] = {}
+        values: dict[str, Tensor | Tokens | Context] = {}
         for each in self.conditions:
             encoded = each.encode(given.get(each.name))
-            values[each.name] = encoded if each.route == "global" else self._aligned(each.name, encoded, tokens)
+            if isinstance(each, Attended):
+                values[each.name] = each.context(encoded, tokens, self.tokenizer)
+            else:
+                values[each.name] = encoded if each.route == "global" else self._aligned(each.name, encoded, tokens)
         return Encoded(tokens, values, {each.name: given.get(each.name) is None for each in self.conditions})
 
     def _aligned(self, name: str, encoded: Tensor, tokens: Tokens) -> Tokens:
@@ -193,6 +197,19 @@ class Codec:
             raise UserError(f"condition {name}: a map of extents {tuple(encoded.shape[:-1])} over data of {shape}")
         return replace(tokens, values=self.tokenizer.lift(encoded, tokens), cells=None, observed=None)
 
+    def check_packing(self) -> None:
+        """Refuse samples that share rows where each attends to a condition of its own.
+
+        Raises:
+            UserError: naming the condition.
+        """
+        for each in self.conditions:
+            if each.route == "cross":
+                raise UserError(
+                    f"train.packing: samples attend to condition {each.name}, each in a row of its own; leave packing "
+                    "out"
+                )
+
     def batch(self, examples: Sequence[Encoded], packed: bool = False, length: int | None = None) -> Batch:
         """Batch encoded examples, padded or packed.
 
@@ -200,14 +217,20 @@ class Codec:
             examples: at least one.
             packed: several samples a row instead of one.
             length: tokens a row; the longest sample when None.
+
+        Raises:
+            UserError: samples that attend to a condition are to share rows.
         """
+        if packed:
+            self.check_packing()
         join = pack if packed else collate
-        values: dict[str, Tensor] = {}
+        values: dict[str, Value] = {}
         for name in examples[0].values:
             column = [example.values[name] for example in examples]
             maps = [value for value in column if isinstance(value, Tokens)]
+            contexts = [value for value in column if isinstance(value, Context)]
             vectors = [value for value in column if isinstance(value, Tensor)]
-            values[name] = join(maps, length).values if maps else torch.stack(vectors)
+            values[name] = below(contexts) if contexts else join(maps, length).values if maps else torch.stack(vectors)
         null = {name: torch.tensor([example.null[name] for example in examples]) for name in examples[0].null}
         rates = {condition.name: condition.dropout for condition in self.conditions}
         return Batch(join([example.tokens for example in examples], length), Conditions(values, null, rates))

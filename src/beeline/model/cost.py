@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from beeline.backbone.config import Sizes
-from beeline.backbone.dit import count_parameters, position_table_size
+from beeline.backbone.dit import DiT, count_parameters, position_table_size
 from beeline.core.conditions import Conditions
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec
@@ -51,7 +52,7 @@ def network_cost(network: Network, codec: Codec) -> Cost:
     batch = codec.batch([codec.placeholder(blank)]).to(str(device))
     return Cost(
         count_parameters(network),
-        position_table_size(network.backbone, network.space),
+        position_table_size(network.backbone, network.space) if isinstance(network.backbone, DiT) else 0,
         blank.values.shape[1],
         blank.values.shape[2],
         count_flops(network, batch.tokens, batch.conditions),
@@ -80,7 +81,8 @@ def count_flops(network: Network, tokens: Tokens, conditions: Conditions) -> int
     """Floating-point operations of the matrix products and attention of one pass (multiply-adds count twice)."""
     counter = FlopCounterMode(display=False)
     t = torch.full((tokens.samples,), 0.5, device=tokens.values.device)
-    with torch.no_grad(), counter:
+    # The fused kernel of CPUs is unknown to the counter, the products that it stands for are not.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         network(tokens, t, conditions)
     return counter.get_total_flops()
 

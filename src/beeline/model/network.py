@@ -10,9 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from beeline.backbone.config import ModelConfig, resolve_sizes
+from beeline.backbone.config import ModelConfig, condition_width, resolve_sizes
 from beeline.backbone.dit import DiT, TokenSpace
+from beeline.backbone.seam import Backbone
+from beeline.backbone.unet import UNet
 from beeline.core.conditions import Conditions
+from beeline.core.context import Context, beside
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Condition, Process, Source, Tokenizer
@@ -59,19 +62,23 @@ class Network(nn.Module):
         self.prediction = prediction
         self.outputs = outputs
         self.routes = {condition.name: condition.route for condition in conditions}
-        sizes = resolve_sizes(config)
+        width, depth = condition_width(config), resolve_sizes(config).depth
 
         def embedder(condition: Condition) -> nn.Module:
             if condition.route == "global" and config.embedders == "per_block":
-                return PerBlock(condition.embedder(sizes.hidden_size, tokenizer) for _ in range(sizes.depth))
-            return condition.embedder(sizes.hidden_size, tokenizer)
+                return PerBlock(condition.embedder(width, tokenizer) for _ in range(depth))
+            return condition.embedder(width, tokenizer)
 
+        attends = "cross" in self.routes.values()
+        if attends and config.embedders == "per_block":
+            raise UserError("model.embedders per_block: is the way of a peer that attends to nothing; use shared")
         embedders = {condition.name: embedder(condition) for condition in conditions}
         features = sum(
             tokenizer.lift_width(condition.channels) for condition in conditions if condition.route == "concat"
         )
-        self.space = TokenSpace(tokenizer.width, features, tokenizer.axes, tokenizer.identities, extents)
-        self.backbone = DiT(config, self.space, outputs)
+        self.space = TokenSpace(tokenizer.width, features, tokenizer.axes, tokenizer.identities, extents, attends)
+        make = UNet if config.backbone == "unet" else DiT
+        self.backbone: Backbone = make(config, self.space, outputs)
         self.embedders = nn.ModuleDict(embedders)
         self.companion = companion
 
@@ -97,29 +104,40 @@ class Network(nn.Module):
             time: (N,) what the time embedding sees.
             conditions: of the samples.
         """
-        values, vector = x_t.values, None
+        values, vectors, contexts = x_t.values, list[Tensor](), list[Context]()
         with full_precision(time):
             for name, route in self.routes.items():
-                null = conditions.null[name]
+                given, null = conditions.values[name], conditions.null[name]
                 if route == "concat":
-                    features = self.embedders[name](conditions.values[name], x_t.expand(null))
-                    values = torch.cat([values, features], dim=-1)
+                    values = torch.cat([values, self.embedders[name](given, x_t.expand(null))], dim=-1)
+                elif route == "cross":
+                    seen, absent = self.embedders[name](given, null)
+                    contexts.append(seen)
+                    vectors += [] if absent is None else [absent]
                 else:
-                    embedded = self.embedders[name](conditions.values[name], null)
-                    vector = embedded if vector is None else vector + embedded
-        output = self.backbone(values, time, vector, x_t.coords, x_t.ids, x_t.keep, x_t.segment, x_t.periods())
+                    vectors.append(self.embedders[name](given, null))
+        if contexts and x_t.segment is not None:
+            raise ValueError("samples that share rows cannot attend to conditions of their own")
+        vector = sum(vectors[1:], vectors[0]) if vectors else None
+        context = beside(contexts) if contexts else None
+        output = self.backbone.over(x_t.with_values(values), time, vector, context)
         return output.to(torch.promote_types(output.dtype, torch.float32))
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
-        """Refuse samples that learned positions cannot place.
+        """Refuse samples that the backbone cannot place.
 
         Raises:
-            UserError: an axis is longer than in training and positions are learned.
+            UserError: saying why.
         """
-        if self.backbone.learned is not None and any(
-            wanted > trained for wanted, trained in zip(extents, self.space.extents, strict=True)
-        ):
-            raise UserError(
-                f"learned positions cover {self.space.extents} tokens, this sample needs {extents}; "
-                "train with model.positions sincos or rotary to sample larger ones"
-            )
+        self.backbone.check_extents(extents)
+
+    @property
+    def dit(self) -> DiT:
+        """The backbone, where what is asked for is a transformer's.
+
+        Raises:
+            UserError: it is none.
+        """
+        if not isinstance(self.backbone, DiT):
+            raise UserError("this asks for a transformer, and the network is of model.backbone unet; use backbone dit")
+        return self.backbone

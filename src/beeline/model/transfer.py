@@ -40,8 +40,8 @@ def transfer(start: Starting, network: Network, codec: Codec) -> tuple[dict[str,
     Raises:
         UserError: a tensor has another shape for which there is no rule, or its numbers mean something else.
     """
-    check_fit(start, network.backbone.head_size, network.backbone.embed.out_features, codec.tokenizer)
-    if isinstance(network.backbone.time, PerBlock) != (start.model.embedders == "per_block"):
+    check_fit(start, network.dit.head_size, network.dit.embed.out_features, codec.tokenizer)
+    if isinstance(network.dit.time, PerBlock) != (start.model.embedders == "per_block"):
         raise UserError(
             f"the network to begin from has model.embedders {start.model.embedders}; leave model.embedders and "
             "model.compatible_with out"
@@ -72,6 +72,8 @@ def check_config(start: Starting, model: ModelConfig, tokenizer: Tokenizer) -> N
     Raises:
         UserError: they cannot.
     """
+    if "unet" in (model.backbone, start.model.backbone):
+        raise UserError("init: begins networks of model.backbone dit alone, not unet; leave --init or the backbone out")
     sizes = resolve_sizes(model)
     check_fit(start, sizes.hidden_size // sizes.num_heads, sizes.hidden_size, tokenizer)
 

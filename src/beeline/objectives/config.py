@@ -6,7 +6,7 @@ from typing import Literal
 from beeline.core.errors import UserError, whole_number
 from beeline.process.config import PredictionName, TimeConfig
 
-Family = Literal["none", "flow", "ddpm", "improved_ddpm", "score", "edm", "vdm"]
+Family = Literal["none", "flow", "ddpm", "improved_ddpm", "score", "edm", "regression", "vdm"]
 Weighting = Literal["auto", "uniform", "snr", "min_snr", "truncated_snr", "learned"]
 Variance = Literal["none", "learned"]
 Loss = Literal["auto", "mse", "huber", "l1", "hybrid", "vlb"]
@@ -37,7 +37,8 @@ class ObjectiveConfig:
             exchange of noise that shortens the paths most (in training alone, not in held-out losses).
         family: a set of options of process, objective and sampling by name, which options given beside it win over:
             flow (rectified flow), ddpm (Ho et al. 2020), improved_ddpm (Nichol & Dhariwal 2021), score (Song et al.
-            2021), edm (Karras et al. 2022) or vdm (Kingma et al. 2021).
+            2021), edm (Karras et al. 2022), vdm (Kingma et al. 2021) or regression (one pass without noise,
+            a baseline).
     """
 
     prediction: PredictionName = "velocity"

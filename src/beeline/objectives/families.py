@@ -6,6 +6,7 @@
     score           the score on the variance-preserving SDE, weighted by sigma^2
                     (Song et al. 2021, "Score-based generative modeling", equations 7 and 33)
     edm             F of D = c_skip x + c_out F, log-normal noise (Karras et al. 2022, Table 1); sampled by DPM-Solver++
+    regression      the mean answer to a condition, in one pass and without noise: the baseline of the same network
     vdm             the variational bound, learned log-SNR, antithetic times (Kingma et al. 2021)
 
 The score weighted by sigma^2 is the noise evenly weighted: of the two the network is asked for the noise, whose size
@@ -50,6 +51,11 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
         "process": {"path": "ve"},
         "objective": {"prediction": "edm", "time": {"density": "log_normal", "mean": -1.2, "sd": 1.2}},
         "sample": {"sampler": "dpmpp_2m", "steps": 32},
+    },
+    "regression": {
+        "process": {"path": "regression"},
+        "objective": {"prediction": "data"},
+        "sample": {"sampler": "one_pass", "steps": 1},
     },
     "vdm": {
         "process": {"path": "vdm", "log_snr": "learned"},

@@ -14,6 +14,7 @@ from beeline.process.ddpm import DiscreteDDPM
 from beeline.process.gvp import Trigonometric
 from beeline.process.linear import Linear
 from beeline.process.path import GaussianPath
+from beeline.process.regression import Regression
 from beeline.process.shifted import Shifted
 from beeline.process.sigmoid import Sigmoid
 from beeline.process.sources import Gaussian, Population, ZeroMean
@@ -56,6 +57,8 @@ def _path(config: ProcessConfig) -> GaussianPath:
             return DiscreteDDPM(config.noise_rates(), config.sigma_data)
         case "bridge":
             return Bridge(config.end or "", config.bridge_noise, config.sigma_data)
+        case "regression":
+            return Regression()
     raise unknown("path", config.path, get_args(Path))
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from beeline.core.errors import UserError, whole_number
 from beeline.process.tables import noise_rates, remaining_signal
 
-Path = Literal["linear", "vp", "gvp", "ve", "vdm", "sigmoid", "ddpm", "bridge"]
+Path = Literal["linear", "vp", "gvp", "ve", "vdm", "sigmoid", "ddpm", "bridge", "regression"]
 Schedule = Literal["linear", "scaled_linear", "cosine"]
 LogSNR = Literal["linear", "learned"]
 TimeInput = Literal["auto", "1 - t"]
@@ -41,7 +41,8 @@ class ProcessConfig:
 
     Args:
         path: linear (rectified flow), vp (variance preserving), gvp (cos and sin), ve (variance exploding, EDM's), vdm
-            (by its log-SNR), sigmoid, ddpm (discrete levels of noise) or bridge (from data to a known end).
+            (by its log-SNR), sigmoid, ddpm (discrete levels of noise), bridge (from data to a known end)
+            or regression (none: one pass answers to the condition).
         beta_min: noise rate of vp at t = 0; levels times the first rate of ddpm.
         beta_max: noise rate of vp at t = 1; levels times the last rate of ddpm.
         source: where noise comes from: gaussian, zero_mean over the tokens of a sample, or population: other data,

@@ -55,6 +55,7 @@ class GaussianPath(ABC):
         levels: number of noise levels of a discrete process, which are at t = 1/levels, 2/levels, ... 1; else 0.
         known_end: name of the condition that a bridge ends at; None on other paths.
         is_gaussian: whether e is Gaussian noise, not drawn from a population.
+        is_regression: whether there is no path to walk, and one pass of the network is the answer.
 
     Args:
         time_input_name: what the time embedding sees: 1000 t or 1 - t; the path's own when None.
@@ -67,6 +68,7 @@ class GaussianPath(ABC):
     time_input_name: str = "1000 t"
     known_end: str | None = None
     is_gaussian: bool = True
+    is_regression: bool = False
 
     def __init__(self, time_input_name: str | None = None, sigma_data: float = 0.5) -> None:
         if time_input_name is not None:

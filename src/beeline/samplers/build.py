@@ -18,6 +18,7 @@ from beeline.samplers.euler import Euler
 from beeline.samplers.euler_maruyama import EulerMaruyama
 from beeline.samplers.heun import Heun
 from beeline.samplers.midpoint import Midpoint
+from beeline.samplers.one_pass import OnePass
 from beeline.samplers.runge_kutta import CLASSIC, THREE_EIGHTHS, RungeKutta
 from beeline.samplers.stochastic_heun import StochasticHeun
 
@@ -61,4 +62,6 @@ def build_sampler(settings: SampleConfig, source: Source) -> Sampler:
             return EulerMaruyama(source, scaled(settings.diffusion, settings.diffusion_scale))
         case "stochastic_heun":
             return StochasticHeun(source, scaled(settings.diffusion, settings.diffusion_scale))
+        case "one_pass":
+            return OnePass()
     raise unknown("sampler", settings.sampler, SAMPLERS)

@@ -35,6 +35,7 @@ def check(settings: SampleConfig, process: Process, prediction: str, outputs: in
     Raises:
         UserError: they do not fit one another.
     """
+    check_regression(settings, process)
     if settings.variance != "large" and outputs == 2:
         raise UserError(
             f"variance {settings.variance}: this model has learned the variance of its steps; leave the option out"
@@ -57,6 +58,32 @@ def check(settings: SampleConfig, process: Process, prediction: str, outputs: in
         _check_levels(settings, process, prediction)
     if settings.sampler in SDE_SAMPLERS:
         _check_rate(settings, process, prediction)
+
+
+def check_regression(settings: SampleConfig, process: Process) -> None:
+    """Refuse to walk where there is no path, to be guided where there is one answer, and one pass elsewhere.
+
+    Args:
+        settings: what is asked for.
+        process: the path of the model.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if not process.is_regression:
+        if settings.sampler == "one_pass":
+            raise UserError(
+                "sampler one_pass: belongs to models trained with objective.family regression, and this one is none; "
+                "use sampler heun"
+            )
+        return
+    why = "this model is a regression, which"
+    if settings.sampler != "one_pass":
+        raise UserError(f"sampler {settings.sampler}: {why} has no path to walk; use sampler one_pass")
+    if settings.steps != 1 or settings.grid != "uniform" or settings.shift != 1:
+        raise UserError(f"steps {settings.steps}: {why} answers in one pass; use steps 1, and leave grid and shift out")
+    if settings.cfg_scale != 1:
+        raise UserError(f"cfg_scale {settings.cfg_scale:g}: {why} has no distribution to be guided in; use cfg_scale 1")
 
 
 def _check_bridge(settings: SampleConfig, end: str) -> None:

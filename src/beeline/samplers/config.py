@@ -20,6 +20,7 @@ SamplerName = Literal[
     "ddim",
     "euler_maruyama",
     "stochastic_heun",
+    "one_pass",
 ]
 Grid = Literal["auto", "uniform", "quadratic", "cosine", "karras", "log_snr", "respaced", "strided"]
 FixedVariance = Literal["large", "small"]
@@ -46,7 +47,8 @@ class SampleConfig:
         sampler: solvers of the flow's ODE: euler (first order, one network pass a step), heun and midpoint (second,
             two), rk4 and rk38 (fourth, four), dopri5 (fifth, chooses its own steps), dpmpp_2m (second, one), dpmpp_3m
             (third, one), ddim (first, one; draws noise as eta says). Samplers that draw noise in every step: ddpm
-            (ancestral, one pass), dpmpp_2m_sde (one), euler_maruyama (one), stochastic_heun (two).
+            (ancestral, one pass), dpmpp_2m_sde (one), euler_maruyama (one), stochastic_heun (two). Of regressions, and
+            of nothing else: one_pass.
         steps: number of steps, above 0; sampler dopri5 chooses them itself.
         grid: where the nodes lie: uniform, quadratic (dense near the data), cosine (dense at both ends), karras (by
             sigma^(1/7)), log_snr (evenly by log SNR), respaced (levels of path ddpm evenly spread, the first and the

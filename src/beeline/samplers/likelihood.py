@@ -135,6 +135,8 @@ def check_path(process: Process) -> None:
     Raises:
         UserError: saying which.
     """
+    if process.is_regression:
+        raise UserError("likelihood: this model is a regression, which has one answer to a condition and no density")
     if not process.is_gaussian:
         raise UserError(
             "likelihood: this model's source is a population, whose density nobody knows; it needs source gaussian"

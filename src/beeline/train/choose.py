@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from beeline.backbone.config import PRESETS, resolve_sizes
+from beeline.backbone.config import PRESETS, condition_width, resolve_sizes
 from beeline.core.choices import Choice
 from beeline.core.config import plain
 from beeline.core.offers import Settling
@@ -268,7 +268,7 @@ class _Chooser:
 
     def _rates(self, trial: Trial, steps: int) -> dict[str, float]:
         """What depends on the width of the network and on the number of steps."""
-        width, train = resolve_sizes(trial.config.model).hidden_size, trial.config.train
+        width, train = condition_width(trial.config.model), trial.config.train
         every = steps // 10 if trial.seconds is None else round(_SECONDS_BETWEEN_CHECKPOINTS / trial.seconds)
         rate = float(f"{_RATE * min(1.0, _RATE_WIDTH / width):.2g}")
         rules: dict[str, tuple[float, str]] = {

@@ -46,7 +46,7 @@ class OptimalTransport:
 def groups_of(batch: Batch) -> list[list[int]]:
     """Samples whose conditions and forms are all equal."""
     tokens, conditions = batch.tokens, batch.conditions
-    parts = [*conditions.values.values(), *conditions.null.values()]
+    parts = conditions.tensors()
     parts += [part for part in (tokens.ids, tokens.keep) if part is not None]
     rows = [part.detach().cpu().flatten(1) if part.dim() > 1 else part.detach().cpu()[:, None] for part in parts]
     groups: dict[Any, list[int]] = defaultdict(list)

@@ -140,7 +140,8 @@ def _activations(trainer: Trainer, samples: int) -> int:
     finally:
         backbone.recompute = recompute
     # The input of every block in fp32, and what one block keeps, with its gradients, while it is computed again.
-    depth, width = len(backbone.blocks), backbone.embed.out_features
+    dit = trainer.network.dit
+    depth, width = len(dit.blocks), dit.embed.out_features
     rows, tokens = batch.tokens.values.shape[:2]
     return outside + depth * rows * tokens * width * 4 + 2 * (everything - outside) // depth
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from beeline.core.context import Context
 from beeline.core.data import Deferred, Examples, evenly, located
 from beeline.core.errors import UserError
 from beeline.core.memory import available_memory
@@ -37,6 +38,8 @@ def supply(
     Raises:
         UserError: an example does not fit, or the options ask for what cannot be.
     """
+    if config.packing:
+        codec.check_packing()
     variation = None if augmentation is None or augmentation.ways == 1 else Variation(augmentation, codec)
     need = held_bytes(codec, training)
     held, reason = _is_held(config, need)
@@ -64,8 +67,15 @@ def supply(
 def held_bytes(codec: Codec, examples: Examples) -> int:
     """Bytes of all encoded examples, reckoned from the first of them."""
     first = encode_some(codec, examples, "train", 1)[0]
-    parts = [first.tokens, *first.values.values()]
-    tensors = [part.values if isinstance(part, Tokens) else part for part in parts]
+    tensors = [first.tokens.values]
+    for value in first.values.values():
+        match value:
+            case Tokens():
+                tensors.append(value.values)
+            case Context():
+                tensors += value.tensors()
+            case _:
+                tensors.append(value)
     tensors += [] if first.tokens.observed is None else [first.tokens.observed]
     return len(examples) * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 

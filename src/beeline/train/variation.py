@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from beeline.core.data import Example
+from beeline.core.errors import UserError
 from beeline.core.offers import Augmentation
 from beeline.core.protocols import Array
 from beeline.model.codec import Codec
@@ -20,11 +21,20 @@ class Variation:
     Args:
         augmentation: the ways of varying an example.
         codec: of the examples.
+
+    Raises:
+        UserError: the examples attend to a condition that cannot be varied with them.
     """
 
     def __init__(self, augmentation: Augmentation, codec: Codec) -> None:
         self.augmentation = augmentation
         self.codec = codec
+        for condition in codec.conditions:
+            if condition.route == "cross":
+                raise UserError(
+                    f"condition {condition.name}: is attended to by place, and does not move where augmentation moves "
+                    "the data; leave augmentation out"
+                )
         self._maps = [condition.name for condition in codec.conditions if condition.route == "concat"]
 
     def example(self, example: Example, way: int) -> Example:

@@ -74,7 +74,7 @@ def load(
         network = starting.blank_network(process, objective)
     own, kept = _read(evidence, anatomy, network.state_dict())
     network.load_state_dict(own, assign=True)
-    network.backbone.table_dtype = next((table.dtype for table in kept.tables.values()), torch.float32)
+    network.dit.table_dtype = next((table.dtype for table in kept.tables.values()), torch.float32)
     origin = {
         "model": str(path),
         "layout": anatomy.layout,
