@@ -10,7 +10,7 @@ import numpy as np
 
 from beeline.core.errors import UserError
 from beeline.data.field_description import FieldAxis
-from beeline.data.field_stores import Variable
+from beeline.data.field_stores import CHANNEL, SAMPLE, Variable
 
 Array = np.ndarray[Any, Any]
 _UNEVEN = 1.5
@@ -126,7 +126,7 @@ def check_same_grid(variable: Variable, target: Variable, apart: Sequence[str], 
         return
     names = f"{variable.name} lies on {_grid(own)} and {target.name} on {_grid(grid)}"
     if variable.guessed or target.guessed:
-        mend = f"where axes are shared, name them, such as --data.dims '{_named(target)},{_named(variable)}'"
+        mend = f"where axes are shared, name them, such as --data.dims '{_naming(target, variable)}'"
     else:
         mend = f"bring it to the grid of {target.name} first, in xarray: .interp_like"
     raise UserError(f"{path}: {names}, which is another grid; {mend}")
@@ -136,10 +136,20 @@ def _grid(sizes: dict[str, int]) -> str:
     return f"({', '.join(f'{dim} {size}' for dim, size in sizes.items())})"
 
 
-def _named(variable: Variable) -> str:
-    letters = iter("tyxw" if len(variable.dims) > 3 else "yxw")
-    names = (dim if dim in ("sample", "channel") else next(letters, "w") for dim in variable.dims)
-    return f"{variable.name}={' '.join(names)}"
+def _naming(target: Variable, variable: Variable) -> str:
+    """An example of naming the axes of two variables so that those of equal size are the same."""
+    letters = iter("xyzw")
+    names: dict[int, str] = {}
+    texts = []
+    for each in (target, variable):
+        plain = [place for place, dim in enumerate(each.dims) if dim not in (SAMPLE, CHANNEL)]
+        own = list(each.dims)
+        for place in reversed(plain):
+            known = names.get(each.shape[place]) if each is variable else None
+            own[place] = known or next(letters, f"axis_{place}")
+            names.setdefault(each.shape[place], own[place])
+        texts.append(f"{each.name}={' '.join(own)}")
+    return ",".join(texts)
 
 
 def same_units(one: str, other: str) -> bool:
