@@ -142,8 +142,8 @@ def _stacked(values: list[Any], shape: tuple[int, ...]) -> Array | None:
 
 def _attribute(value: Any) -> Any:
     """A value as netCDF can hold it: a number or text."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST):
+    if isinstance(value, float):
+        return np.float64(value)
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST):
         return value
     return json.dumps(value)

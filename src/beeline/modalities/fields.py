@@ -62,7 +62,7 @@ class Fields:
         description: what was found in the file, as training writes it; leave it out.
     """
 
-    path: str = ""
+    path: str | None = None
     target: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Fields:
     description: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.path:
+        if self.path == "":
             raise UserError("path: missing; say where the fields are, --data.path FILE.nc")
         if self.held_out is not None and self.held_out_groups is not None:
             raise UserError("held_out and held_out_groups both say what to hold out; give one of them")
@@ -107,8 +107,9 @@ class Fields:
         found, description = self._found, self._found.description
         patch = self._patch(description) or chosen_patch(description.shape, description.periodic, tokens)
         share = None if self.held_out_groups is not None else self.held_out or _HELD_OUT
-        path = str(Path(self.path).expanduser().absolute())
-        settled = dataclasses.replace(self, path=path, held_out=share, patch=patch, description=description.text())
+        settled = dataclasses.replace(
+            self, path=str(found.path.absolute()), held_out=share, patch=patch, description=description.text()
+        )
         training, held_out = (len(side) for side in settled._sides)
         size = " x ".join(f"{axis.name} {axis.size}" for axis in description.axes)
         channels = ", ".join(f"{each.name}{f' ({each.units})' if each.units else ''}" for each in description.channels)
@@ -204,6 +205,8 @@ class Fields:
 
     @cached_property
     def _found(self) -> FoundFields:
+        if self.path is None:
+            raise UserError("path: missing; say where the fields are, --data.path FILE.nc")
         return find_fields(
             FieldWishes(
                 Path(self.path).expanduser(),
