@@ -61,25 +61,24 @@ class GaussianBox:
         """r(k) of every mode."""
         return 1 / (1 + (self.modes / self.half) ** 2)
 
-    def pair(self, amplitude: float, slope: float, random: np.random.Generator) -> tuple[Array, Array]:
-        """A field and its answer, each of the box's shape.
+    def pair(self, law: Sequence[float], random: np.random.Generator) -> tuple[Array, Array]:
+        """A field and its answer, each of the box's shape with one channel behind it.
 
         Args:
-            amplitude: a.
-            slope: s.
+            law: (amplitude, slope).
             random: where noise comes from.
         """
-        scale = np.sqrt(self.power(amplitude, slope) * np.prod(self.shape) / self.box ** len(self.shape))
+        scale = np.sqrt(self.power(*law) * np.prod(self.shape) / self.box ** len(self.shape))
         first, other = (scale * np.fft.fftn(random.normal(size=self.shape)) for _ in range(2))
         kept = self.correlation()
         answer = self.bias * (kept * first + np.sqrt(1 - kept**2) * other)
-        return np.fft.ifftn(first).real, np.fft.ifftn(answer).real
+        return np.fft.ifftn(first).real[..., None], np.fft.ifftn(answer).real[..., None]
 
-    def measured(self, pairs: Sequence[tuple[Array, Array, tuple[float, float]]], shells: int) -> tuple[Array, Array]:
+    def measured(self, pairs: Sequence[tuple[Array, Array, Sequence[float]]], shells: int) -> tuple[Array, Array]:
         """P_y over its truth and r(k), each (shells,), from sums over all modes of a shell of all pairs.
 
         Args:
-            pairs: field, answer, and (amplitude, slope) of their law.
+            pairs: field, answer, both with one channel behind, and (amplitude, slope) of their law.
             shells: of equal width, up to the largest k along an axis.
         """
         modes, volume, cells = self.modes, self.box ** len(self.shape), np.prod(self.shape)
@@ -88,7 +87,7 @@ class GaussianBox:
         sums = np.zeros((3, shells))
         for field, answer, law in pairs:
             truth = np.where(modes > 0, self.power(*law), 1.0) * cells**2 / volume
-            first, second = np.fft.fftn(field), np.fft.fftn(answer) / self.bias
+            first, second = np.fft.fftn(field[..., 0]), np.fft.fftn(answer[..., 0]) / self.bias
             products = (abs(first) ** 2, abs(second) ** 2, (first * second.conj()).real)
             for place, product in enumerate(products):
                 sums[place] += np.bincount(shell.ravel(), (product / truth).ravel(), shells + 2)[:shells]

@@ -31,8 +31,7 @@ class GaussianFields:
     def dataset(self, split: str) -> Examples:
         random = np.random.default_rng([split == "train"])
         laws = random.uniform([0.5, -3], [2, -1], (1024 if split == "train" else 128, 2))
-        pairs = ((*BOX.pair(*law, random), law) for law in laws)
-        return [Example(y[..., None], {"under": x[..., None], "law": law}) for x, y, law in pairs]
+        return [Example(y, {"under": x, "law": law}) for law in laws for x, y in [BOX.pair(law, random)]]
 
     def normaliser(self) -> Standardise:
         return Standardise()
@@ -45,8 +44,7 @@ class GaussianFields:
 
     def metrics(self) -> list[Metric]:
         power = Metric("power error", "largest |ln (P / truth)| over shells", lambda *s: errors(s[2])[0], high=0.6)
-        formula = "largest |r(k) - truth| over shells"
-        return [power, Metric("correlation error", formula, lambda *s: errors(s[2])[1], high=0.15)]
+        return [power, Metric("correlation error", "largest |r(k) - truth|", lambda *s: errors(s[2])[1], high=0.15)]
 
     def preview(self, samples: Examples) -> Picture:
         return field_sheet(samples, ["under"])
@@ -54,7 +52,7 @@ class GaussianFields:
 
 def errors(fields: Examples) -> tuple[float, float]:
     """How far power and cross-correlation are from the truth of each field's own conditions."""
-    pairs = [(each.condition["under"][..., 0], each.array[..., 0], each.condition["law"]) for each in fields]
+    pairs = [(each.condition["under"], each.array, each.condition["law"]) for each in fields]
     power, correlation = BOX.measured(pairs, SHELLS)
     return float(abs(np.log(power)).max()), float(abs(correlation - BOX.truth(SHELLS)).max())
 
