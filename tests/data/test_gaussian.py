@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def test_measuring_by_shells_finds_the_truth_and_sees_what_is_not() -> None:
     power, correlation = BOX.measured(pairs, 4)
     assert power == pytest.approx(1, abs=0.05)
     assert correlation == pytest.approx(BOX.truth(4), abs=0.02)
-    strangers = [(x, 1.5 * y, LAW) for (x, _), (_, y) in zip(PAIRS, PAIRS[1:], strict=False)]
+    strangers = [(x, 1.5 * y, LAW) for (x, _), (_, y) in pairwise(PAIRS)]
     power, correlation = BOX.measured(strangers, 4)
     assert power == pytest.approx(2.25, abs=0.12)
     assert correlation == pytest.approx(0, abs=0.04)

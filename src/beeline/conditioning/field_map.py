@@ -12,7 +12,7 @@ from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import UserError
 from beeline.data.field_checks import same_units
 from beeline.data.field_files import open_store
-from beeline.data.field_stores import CHANNEL, FieldStore, Variable
+from beeline.data.field_stores import CHANNEL, FieldStore, Variable, is_guess
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FieldMap(AlignedMap):
     def _axes(self, variable: Variable) -> tuple[str, ...]:
         """Its axes, in the order of training; by place where names are a guess."""
         plain = [dim for dim in variable.dims if dim != CHANNEL]
-        if variable.guessed:
+        if variable.guessed or all(is_guess(dim) for dim in self.dims):
             return tuple(plain[-len(self.dims) :] if self.dims else plain)
         for dim in self.dims:
             if dim not in plain:

@@ -25,6 +25,7 @@ from beeline.core.errors import UserError, unknown
 Array = np.ndarray[Any, Any]
 SAMPLE, CHANNEL = "sample", "channel"
 _MOST_CHANNELS = 16
+_GUESS = "axis_"
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, IndexError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -202,8 +203,13 @@ def guessed_dims(shape: tuple[int, ...]) -> tuple[str, ...]:
         channel = 0
     elif len(rest) >= 2 and (rest[-1] == 1 or (len(rest) >= 3 and _is_short(rest[-1], rest[:-1]))):
         channel = len(rest) - 1
-    grid = iter(f"axis_{place}" for place in range(1, len(rest) + 1))
+    grid = iter(f"{_GUESS}{place}" for place in range(1, len(rest) + 1))
     return (SAMPLE, *(CHANNEL if place == channel else next(grid) for place in range(len(rest))))[: len(shape)]
+
+
+def is_guess(dim: str) -> bool:
+    """Whether the name of an axis is one that ``guessed_dims`` gives."""
+    return dim.startswith(_GUESS)
 
 
 def _is_short(extent: int, others: tuple[int, ...]) -> bool:
