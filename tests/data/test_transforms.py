@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,7 @@ def test_what_comes_out_has_zero_mean_and_unit_deviation(kind: str) -> None:
 
 def test_known_answers() -> None:
     x = np.array([[1.0], [9.0], [99.0]])
-    given = {"mean": (0.0,), "deviation": (1.0,), "scale": (3.0,)}
+    given: dict[str, Any] = {"mean": (0.0,), "deviation": (1.0,), "scale": (3.0,)}
     assert FieldTransforms(("log10p1",), **given).apply(x)[:, 0] == pytest.approx([np.log10(2), 1, 2])
     assert FieldTransforms(("asinh",), **given).apply(x)[:, 0] == pytest.approx(np.arcsinh(x[:, 0] / 3))
     scale = FieldTransforms(("asinh",)).fit([np.array([[0.0], [-2.0], [4.0], [8.0]])]).scale
