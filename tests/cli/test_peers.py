@@ -76,7 +76,12 @@ def test_a_model_of_embedders_apart_is_fine_tuned_and_leaves_again(apart: Path, 
 @pytest.mark.parametrize(
     ("recipe", "options", "message"),
     [
-        ("fields", {}, r"other conditions than one class label \(under, law\); --model.compatible_with none trains"),
+        (
+            "gaussian_fields",
+            {"data.periodic": False},
+            r"other conditions than one class label \(under, law\); --model.compatible_with none trains",
+        ),
+        ("gaussian_fields", {}, "periodic axes; --model"),
         ("waves", {}, "tokens that are not square patches of a grid of two axes; --model"),
         ("digits", {"data.shift": 1}, r"class label \(label, shift\); --data.shift 0 takes the shift away, --model"),
         ("digits", {"data.labels": "none", "model.preset": "auto"}, r"one class label \(none\); --model"),

@@ -21,7 +21,7 @@ from tests.conftest import FAST
 from tests.train.helpers import command, finish
 
 PACKAGE = Path(beeline.__file__).parent
-ENOUGH = {"clips": 350, "fields": 150, "panels": 300, "waves": 300}  # steps to each kind's own truth
+ENOUGH = {"clips": 350, "gaussian_fields": 150, "panels": 300, "waves": 300}  # steps to each kind's own truth
 SYNTHETIC = list(ENOUGH)
 WITH_DATA = ["images", *SYNTHETIC]  # the others need to be told where theirs lie
 
@@ -62,12 +62,12 @@ def test_each_kind_is_scored_by_the_same_command(trained: Path) -> None:
 
 def test_each_kind_is_sampled_by_the_same_command(trained: Path, tmp_path: Path) -> None:
     words = command("sample", str(trained), "-n", "4", "--steps", "4", "--out", str(tmp_path / "out"))
-    if trained.name == "fields":
+    if trained.name == "gaussian_fields":
         missing = finish(words)
         assert missing.returncode == 2
         assert "condition 'under' is missing and was never dropped in training: give it a value" in missing.stderr
-        np.save(tmp_path / "map.npy", np.random.default_rng(0).normal(size=(12, 16, 1)))
-        words += ["--condition", f"under={tmp_path / 'map.npy'}", "--condition", "law=1.2,0.5"]
+        np.save(tmp_path / "map.npy", np.random.default_rng(0).normal(size=(16, 16, 1)))
+        words += ["--condition", f"under={tmp_path / 'map.npy'}", "--condition", "law=1.2,-2"]
     done = finish(words)
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "out" / "samples.npz") as arrays:
@@ -76,7 +76,7 @@ def test_each_kind_is_sampled_by_the_same_command(trained: Path, tmp_path: Path)
 
 
 def test_every_built_in_kind_is_a_modality_with_a_recipe_of_its_own() -> None:
-    assert set(built_in_modalities()) == {"latents", *WITH_DATA}
+    assert set(built_in_modalities()) == {"fields", "latents", *WITH_DATA}
     for name in WITH_DATA:
         modality = find_modality(name).make({})
         assert isinstance(modality, Modality)

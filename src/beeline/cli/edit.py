@@ -62,7 +62,7 @@ def edit(
     """
     from beeline.generate.editor import Editor
     from beeline.generate.load import SaidOptions, load, samples_folder
-    from beeline.generate.write import check_output
+    from beeline.generate.write import check_output, endings_of
 
     display = display or Display("silent")
     if how not in get_args(How):
@@ -74,7 +74,7 @@ def edit(
     _refuse(asked, len(paths), to, known)
     engine = load(run, **opening)
     home = samples_folder(engine, Path(run))
-    check_writable(home) if out is None else check_output(Path(out))
+    check_writable(home) if out is None else check_output(Path(out), endings_of(engine.modality))
     editor = Editor(engine, asked, engine.settings(**options), seed, batch_size)
     given, examples = _examples(editor, paths, condition)
     becoming = None if to is None else _conditions(editor, to, len(examples) if examples else 1)
@@ -162,14 +162,14 @@ def _written(
 ) -> list[Path]:
     from beeline.core.files import write_bytes
     from beeline.generate.film import table_bytes
-    from beeline.generate.write import OWN_ENDINGS, write_samples
+    from beeline.generate.write import endings_of, write_samples
 
     engine = editor.engine
     with display.patience("decoding the samples; this takes a while"):
         decoded = engine.decode(samples)
     latents = samples.examples if decoded is not None else None
     written = write_samples(engine.modality, decoded or samples, where, latents)
-    if where.suffix.lower() not in OWN_ENDINGS:
+    if where.suffix.lower() not in endings_of(engine.modality):
         made = [[each] for each in samples.examples]
         if editor.edit.how == "interpolate":
             captions = [f"{index / (len(made) - 1):.2f}" for index in range(len(made))]

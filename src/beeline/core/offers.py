@@ -149,3 +149,29 @@ class Gridded(Protocol):
     def geometry(self) -> Geometry:
         """Quantities, units and the grid."""
         ...
+
+
+@runtime_checkable
+class Native(Protocol):
+    """A modality whose samples are also written as files that people of its field open.
+
+    Attributes:
+        endings: of those files, such as ``.nc``.
+    """
+
+    @property
+    def endings(self) -> Sequence[str]:
+        """Endings of the files."""
+        ...
+
+    def files(self, samples: Examples, provenance: Mapping[str, Any]) -> Mapping[str, bytes]:
+        """Contents of each file, by its ending.
+
+        Args:
+            samples: native ones, with the conditions that were asked for.
+            provenance: where they come from.
+
+        Raises:
+            UserError: samples of several forms cannot be in one file.
+        """
+        ...

@@ -117,7 +117,7 @@ def _from_npz(path: Path) -> list[Part]:
             return [
                 Part(
                     f"{path.name}:{images}",
-                    _member(path, archive, images),
+                    read_member(path, archive, images),
                     archive[labels] if labels else None,
                     archive[groups] if groups in names else None,
                     held_out,
@@ -150,8 +150,8 @@ def _load(path: Path, mapped: bool = False) -> Array:
         raise UserError(f"{path}: not a readable .npy file ({error})") from None
 
 
-def _member(path: Path, archive: Any, name: str) -> Array:
-    """An array of an .npz: mapped where it is large and not compressed, else read."""
+def read_member(path: Path, archive: Any, name: str) -> Array:
+    """An array of an opened .npz: mapped where it is large and not compressed, else read."""
     with zipfile.ZipFile(path) as packed:
         entry = packed.getinfo(f"{name}.npy")
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size < _LARGE:

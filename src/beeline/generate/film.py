@@ -15,7 +15,7 @@ from beeline.core.files import write_bytes
 from beeline.core.protocols import Modality
 from beeline.generate.engine import Engine, Request
 from beeline.generate.trajectory import Stage, trajectory
-from beeline.generate.write import OWN_ENDINGS, picture
+from beeline.generate.write import endings_of, picture
 from beeline.samplers.config import SampleConfig
 
 Film = Literal["strip", "gif"]
@@ -58,7 +58,7 @@ def write_film(
     """
     stages = trajectory(engine, requests[: ITEMS[film]], seed, settings, STAGES[film])
     name = f"trajectory{ENDING[film]}"
-    path = out.with_suffix(f".{name}") if out.suffix.lower() in OWN_ENDINGS else out / name
+    path = out.with_suffix(f".{name}") if out.suffix.lower() in endings_of(engine.modality) else out / name
     write_bytes(path, film_bytes(engine.modality, stages, film))
     return path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,26 @@ from PIL.Image import Image
 from beeline.core.data import Examples
 from beeline.core.errors import RunError, UserError
 from beeline.core.files import check_writable, write_bytes, write_json, written
+from beeline.core.offers import Native
 from beeline.core.protocols import Modality
 from beeline.generate.engine import Samples
 
 OWN_ENDINGS = (".png", ".npz")
-_OTHER_ENDINGS = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".zip", ".json", ".csv", ".pt")
+_OTHER_ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".npy",
+    ".zip",
+    ".json",
+    ".csv",
+    ".pt",
+    ".nc",
+)
 
 
 def picture(modality: Modality, examples: Examples) -> Image:
@@ -79,16 +94,25 @@ def write_npz(
                     member.write(np.ascontiguousarray(piece, dtype=dtype).data)
 
 
-def check_output(out: Path) -> None:
+def endings_of(modality: Modality) -> Sequence[str]:
+    """Endings of the files that samples of a modality can be written as."""
+    return (*OWN_ENDINGS, *modality.endings) if isinstance(modality, Native) else OWN_ENDINGS
+
+
+def check_output(out: Path, endings: Sequence[str] = OWN_ENDINGS) -> None:
     """Refuse a place where samples cannot be written, before they are drawn.
+
+    Args:
+        out: the place.
+        endings: of the files that they can be written as.
 
     Raises:
         UserError: it has an ending that is none of ours, or cannot be written to.
     """
     ending = out.suffix.lower()
-    if ending in _OTHER_ENDINGS or (ending not in OWN_ENDINGS and out.is_file()):
-        raise UserError(f"{out}: samples are written as .png, .npz or into a folder")
-    if ending in OWN_ENDINGS and out.is_dir():
+    if ending not in endings and (ending in _OTHER_ENDINGS or out.is_file()):
+        raise UserError(f"{out}: samples are written as {', '.join(endings)} or into a folder")
+    if ending in endings and out.is_dir():
         raise UserError(f"{out}: is a folder, and its ending is that of a file; choose another --out")
     check_writable(out)
 
@@ -99,7 +123,8 @@ def write_samples(modality: Modality, samples: Samples, out: Path, latents: Exam
     Args:
         modality: draws the picture.
         samples: what was generated, decoded where it can be.
-        out: a .png for a picture, an .npz for arrays, else a folder for both; provenance lies beside as JSON.
+        out: a .png for a picture, an .npz for arrays, an ending of the modality's own for such a file, else a folder
+            for all; provenance lies beside as JSON.
         latents: what they were decoded from, written into a folder as latents.npz; None where nothing was decoded.
 
     Returns:
@@ -109,7 +134,7 @@ def write_samples(modality: Modality, samples: Samples, out: Path, latents: Exam
         OSError: the place cannot be written to.
         RunError: the modality's picture failed.
     """
-    one_file = out.suffix.lower() in OWN_ENDINGS
+    one_file = out.suffix.lower() in endings_of(modality)
     arrays = out if one_file else out / "samples.npz"
     sheet = out if one_file else out / "samples.png"
     record = out.with_suffix(".provenance.json") if one_file else out / "samples.json"
@@ -121,5 +146,23 @@ def write_samples(modality: Modality, samples: Samples, out: Path, latents: Exam
         write_bytes(files[-1], array_bytes(latents))
     if sheet.suffix.lower() == ".png":
         write_bytes(sheet, picture_bytes(modality, samples.examples))
+    if isinstance(modality, Native) and out.suffix.lower() not in OWN_ENDINGS:
+        files += _write_native(modality, samples, out, one_file)
     write_json(record, samples.provenance)
     return list(dict.fromkeys((*files, record)))
+
+
+def _write_native(modality: Native, samples: Samples, out: Path, one_file: bool) -> list[Path]:
+    """The files of the modality's own kind, or the one that was asked for; none of samples that no file holds."""
+    try:
+        contents = modality.files(samples.examples, samples.provenance)
+    except UserError:
+        if one_file:
+            raise
+        return []
+    if one_file:
+        contents = {ending: data for ending, data in contents.items() if ending == out.suffix.lower()}
+    files = [out if one_file else out / f"samples{ending}" for ending in contents]
+    for path, data in zip(files, contents.values(), strict=True):
+        write_bytes(path, data)
+    return files

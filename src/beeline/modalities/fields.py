@@ -1,59 +1,285 @@
-"""Synthetic fields, a map to a map under two numbers. Truth: y = gain x + offset + 0.2 n, x smooth, n white noise."""
+"""Physical fields from netCDF, zarr, HDF5, .npz or .npy files: maps to maps under parameters, in physical units."""
 
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from beeline.conditioning.map import AlignedMap
+from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.vector import Vector
-from beeline.core.data import Example, Examples, Metric
+from beeline.core.data import Examples, Metric, evenly
+from beeline.core.errors import UserError
+from beeline.core.protocols import Condition
+from beeline.data.field_augment import FieldMoves, field_moves
+from beeline.data.field_choice import FieldWishes, find_fields
+from beeline.data.field_description import FieldDescription
+from beeline.data.field_output import as_dataset, classic_bytes, labelled
+from beeline.data.field_pictures import field_sheet
+from beeline.data.field_sets import PARAMETERS, FieldSet, FoundFields
 from beeline.data.normalisers import Standardise
-from beeline.data.pictures import Picture, image_grid, scalar_image
+from beeline.data.pictures import Picture
+from beeline.data.transforms import FieldTransforms
 from beeline.tokenizers.grid import GridTokenizer
+
+_HELD_OUT, _TOKENS, _MOST = 0.2, 256, 256
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Maps of 12 x 16 cells that answer to an input map, a gain and an offset.
+    """Fields on a grid of one, two, three or more axes, time among them.
 
     Args:
-        patch: cells along each side of a token.
+        path: a netCDF (.nc), zarr, HDF5 (.h5, .hdf5), .npz or .npy file.
+        target: variables to be generated; each is a channel, or several where it has an axis named channel.
+        maps: variables on the same grid that are given; where they lack an axis, they are the same along it.
+        parameters: variables or coordinates that give a sample one number each, or one row of them.
+        parameter_names: of the numbers in such a row.
+        sample_dims: axes along which the file is cut into samples; the first axis of an .npz or .npy.
+        group: coordinates, variables or parameters that tell what belongs together; no group is in both splits.
+        held_out: share of the samples kept from training, between 0 and 1; 0.2 when null.
+        held_out_groups: groups to keep from training in its place, such as "month=1,level=200"; several between
+            semicolons.
+        dims: names of the axes where the file does not say them, such as "y=sample time x,z=sample x".
+        names: of the channels of the target, where the file does not say them.
+        units: of the channels of the target, where the file does not say them.
+        periodic: axes whose last cell is a neighbour of their first, or all.
+        box: length of the box along each axis, or one for all, in the units of the axes.
+        transform: zscore, log, log10p1, asinh, quantile or occupancy, for each channel of the target or one for all.
+        patch: cells along each side of a token, or one number for all; chosen when null.
+        missing: what NaN in the target means: refuse, or mask for "not observed".
+        augment: roll (along periodic axes), flip and rotate, as far as the law of the fields has no preferred place
+            and direction.
+        scalars: whether no channel is a component of a vector, which flips and turns would change.
+        map_dropout: share of training samples whose maps are hidden, at least 0, below 1.
+        parameter_dropout: share of training samples whose parameters are hidden, at least 0, below 1.
+        description: what was found in the file, as training writes it; leave it out.
     """
 
-    patch: tuple[int, int] = (4, 4)
+    path: str | None = None
+    target: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    parameter_names: tuple[str, ...] = ()
+    sample_dims: tuple[str, ...] = ()
+    group: tuple[str, ...] = ()
+    held_out: float | None = None
+    held_out_groups: str | None = None
+    dims: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    periodic: tuple[str, ...] = ()
+    box: tuple[float, ...] = ()
+    transform: tuple[str, ...] = ("zscore",)
+    patch: int | tuple[int, ...] | None = None
+    missing: Literal["refuse", "mask"] = "refuse"
+    augment: tuple[str, ...] = ()
+    scalars: bool = False
+    map_dropout: float = 0.0
+    parameter_dropout: float = 0.1
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.path == "":
+            raise UserError("path: missing; say where the fields are, --data.path FILE.nc")
+        if self.held_out is not None and self.held_out_groups is not None:
+            raise UserError("held_out and held_out_groups both say what to hold out; give one of them")
+        if self.held_out is not None and not 0 < self.held_out < 1:
+            raise UserError(f"held_out {self.held_out:g}: must lie between 0 and 1")
+        if self.missing == "mask" and "occupancy" in self.transform:
+            raise UserError("transform occupancy: makes two channels of one, which missing mask cannot follow")
+
+    def settle(self, tokens: int) -> tuple[Fields, Sequence[str]]:
+        """Choose the patch, and look at what the file says.
+
+        Args:
+            tokens: how many tokens a sample can be afforded, about.
+
+        Returns:
+            the same modality with nothing left to choose, and what was found and chosen, a line each.
+        """
+        found, description = self._found, self._found.description
+        patch = self._patch(description) or chosen_patch(description.shape, description.periodic, tokens)
+        share = None if self.held_out_groups is not None else self.held_out or _HELD_OUT
+        settled = dataclasses.replace(
+            self, path=str(found.path.absolute()), held_out=share, patch=patch, description=description.text()
+        )
+        training, held_out = (len(side) for side in settled._sides)
+        size = " x ".join(f"{axis.name} {axis.size}" for axis in description.axes)
+        channels = ", ".join(f"{each.name}{f' ({each.units})' if each.units else ''}" for each in description.channels)
+        told = f"the groups {self.held_out_groups}" if share is None else f"a share of {share:g}, by group"
+        count = math.prod(-(-extent // side) for extent, side in zip(description.shape, patch, strict=True))
+        reasons = [
+            f"found {len(found):,} samples of {channels} on {size} in {found.path.name}",
+            f"split: {training:,} training samples, {held_out:,} held out ({told})",
+            *found.notes,
+        ]
+        if self.patch is None:
+            reasons.append(f"patch {'x'.join(map(str, patch))}: {count} tokens a sample, about what can be afforded")
+        return settled, reasons
 
     def dataset(self, split: str) -> Examples:
-        random = np.random.default_rng([split == "train"])
-        return [self._draw(random) for _ in range(1024 if split == "train" else 128)]
+        """The samples of a split."""
+        return FieldSet(self._found, self._sides[0 if split == "train" else 1])
 
-    def _draw(self, random: np.random.Generator) -> Example:
-        rows, columns = np.meshgrid(np.arange(12) / 12, np.arange(16) / 16, indexing="ij")
-        waves = [np.cos(2 * np.pi * (i * rows + j * columns + random.random())) for i in (0, 1) for j in (1, 2)]
-        under, law = np.tensordot(random.normal(size=4), waves, 1)[..., None], random.uniform([0.5, -1], [1.5, 1])
-        return Example(law[0] * under + law[1] + 0.2 * random.normal(size=(12, 16, 1)), {"under": under, "law": law})
-
-    def normaliser(self) -> Standardise:
-        return Standardise()
+    def normaliser(self) -> Standardise | FieldTransforms:
+        """The transform of each channel, and a z-score."""
+        names = tuple(channel.name for channel in self._known.channels)
+        kinds = self.transform * len(names) if len(self.transform) == 1 else self.transform
+        transforms = FieldTransforms(kinds, names)
+        return Standardise() if set(kinds) == {"zscore"} else transforms
 
     def tokenizer(self) -> GridTokenizer:
-        return GridTokenizer(self.patch)
+        """Patches along every axis, which know the periodic ones."""
+        known, normaliser = self._known, self.normaliser()
+        channels = normaliser.channels if isinstance(normaliser, FieldTransforms) else len(known.channels)
+        patch = self._patch(known) or chosen_patch(known.shape, known.periodic, _TOKENS)
+        return GridTokenizer(patch, channels, known.periodic)
 
-    def conditions(self) -> list[AlignedMap | Vector]:
-        return [AlignedMap("under"), Vector("law", size=2)]
+    def conditions(self) -> Sequence[Condition]:
+        """The maps, each under its name, and the parameters."""
+        known = self._known
+        variables = dict(zip((each.name for each in known.maps), self.maps, strict=True))
+        found: list[Condition] = [
+            FieldMap(
+                each.name,
+                len(each.channels),
+                self.map_dropout,
+                variable=variables[each.name],
+                units=tuple(channel.units for channel in each.channels),
+                dims=known.dims,
+                directions=tuple(axis.direction for axis in known.axes),
+            )
+            for each in known.maps
+        ]
+        if known.parameters:
+            found.append(Vector(PARAMETERS, len(known.parameters), self.parameter_dropout))
+        return found
 
-    def metrics(self) -> list[Metric]:
-        formula = "root mean square of y - gain x - offset, which is 0.2 for the truth"
-        return [Metric("residual", formula, lambda training, held_out, fields: residual(fields), low=0.1, high=0.45)]
+    def augmentation(self) -> FieldMoves | None:
+        """How training samples are moved; None where they are not."""
+        known = self._known
+        channels = len(known.channels) + sum(len(each.channels) for each in known.maps)
+        return field_moves(self.augment, known.shape, known.periodic, channels, self.scalars)
+
+    def metrics(self) -> Sequence[Metric]:
+        """Mean and deviation of each channel beside those of what was held out, in physical units."""
+        found = []
+        for place, channel in enumerate(self._known.channels):
+            shift = "difference of the means of samples and held-out fields, in deviations of the latter"
+            found.append(Metric(f"{channel.name} mean shift", shift, _Compared(place, "shift")))
+            ratio = "deviation of samples over that of held-out fields"
+            found.append(Metric(f"{channel.name} deviation ratio", ratio, _Compared(place, "ratio")))
+        return found
 
     def preview(self, samples: Examples) -> Picture:
-        return image_grid([scalar_image(sample.array[..., 0], -4, 4) for sample in samples])
+        """Maps and field of each sample in a row, one colour scale for each channel."""
+        return field_sheet(samples, [each.name for each in self._known.maps])
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Of the files that ``files`` makes."""
+        return (".nc",)
+
+    def files(self, samples: Examples, provenance: Mapping[str, Any]) -> Mapping[str, bytes]:
+        """Samples as netCDF, by ending: coordinates, units, conditions beside them, provenance as attributes."""
+        return {".nc": classic_bytes(labelled(samples, self._known, provenance))}
+
+    def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
+        """Samples as an xarray.Dataset.
+
+        Args:
+            samples: of one shape, in physical units.
+            provenance: where they come from; becomes attributes.
+
+        Raises:
+            UserError: xarray is not installed, or samples have several shapes.
+        """
+        return as_dataset(labelled(samples, self._known, provenance or {}))
+
+    @cached_property
+    def _found(self) -> FoundFields:
+        if self.path is None:
+            raise UserError("path: missing; say where the fields are, --data.path FILE.nc")
+        return find_fields(
+            FieldWishes(
+                Path(self.path).expanduser(),
+                self.target,
+                self.maps,
+                self.parameters,
+                self.parameter_names,
+                self.sample_dims,
+                self.group,
+                self.dims,
+                self.names,
+                self.units,
+                self.periodic,
+                self.box,
+                self.missing == "mask",
+            )
+        )
+
+    @cached_property
+    def _known(self) -> FieldDescription:
+        """What the file said when the model was trained, so that sampling does without it."""
+        return self._found.description if self.description is None else FieldDescription.read(self.description)
+
+    @cached_property
+    def _sides(self) -> tuple[Any, Any]:
+        return self._found.split(self.held_out or _HELD_OUT, self.held_out_groups)
+
+    def _patch(self, known: FieldDescription) -> tuple[int, ...] | None:
+        """The patch that was asked for, one number an axis; None where it is left open."""
+        if self.patch is None:
+            return None
+        given = (self.patch,) if isinstance(self.patch, int) else self.patch
+        patch = given * len(known.axes) if len(given) == 1 else given
+        if len(patch) != len(known.axes):
+            raise UserError(f"patch {'x'.join(map(str, patch))}: the fields lie on ({', '.join(known.dims)})")
+        return patch
 
 
-def residual(fields: Examples) -> float:
-    """Root mean square distance from the noiseless answer to each field's own conditions."""
-    truths = [y.condition["law"][0] * y.condition["under"] + y.condition["law"][1] for y in fields]
-    rest = [y.array - truth for y, truth in zip(fields, truths, strict=True)]
-    return float(np.sqrt(np.mean(np.square(rest))))
+@dataclass(frozen=True)
+class _Compared:
+    """A channel of samples beside what was held out."""
+
+    channel: int
+    what: Literal["shift", "ratio"]
+
+    def __call__(self, training: Examples, held_out: Examples, generated: Examples) -> float:
+        """The shift of the mean or the ratio of deviations."""
+        truth, samples = (
+            np.concatenate([each[index].array[..., self.channel].ravel() for index in evenly(each, _MOST)])
+            for each in (held_out, generated)
+        )
+        if self.what == "ratio":
+            return float(np.nanstd(samples) / np.nanstd(truth))
+        return float((np.nanmean(samples) - np.nanmean(truth)) / np.nanstd(truth))
+
+
+def chosen_patch(shape: Sequence[int], periodic: Sequence[bool], tokens: int) -> tuple[int, ...]:
+    """The smallest patch, as nearly cubic as the axes allow, with at most so many tokens.
+
+    Args:
+        shape: cells along each axis.
+        periodic: whether each axis is, so that patches must divide it; empty where none is.
+        tokens: at most.
+    """
+    turns = periodic or (False,) * len(shape)
+    for side in range(1 if math.prod(shape) <= tokens else 2, max(shape) + 1):
+        patch = tuple(
+            max(each for each in range(1, min(side, extent) + 1) if not turn or extent % each == 0)
+            for extent, turn in zip(shape, turns, strict=True)
+        )
+        if math.prod(-(-extent // each) for extent, each in zip(shape, patch, strict=True)) <= tokens:
+            return patch
+    return tuple(shape)
 
 
 MODALITY = Fields

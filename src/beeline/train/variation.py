@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -63,15 +64,16 @@ class Variation:
         """Which number of an example's tokens each number of its varied tokens is: (ways, L x C).
 
         Found by encoding a count of the cells. None where tokens are more than a rearrangement of cells, where maps
-        lie under the data, or where the cells are too many to count in fp32.
+        lie under the data, where the cells are too many to count in fp32, or where the table would be large.
 
         Args:
             example: one whose form all examples have.
         """
-        cells = example.array.size
-        if self._maps or not self.codec.tokenizer.exact or cells >= 2**24:
+        shape = self.codec.normaliser.apply(example.array).shape
+        cells = math.prod(shape)
+        if self._maps or not self.codec.tokenizer.exact or max(cells, self.augmentation.ways * cells // 2) >= 2**24:
             return None
-        count = np.arange(1, cells + 1, dtype=np.float32).reshape(example.array.shape)
+        count = np.arange(1, cells + 1, dtype=np.float32).reshape(shape)
         ways = range(self.augmentation.ways)
         rows = torch.stack([self._tokens(np.ascontiguousarray(self.augmentation.rearrange(count, w))) for w in ways])
         place = torch.zeros(cells + 1, dtype=torch.long)

@@ -1,0 +1,100 @@
+"""A map of physical fields, which knows its units and the way its axes run, so that others are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beeline.conditioning.map import AlignedMap
+from beeline.core.errors import UserError
+from beeline.data.field_checks import same_units
+from beeline.data.field_files import open_store
+from beeline.data.field_stores import CHANNEL, FieldStore, Variable, is_guess
+
+
+@dataclass(frozen=True)
+class FieldMap(AlignedMap):
+    """An aligned map that is also read from netCDF, zarr, HDF5 and .npz files, whose units and axes are compared.
+
+    Args:
+        variable: its name in files; that of the condition when empty.
+        units: of its channels in training, one each; empty where they are not known.
+        dims: names of its axes in training.
+        directions: whether the coordinate of each axis ascended (1) or descended (-1) in training; 0 for not known.
+    """
+
+    variable: str = ""
+    units: tuple[str, ...] = ()
+    dims: tuple[str, ...] = ()
+    directions: tuple[int, ...] = ()
+
+    def parse(self, text: str) -> np.ndarray[Any, Any]:
+        """The map in a file: FILE, or FILE:VARIABLE; a .npy file holds (cells ..., channels).
+
+        Raises:
+            UserError: there is no such file or variable, or it has other units or axes than in training.
+        """
+        file, colon, name = text.rpartition(":")
+        if not colon or not Path(file).exists():
+            file, name = text, self.variable or self.name
+        path = Path(file).expanduser()
+        if path.suffix.lower() == ".npy" or not path.exists():
+            return super().parse(text)
+        store = open_store(path, {})
+        variable = store.variable(name)
+        self._check_units(variable, path)
+        return self._arranged(store, variable)
+
+    def _check_units(self, variable: Variable, path: Path) -> None:
+        for units in filter(None, self.units):
+            if not same_units(units, variable.units):
+                raise UserError(
+                    f"condition {self.name}={path}: {variable.name} is in '{variable.units}' here and was in '{units}' "
+                    "in training; convert it, and its units attribute with it"
+                )
+
+    def _arranged(self, store: FieldStore, variable: Variable) -> np.ndarray[Any, Any]:
+        """The map with the axes of training in their order and the channels last."""
+        array, left = store.read(variable.name), list(variable.dims)
+        wanted = self._axes(variable)
+        for dim in [dim for dim in left if dim not in (*wanted, CHANNEL)]:
+            if variable.size(dim) > 1:
+                raise UserError(
+                    f"condition {self.name}={store.path}: {variable.name} has {variable.size(dim)} entries along {dim};"
+                    f" write one of them into a file of its own, in xarray: .isel({dim}=0)"
+                )
+            array = np.take(array, 0, axis=left.index(dim))
+            left.remove(dim)
+        order = [left.index(dim) for dim in (*wanted, CHANNEL) if dim in left]
+        array = np.transpose(array, order)
+        for dim, direction in zip(wanted, self.directions, strict=False):
+            self._check_direction(store, dim, direction)
+        return array if CHANNEL in left else array[..., None]
+
+    def _axes(self, variable: Variable) -> tuple[str, ...]:
+        """Its axes, in the order of training; by place where names are a guess."""
+        plain = [dim for dim in variable.dims if dim != CHANNEL]
+        if variable.guessed or all(is_guess(dim) for dim in self.dims):
+            return tuple(plain[-len(self.dims) :] if self.dims else plain)
+        for dim in self.dims:
+            if dim not in plain:
+                raise UserError(
+                    f"condition {self.name}: {variable.name} lies on ({', '.join(variable.dims)}) here and lay on "
+                    f"({', '.join(self.dims)}) in training; rename its axes"
+                )
+        return self.dims
+
+    def _check_direction(self, store: FieldStore, dim: str, direction: int) -> None:
+        known = store.variables.get(dim)
+        if not direction or known is None or known.dims != (dim,) or known.shape[0] < 2:
+            return
+        first, second = (float(each) for each in store.read(dim)[:2])
+        if (second - first) * direction < 0:
+            here, there = ("descends", "ascended") if direction > 0 else ("ascends", "descended")
+            raise UserError(
+                f"condition {self.name}={store.path}: {dim} {here} here and {there} in training; turn the map over, in "
+                f"xarray: .isel({dim}=slice(None, None, -1))"
+            )

@@ -1,0 +1,168 @@
+"""What is refused of gridded data, in one line each: what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from beeline.core.errors import UserError
+from beeline.data.field_description import FieldAxis
+from beeline.data.field_stores import CHANNEL, SAMPLE, Variable
+
+Array = np.ndarray[Any, Any]
+_UNEVEN = 1.5
+
+
+def check_kind(variable: Variable, path: object) -> str:
+    """Refuse numbers that are not real, and say which are taken as floats.
+
+    Args:
+        variable: of a field.
+        path: of its file.
+
+    Returns:
+        a note, empty where there is nothing to say.
+
+    Raises:
+        UserError: they are complex, or no numbers.
+    """
+    kind, packed = variable.dtype.kind, "scale_factor" in variable.attributes
+    if kind == "c":
+        raise UserError(
+            f"{path}: {variable.name} holds complex numbers ({variable.dtype}); write real and imaginary part, or "
+            "modulus and phase, as two variables"
+        )
+    if kind not in "fiub":
+        raise UserError(f"{path}: {variable.name} holds {variable.dtype}, not numbers; name another variable")
+    if kind in "iub" and not packed:
+        return f"{variable.name} holds {variable.dtype} numbers, taken as float32"
+    return ""
+
+
+def check_axis(axis: FieldAxis, path: object) -> str:
+    """Refuse coordinates that do not order the cells of an axis, and times with gaps.
+
+    Args:
+        axis: of a grid.
+        path: of the file.
+
+    Returns:
+        a note, empty where there is nothing to say.
+
+    Raises:
+        UserError: a coordinate is missing, turns back, or is a time that leaves steps out.
+    """
+    values = np.asarray(axis.coordinate)
+    if len(values) < 2:
+        return ""
+    if np.isnan(values).any():
+        place = int(np.flatnonzero(np.isnan(values))[0])
+        raise UserError(f"{path}: coordinate {axis.name} is NaN at place {place}; give every cell a place")
+    steps = np.diff(values)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        place = int(np.flatnonzero(np.sign(steps) != np.sign(steps[0]))[0])
+        raise UserError(
+            f"{path}: coordinate {axis.name} turns back between {values[place]:g} and {values[place + 1]:g} (places "
+            f"{place}, {place + 1}); sort the file along it, in xarray: .sortby('{axis.name}')"
+        )
+    usual = float(np.median(np.abs(steps)))
+    wide = np.flatnonzero(np.abs(steps) > _UNEVEN * usual)
+    if len(wide) and is_time(axis):
+        place = int(wide[0])
+        raise UserError(
+            f"{path}: {axis.name} has {'a gap' if len(wide) == 1 else f'{len(wide)} gaps'}, the first between "
+            f"{values[place]:g} and {values[place + 1]:g} (steps {place}, {place + 1}), where a step is {usual:g} "
+            "elsewhere; fill it in, or cut the file into pieces without gaps"
+        )
+    if steps[0] < 0:
+        return f"{axis.name} descends from {values[0]:g} to {values[-1]:g} and is kept so, in samples too"
+    return ""
+
+
+def is_time(axis: FieldAxis) -> bool:
+    """Whether an axis is one of times."""
+    return " since " in axis.units or axis.name.lower() in ("time", "t", "date")
+
+
+def check_finite(array: Array, dims: Sequence[str], what: str, where: str, mend: str) -> None:
+    """Refuse NaN and infinity.
+
+    Args:
+        array: (cells ...) of one channel.
+        dims: names of its axes.
+        what: the name of the channel.
+        where: which sample it is of.
+        mend: what to do about it.
+
+    Raises:
+        UserError: naming how many there are and the first.
+    """
+    wrong = ~np.isfinite(array)
+    if not (count := int(wrong.sum())):
+        return
+    first = np.unravel_index(int(np.argmax(wrong)), array.shape)
+    place = ", ".join(f"{dim} {index}" for dim, index in zip(dims, first, strict=True))
+    kind = "NaN" if np.isnan(array[first]) else "infinite"
+    raise UserError(f"{where}: {count} of {array.size:,} numbers of {what} are {kind}, the first at {place}; {mend}")
+
+
+def check_same_grid(variable: Variable, target: Variable, apart: Sequence[str], path: object) -> None:
+    """Refuse a map whose cells do not lie on those of the target; axes that it lacks are no matter.
+
+    Args:
+        variable: the map, or another target.
+        target: the first target.
+        apart: axes that are none of the grid.
+        path: of the file.
+
+    Raises:
+        UserError: saying what both lie on.
+    """
+    own, grid = ({dim: each.size(dim) for dim in each.dims if dim not in apart} for each in (variable, target))
+    if all(grid.get(dim) == size for dim, size in own.items()):
+        return
+    names = f"{variable.name} lies on {_grid(own)} and {target.name} on {_grid(grid)}"
+    if variable.guessed or target.guessed:
+        mend = f"where axes are shared, name them, such as --data.dims '{_naming(target, variable)}'"
+    else:
+        mend = f"bring it to the grid of {target.name} first, in xarray: .interp_like"
+    raise UserError(f"{path}: {names}, which is another grid; {mend}")
+
+
+def _grid(sizes: dict[str, int]) -> str:
+    return f"({', '.join(f'{dim} {size}' for dim, size in sizes.items())})"
+
+
+def _naming(target: Variable, variable: Variable) -> str:
+    """An example of naming the axes of two variables so that those of equal size are the same."""
+    letters = iter("xyzw")
+    names: dict[int, str] = {}
+    texts = []
+    for each in (target, variable):
+        plain = [place for place, dim in enumerate(each.dims) if dim not in (SAMPLE, CHANNEL)]
+        own = list(each.dims)
+        for place in reversed(plain):
+            known = names.get(each.shape[place]) if each is variable else None
+            own[place] = known or next(letters, f"axis_{place}")
+            names.setdefault(each.shape[place], own[place])
+        texts.append(f"{each.name}={' '.join(own)}")
+    return ",".join(texts)
+
+
+def same_units(one: str, other: str) -> bool:
+    """Whether two spellings of units say the same, as far as spelling goes: m/s, m s-1 and m s**-1 do.
+
+    Args:
+        one: of a quantity; nothing is known where it is empty.
+        other: of the same quantity.
+    """
+    return not one or not other or _spelled(one) == _spelled(other)
+
+
+def _spelled(units: str) -> tuple[str, ...]:
+    plain = re.sub(r"\*\*|\^", "", units.strip())
+    plain = re.sub(r"\s*/\s*([A-Za-z]+)(\d*)", lambda found: f" {found[1]}-{found[2] or 1}", plain)
+    return tuple(sorted(re.sub(r"([A-Za-z])1$", r"\1", part) for part in re.split(r"[\s*.]+", plain) if part))

@@ -1,0 +1,152 @@
+"""What is known of fields beside their numbers: axes, coordinates, units, what is periodic, how large the box is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from beeline.core.config import build, plain
+from beeline.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class FieldAxis:
+    """One axis of a grid.
+
+    Args:
+        name: of the dimension.
+        size: cells along it in the training data.
+        units: of its coordinate; empty where they are not known.
+        coordinate: of each cell; empty where it is not known.
+        periodic: whether the last cell is a neighbour of the first.
+        length: of the box along it, in its units; None where it is not known.
+    """
+
+    name: str
+    size: int
+    units: str = ""
+    coordinate: tuple[float, ...] = ()
+    periodic: bool = False
+    length: float | None = None
+
+    @property
+    def direction(self) -> int:
+        """1 where its coordinate ascends, -1 where it descends, 0 where it is not known."""
+        return 0 if len(self.coordinate) < 2 else 1 if self.coordinate[1] > self.coordinate[0] else -1
+
+
+@dataclass(frozen=True)
+class FieldChannel:
+    """One channel of a field.
+
+    Args:
+        name: of the quantity.
+        units: of its numbers; empty where they are not known.
+    """
+
+    name: str
+    units: str = ""
+
+
+@dataclass(frozen=True)
+class FieldMapping:
+    """A map that conditions a field, on the same grid.
+
+    Args:
+        name: of the condition.
+        channels: of the map.
+    """
+
+    name: str
+    channels: tuple[FieldChannel, ...]
+
+
+@dataclass(frozen=True)
+class FieldDescription:
+    """What a set of fields declares.
+
+    Args:
+        axes: of the grid, in order.
+        channels: of the target, in order.
+        maps: that condition it.
+        parameters: numbers that condition it, in order.
+        group: names of what tells groups apart; empty where each sample is its own.
+    """
+
+    axes: tuple[FieldAxis, ...]
+    channels: tuple[FieldChannel, ...]
+    maps: tuple[FieldMapping, ...] = ()
+    parameters: tuple[FieldChannel, ...] = ()
+    group: tuple[str, ...] = ()
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the axes of the grid."""
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cells along each axis in the training data."""
+        return tuple(axis.size for axis in self.axes)
+
+    @property
+    def periodic(self) -> tuple[bool, ...]:
+        """Whether each axis is periodic; empty where none is."""
+        found = tuple(axis.periodic for axis in self.axes)
+        return found if any(found) else ()
+
+    def text(self) -> str:
+        """All of it as one line of JSON."""
+        return json.dumps(plain(self), separators=(",", ":"))
+
+    @classmethod
+    def read(cls, text: str) -> FieldDescription:
+        """What ``text`` wrote.
+
+        Raises:
+            UserError: it is something else.
+        """
+        try:
+            return build(cls, json.loads(text), "description")
+        except (json.JSONDecodeError, TypeError, AttributeError):
+            raise UserError("description: is written by training; leave it out") from None
+
+
+def with_periods(
+    axes: tuple[FieldAxis, ...], periodic: tuple[str, ...], box: tuple[float, ...]
+) -> tuple[FieldAxis, ...]:
+    """Axes that know which of them close upon themselves and how long they are.
+
+    Args:
+        axes: of the grid.
+        periodic: names of the periodic ones; ``all`` for all.
+        box: length along each axis, or one for all; empty where it is what the coordinates span, a cell each.
+
+    Raises:
+        UserError: there is no such axis, or a length is missing or not above 0.
+    """
+    names = [axis.name for axis in axes]
+    for name in periodic:
+        if name != "all" and name not in names:
+            raise UserError(f"periodic {name}: the fields lie on ({', '.join(names)}); name some of these, or all")
+    lengths = box * len(axes) if len(box) == 1 else box
+    if box and (len(lengths) != len(axes) or not all(0 < each < np.inf for each in lengths)):
+        raise UserError(f"box {', '.join(f'{each:g}' for each in box)}: need a length above 0 for each of {names}")
+    return tuple(
+        dataclasses.replace(
+            axis,
+            periodic="all" in periodic or axis.name in periodic,
+            length=lengths[place] if box else _span(axis.coordinate),
+        )
+        for place, axis in enumerate(axes)
+    )
+
+
+def _span(coordinate: tuple[float, ...]) -> float | None:
+    """Length of an evenly divided axis, each cell as long as the distance to the next."""
+    steps = np.diff(coordinate)
+    even = len(steps) and np.allclose(steps, steps[0], rtol=1e-3, atol=0)
+    return float(abs(steps.mean()) * len(coordinate)) if even else None

@@ -1,0 +1,204 @@
+"""Fields of a file as a dataset that reads them when they are asked for.
+
+A target and the maps under it are cut into samples along ``sample_dims``; what is left is the grid, and the channels
+come last: (cells along each axis ..., channels), in physical units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beeline.core.data import Deferred, Example
+from beeline.core.errors import UserError
+from beeline.data.field_checks import check_finite
+from beeline.data.field_description import FieldDescription
+from beeline.data.field_stores import CHANNEL, FieldStore
+from beeline.data.splits import split_by_group
+
+Array = np.ndarray[Any, Any]
+Column = Array | Sequence[str]
+PARAMETERS = "params"
+
+
+@dataclass(frozen=True)
+class FoundFields:
+    """The fields of a file, and what is known of them.
+
+    Args:
+        store: the file.
+        description: axes, channels, units.
+        target: variables that are stacked as channels.
+        maps: variables, by the name of their condition.
+        samples: axes along which the file is cut into samples, and their extents.
+        parameters: (samples, numbers); None where there are none.
+        columns: what tells groups apart, one value a sample, by name; empty where each sample is its own.
+        notes: what there is to say about them, a line each.
+        masked: whether NaN stands for what was not observed, rather than being refused.
+    """
+
+    store: FieldStore
+    description: FieldDescription
+    target: tuple[str, ...]
+    maps: Mapping[str, str]
+    samples: Mapping[str, int]
+    parameters: Array | None
+    columns: Mapping[str, Array]
+    notes: tuple[str, ...] = ()
+    masked: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.store.path
+
+    def __len__(self) -> int:
+        return int(np.prod(list(self.samples.values())))
+
+    def group(self, index: int) -> str:
+        """What a sample belongs to, such as ``month=1,level=200``; itself where no group is named."""
+        if not self.columns:
+            return f"sample {index}"
+        return ",".join(f"{name}={shown(column[index])}" for name, column in self.columns.items())
+
+    def name(self, index: int) -> str:
+        """Where a sample lies."""
+        return f"{self.path.name} {self.group(index)}" + (f" (sample {index})" if self.columns else "")
+
+    def place(self, index: int) -> dict[str, int]:
+        """Its place along each axis of samples."""
+        places = np.unravel_index(index, tuple(self.samples.values()))
+        return {dim: int(place) for dim, place in zip(self.samples, places, strict=True)}
+
+    def array(self, name: str, index: int) -> Array:
+        """A variable of a sample on the whole grid, channels last, as floats.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        variable, place = self.store.variable(name), self.place(index)
+        raw = self.store.read(name, {dim: place[dim] for dim in variable.dims if dim in place})
+        left = [dim for dim in variable.dims if dim not in place]
+        wanted = [dim for dim in (*self.description.dims, CHANNEL) if dim in left]
+        array = np.transpose(raw, [left.index(dim) for dim in wanted])
+        for axis, dim in enumerate((*self.description.dims, CHANNEL)):
+            if dim not in left:
+                array = np.expand_dims(array, axis)
+        array = np.broadcast_to(array, (*self.description.shape, array.shape[-1]))
+        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+
+    def split(self, held_out: float, groups: str | None) -> tuple[Array, Array]:
+        """Numbers of the training and of the held-out samples; a group is never cut.
+
+        Args:
+            held_out: share of samples to hold out.
+            groups: the groups to hold out, such as ``month=1,level=200``, several between semicolons; None for a share.
+
+        Raises:
+            UserError: a side would be empty, or a group is not there.
+        """
+        every = range(len(self))
+        if groups is None:
+            sides = split_by_group([self.group(index) for index in every], held_out)
+            return np.asarray(sides[0]), np.asarray(sides[1])
+        chosen = np.zeros(len(self), dtype=bool)
+        for text in filter(None, (part.strip() for part in groups.split(";"))):
+            chosen |= self._members(text)
+        if chosen.all() or not chosen.any():
+            raise UserError(f"held_out_groups {groups}: leaves {'no sample' if chosen.all() else 'all'} to train on")
+        return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+    def _members(self, text: str) -> Array:
+        """Which samples belong to a group, (samples,) booleans."""
+        if not self.columns:
+            raise UserError(f"held_out_groups {text}: no group is named; say what tells groups apart, --data.group")
+        chosen = np.ones(len(self), dtype=bool)
+        for part in text.split(","):
+            name, equals, value = (each.strip() for each in part.partition("="))
+            if not equals or name not in self.columns:
+                example = self.group(0)
+                raise UserError(f"held_out_groups {text}: name groups by {', '.join(self.columns)}, such as {example}")
+            here = np.asarray([shown(each) for each in self.columns[name]]) == _as_shown(value)
+            if not here.any():
+                known = ", ".join(dict.fromkeys(shown(each) for each in np.unique(self.columns[name])[:20]))
+                raise UserError(f"held_out_groups {text}: no sample has {name} = {value}; there are {known}")
+            chosen &= here
+        if not chosen.any():
+            raise UserError(f"held_out_groups {text}: no sample has all of these at once")
+        return chosen
+
+
+def shown(value: Any) -> str:
+    """A value that tells groups apart, as text: 7 digits of a number."""
+    return str(value) if isinstance(value, str) else f"{float(value):.7g}"
+
+
+def _as_shown(text: str) -> str:
+    try:
+        return shown(float(text))
+    except ValueError:
+        return text
+
+
+class FieldSet(Deferred):
+    """Some samples of a file, read when they are asked for.
+
+    Args:
+        found: all of them.
+        indices: numbers of those that belong to the set.
+    """
+
+    def __init__(self, found: FoundFields, indices: Array) -> None:
+        self._found = found
+        self._indices = np.asarray(indices, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        found, number = self._found, int(self._indices[range(len(self))[index]])
+        array = np.concatenate([found.array(name, number) for name in found.target], axis=-1)
+        if not found.masked:
+            self._check(array, found.description.channels, number, "fill them in, or --data.missing mask")
+            return Example(array, self._conditions(number), found.group(number))
+        observed = ~np.isnan(array)
+        if not observed.any():
+            raise UserError(f"{found.name(number)}: every number is NaN; leave the sample out")
+        known = None if observed.all() else observed
+        return Example(array, self._conditions(number), found.group(number), known)
+
+    def condition(self, index: int) -> Mapping[str, Any]:
+        """Maps and parameters."""
+        return self._conditions(int(self._indices[index]))
+
+    def group(self, index: int) -> Hashable:
+        """What it belongs to."""
+        return self._found.group(int(self._indices[index]))
+
+    def name(self, index: int) -> str:
+        """Where it lies."""
+        return self._found.name(int(self._indices[index]))
+
+    def _conditions(self, number: int) -> dict[str, Any]:
+        found, conditions = self._found, dict[str, Any]()
+        for mapping in found.description.maps:
+            array = found.array(found.maps[mapping.name], number)
+            mend = "fill them in, and give what is missing as a map of its own"
+            self._check(array, mapping.channels, number, mend)
+            conditions[mapping.name] = array
+        if found.parameters is not None:
+            conditions[PARAMETERS] = found.parameters[number].tolist()
+        return conditions
+
+    def _check(self, array: Array, channels: Sequence[Any], number: int, mend: str) -> None:
+        if np.isfinite(array).all():
+            return
+        for place, channel in enumerate(channels):
+            dims, where = self._found.description.dims, self._found.name(number)
+            check_finite(array[..., place], dims, channel.name, where, mend)

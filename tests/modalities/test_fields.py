@@ -1,0 +1,262 @@
+"""Fields from a file to a trained model and back to a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import netcdf_file
+
+import beeline
+from beeline.cli.main import run
+from beeline.core.data import Example
+from beeline.core.errors import UserError
+from beeline.core.offers import Native
+from beeline.data.field_augment import FieldMoves, field_moves
+from beeline.data.field_output import as_dataset, labelled
+from beeline.data.normalisers import Standardise
+from beeline.data.transforms import FieldTransforms
+from beeline.modalities.fields import Fields, chosen_patch
+from beeline.model.codec import Codec
+from beeline.train.variation import Variation
+from tests.conftest import FAST
+
+RANDOM = np.random.default_rng(0)
+COUNT, GRID = 24, (8, 12)
+RAIN = np.where(RANDOM.random((COUNT, *GRID)) < 0.5, 0, RANDOM.lognormal(size=(COUNT, *GRID))).astype(np.float32)
+HEIGHT = (1e5 + 1e4 * RANDOM.normal(size=(COUNT, *GRID))).astype(np.float32)
+LAW = np.stack([np.arange(COUNT) % 6, RANDOM.normal(size=COUNT)], axis=1)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rain and wind over a map of 1e5, six simulations of four samples, on a box that closes along x."""
+    path = tmp_path_factory.mktemp("data") / "box.nc"
+    columns: dict[str, tuple[tuple[str, ...], Any, str]] = {
+        "y": (("y",), np.linspace(7, 0, 8), "Mpc"),
+        "x": (("x",), np.arange(12) * 0.5, "Mpc"),
+        "rain": (("sample", "y", "x"), RAIN, "mm"),
+        "wind": (("sample", "y", "x"), HEIGHT / 1e4 + RAIN, "m s-1"),
+        "height": (("sample", "y", "x"), HEIGHT, "m"),
+        "law": (("sample", "number"), LAW, ""),
+    }
+    with netcdf_file(path, "w") as written:
+        for name, size in (("sample", COUNT), ("y", 8), ("x", 12), ("number", 2)):
+            written.createDimension(name, size)
+        for name, (dims, array, units) in columns.items():
+            variable = written.createVariable(name, array.dtype, dims)
+            variable[...] = array
+            variable.units = units
+    return path
+
+
+def options(file: Path, **changes: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "path": str(file),
+        "target": ("rain", "wind"),
+        "maps": ("height",),
+        "parameters": ("law",),
+        "parameter_names": ("simulation", "wetness"),
+        "group": ("simulation",),
+        "held_out_groups": "simulation=2",
+        "transform": ("occupancy", "zscore"),
+        "periodic": ("x",),
+        "patch": 4,
+    }
+    return given | changes
+
+
+@pytest.fixture(scope="module")
+def trained(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few steps, whose data are gone afterwards."""
+    own = file.with_name("gone.nc")
+    own.write_bytes(file.read_bytes())
+    given = {f"data.{name}": value for name, value in options(own).items()}
+    out = tmp_path_factory.mktemp("run") / "run"
+    beeline.train("fields", out, options={**FAST, "train.steps": 4, **given})
+    own.unlink()
+    return out
+
+
+def test_a_run_keeps_axes_units_and_transforms_and_holds_the_group_out(trained: Path) -> None:
+    record = json.loads((trained / "model.json").read_text())
+    assert record["normaliser"]["arguments"]["kinds"] == ["occupancy", "zscore"]
+    tokenizer = record["tokenizer"]["arguments"]
+    assert tokenizer == {"patch": [4, 4], "channels": 3, "periodic": [False, True]}
+    assert record["training"]["examples"] == 20
+    height = record["conditions"][0]["arguments"]
+    assert (height["units"], height["dims"], height["directions"]) == (["m"], ["y", "x"], [-1, 1])
+    said = json.loads(record["modality"]["options"]["description"])
+    assert [axis["length"] for axis in said["axes"]] == [8, 6]
+
+
+def test_samples_come_back_as_netcdf_with_coordinates_units_inputs_and_provenance(
+    trained: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "height.npy", HEIGHT[0][..., None])
+    asked = ["--condition", f"height={tmp_path / 'height.npy'}", "--condition", "params=2,0.5", "--steps", "2"]
+    assert run(["sample", str(trained), "-n", "3", *asked, "--out", str(tmp_path / "x.nc")]) == 0
+    with netcdf_file(tmp_path / "x.nc", mmap=False) as written:
+        assert dict(written.dimensions) == {"realisation": 3, "y": 8, "x": 12}
+        assert written.variables["rain"].units == b"mm"
+        assert written.variables["rain"].dimensions == ("realisation", "y", "x")
+        assert (written.variables["rain"][:] >= 0).all()
+        assert written.variables["y"][:].tolist() == np.linspace(7, 0, 8).tolist()
+        np.testing.assert_allclose(written.variables["height"][:], HEIGHT[0])
+        assert written.variables["wetness"][...] == 0.5
+        assert (written.sampler, written.steps, written.seed) == (b"heun", 2, 0)
+        assert len(written.sha256) == 64
+    assert run(["sample", str(trained), "-n", "2", *asked, "--out", str(tmp_path / "all")]) == 0
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {
+        f"samples.{e}" for e in ("nc", "npz", "png", "json")
+    }
+
+
+def test_samples_differ_in_what_was_asked_along_their_own_axis(trained: Path, tmp_path: Path) -> None:
+    engine = beeline.load(trained)
+    asked = {"height": [HEIGHT[0][..., None], HEIGHT[1][..., None]], "params": [[0, 1], [1, 2]]}
+    samples = engine.generate(engine.requests(2, asked), 0, engine.settings(steps=1))
+    assert isinstance(engine.modality, Native)
+    ((ending, data),) = engine.modality.files(samples.examples, samples.provenance).items()
+    (tmp_path / "two").with_suffix(ending).write_bytes(data)
+    with netcdf_file(tmp_path / "two.nc", mmap=False) as written:
+        assert written.variables["simulation"][:].tolist() == [0, 1]
+        np.testing.assert_allclose(written.variables["height"][1], HEIGHT[1])
+        assert written.variables["height"].dimensions == ("sample", "y", "x")
+
+
+def test_samples_of_another_shape_have_no_coordinates_of_training(trained: Path) -> None:
+    engine = beeline.load(trained)
+    large = np.tile(HEIGHT[0][..., None], (2, 2, 1))
+    samples = engine.generate(engine.requests(1, {"height": large, "params": [0, 1]}), 0, engine.settings(steps=1))
+    whole = labelled(samples.examples, engine.modality._known, {})  # type: ignore[attr-defined]
+    assert whole.sizes == {"sample": 1, "y": 16, "x": 24}
+    assert set(whole.coordinates) == {"sample"}
+
+
+def test_a_dataset_of_xarray_is_made_of_the_same(trained: Path) -> None:
+    xarray = pytest.importorskip("xarray", reason="xarray is not installed (pip install 'beeline[fields]')")
+    known = Fields(**json.loads((trained / "model.json").read_text())["modality"]["options"])._known
+    samples = [Example(np.zeros((8, 12, 2)), {"height": HEIGHT[0][..., None], "params": [0, 1]}) for _ in range(2)]
+    dataset = as_dataset(labelled(samples, known, {"seed": 1}))
+    assert isinstance(dataset, xarray.Dataset)
+    assert dataset["rain"].attrs["units"] == "mm"
+    assert dataset["rain"].dims == ("realisation", "y", "x")
+    assert dataset.attrs["seed"] == 1
+
+
+def test_a_batch_of_the_modality_is_the_same_twice_and_comes_back(file: Path) -> None:
+    modality, _ = Fields(**options(file)).settle(64)
+    training = modality.dataset("train")
+    codec = Codec.fit(modality, training)
+    for index in range(len(training)):
+        example = training[index]
+        (back,) = codec.decode(codec.encode(example).tokens)
+        assert back.shape == example.array.shape
+        np.testing.assert_allclose(back, example.array, rtol=1e-4, atol=1e-4)
+        assert torch.equal(codec.encode(example).tokens.values, codec.encode(training[index]).tokens.values)
+    assert {each.group for each in training}.isdisjoint({each.group for each in modality.dataset("held_out")})
+
+
+def test_z_scores_alone_are_an_affine_normaliser(file: Path) -> None:
+    assert isinstance(Fields(**options(file, transform=("zscore",))).normaliser(), Standardise)
+    assert isinstance(Fields(**options(file, transform=("asinh",))).normaliser(), FieldTransforms)
+
+
+def test_rolls_move_the_map_with_the_field_along_periodic_axes_alone(file: Path) -> None:
+    modality = Fields(**options(file, augment=("roll",)))
+    moves = modality.augmentation()
+    assert moves is not None
+    assert moves.ways == 12
+    example = modality.dataset("train")[0]
+    moved = Variation(moves, Codec.fit(modality, modality.dataset("train"))).example(example, 5)
+    shift = next(by for by in range(12) if np.array_equal(moved.array, np.roll(example.array, by, axis=1)))
+    assert shift == 5
+    np.testing.assert_array_equal(moved.condition["height"], np.roll(example.condition["height"], shift, axis=1))
+
+
+def test_flips_and_turns_are_the_eight_symmetries_of_a_square() -> None:
+    array = np.arange(9.0).reshape(3, 3, 1)
+    moves = FieldMoves((3, 3), flipped=True, rotated=True)
+    found = {moves.rearrange(array, way).tobytes() for way in range(moves.ways)}
+    assert moves.ways == len(found) == 8
+    assert np.array_equal(moves.rearrange(array, 0), array)
+    solid = FieldMoves((2, 3, 4), rolled=(True, False, True), flipped=True)
+    assert solid.ways == 2 * 4 * 8
+    numbers = np.arange(24.0).reshape(2, 3, 4, 1)
+    different = {solid.rearrange(numbers, way).tobytes() for way in range(solid.ways)}
+    assert len(different) == 32  # of two cells, a flip is a roll
+    assert all(sorted(solid.rearrange(numbers, way).ravel()) == list(range(24)) for way in range(solid.ways))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shape", "periodic", "channels", "message"),
+    [
+        (("roll",), (8, 8), (), 1, r"augment roll: no axis is periodic; say which are, --data\.periodic"),
+        (("flip",), (8, 8), (), 3, r"augment flip: 3 channels may be components of vectors, .*--data\.scalars true"),
+        (("rotate",), (8, 12), (), 1, r"augment rotate: needs two axes of one extent, not 8x12"),
+        (("spin",), (8, 8), (), 1, r"augment spin: know roll, flip, rotate"),
+    ],
+)
+def test_moves_that_the_law_may_not_allow_are_refused(
+    wanted: tuple[str, ...], shape: tuple[int, ...], periodic: tuple[bool, ...], channels: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        field_moves(wanted, shape, periodic, channels, scalars=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"held_out": 0.3}, "held_out and held_out_groups both say what to hold out"),
+        ({"path": ""}, r"path: missing; say where the fields are, --data\.path FILE\.nc"),
+        ({"missing": "mask"}, "transform occupancy: makes two channels of one, which missing mask cannot follow"),
+        ({"target": ()}, r"target: missing; name what is to be generated, --data\.target u,v"),
+        ({"patch": (2, 2, 2)}, r"patch 2x2x2: the fields lie on \(y, x\)"),
+        ({"transform": ("log", "zscore")}, r"rain: transform log takes numbers above 0, \d+ of 96 are not"),
+        ({"transform": ("log",) * 3}, "transform log,log,log: one for each of rain, wind"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(file: Path, changes: dict[str, Any], message: str) -> None:
+    def begin() -> None:
+        modality = Fields(**options(file, **changes))
+        modality.settle(64)
+        Codec.fit(modality, modality.dataset("train"))
+
+    with pytest.raises(UserError, match=message):
+        begin()
+
+
+def test_patches_are_small_and_divide_periodic_axes() -> None:
+    assert chosen_patch((16, 16), (), 256) == (1, 1)
+    assert chosen_patch((64, 64), (), 256) == (4, 4)
+    assert chosen_patch((33, 49), (), 256) == (3, 3)
+    assert chosen_patch((33, 49), (True, False), 256) == (3, 3)
+    assert chosen_patch((64, 49), (False, True), 256) == (7, 7)
+    assert chosen_patch((64, 13), (False, True), 256) == (4, 1)
+    assert chosen_patch((1000,), (), 64) == (16,)
+    assert chosen_patch((17, 31), (True, True), 16) == (17, 31)
+
+
+def test_the_picture_shows_input_and_field_in_a_row(file: Path) -> None:
+    modality = Fields(**options(file))
+    samples = [modality.dataset("train")[index] for index in range(4)]
+    wide, tall = modality.preview(samples).size
+    assert wide > tall / 2
+    line = [Example(sample.array[0], {"height": sample.condition["height"][0]}) for sample in samples]
+    solid = [Example(np.stack([sample.array] * 3)) for sample in samples]
+    assert modality.preview(line).size[0] > 0
+    assert modality.preview(solid).size[0] > 0
+
+
+def test_darcy_and_the_tiles_settle(real_data: Callable[[str], Path]) -> None:
+    darcy = Fields(str(real_data("darcy") / "darcy_train_16.npz"), ("y",), ("x",))
+    settled, reasons = darcy.settle(64)
+    assert settled.patch == (2, 2)
+    assert any("x holds uint8 numbers, taken as float32" in reason for reason in reasons)
+    assert set(np.unique(settled.dataset("train")[0].condition["x"])) == {0.0, 1.0}
