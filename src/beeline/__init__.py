@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beeline.cli.check import check
     from beeline.cli.convert import convert
     from beeline.cli.edit import edit
     from beeline.cli.encode import encode
@@ -45,6 +46,7 @@ _HOMES = {
     "Standardise": "data.normalisers",
     "UserError": "core.errors",
     "Vector": "conditioning.vector",
+    "check": "cli.check",
     "convert": "cli.convert",
     "curves": "data.pictures",
     "edit": "cli.edit",
@@ -71,6 +73,7 @@ __all__ = [
     "Standardise",
     "UserError",
     "Vector",
+    "check",
     "convert",
     "curves",
     "edit",
