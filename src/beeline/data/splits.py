@@ -19,25 +19,6 @@ def torn_groups(training: Iterable[Hashable], held_out: Iterable[Hashable]) -> l
     return sorted((set(training) & set(held_out)) - {None}, key=repr)
 
 
-def split_at_random(
-    groups: Sequence[Hashable], held_out: float, seed: int = 0, classes: Sequence[Hashable] | None = None
-) -> tuple[list[int], list[int]]:
-    """Indices of the training and of the held-out examples, each example by itself, whatever group it is of.
-
-    Training refuses a split that tears groups unless it is forced (``train.force_split``).
-
-    Args:
-        groups: the group of each example.
-        held_out: share of examples to hold out, between 0 and 1.
-        seed: another seed, another split.
-        classes: the class of each example, as for ``split_by_group``.
-
-    Raises:
-        UserError: one of the two sides would be empty.
-    """
-    return split_by_group(range(len(groups)), held_out, seed, classes)
-
-
 def split_by_group(
     groups: Sequence[Hashable], held_out: float, seed: int = 0, classes: Sequence[Hashable] | None = None
 ) -> tuple[list[int], list[int]]:

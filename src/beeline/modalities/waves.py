@@ -22,8 +22,7 @@ class Waves:
     patch: int = 4
 
     def dataset(self, split: str) -> Examples:
-        random = np.random.default_rng([split == "train"])
-        examples = []
+        random, examples = np.random.default_rng([split == "train"]), []
         for kind in random.integers(0, 3, 1024 if split == "train" else 256).tolist():
             turns = (kind + 1) * np.arange(random.integers(16, 49)) / 32 + random.random()
             examples.append(Example(np.sin(2 * np.pi * turns)[:, None], {"kind": kind}))
