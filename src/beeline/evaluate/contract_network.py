@@ -24,6 +24,7 @@ from beeline.evaluate.contract_subject import BATCH, NotAskedError, Progress, Sm
 from beeline.evaluate.requests import requests_like
 from beeline.generate.engine import Engine
 from beeline.generate.load import open_engine
+from beeline.modalities.loading import ModalitySource, find_modality
 from beeline.model.format import tensors_bytes, write_slim
 from beeline.model.starting import describe
 from beeline.train.config import TrainConfig
@@ -125,8 +126,8 @@ def conditions(subject: Subject, progress: Progress) -> str:
         change = float((said[0] - said[1]).square().mean().sqrt() / said[0].square().mean().sqrt())
         if not change > _LEAST_CHANGE:
             raise UserError(
-                f"condition '{condition.name}' is accepted and ignored: other values change the output by {change:.1g} "
-                "of it; look at its encode and at its embedder"
+                f"condition '{condition.name}' is accepted and ignored: others change the output by {change:.1%}; "
+                "look at its encode and at its embedder"
             )
         changes.append(f"{condition.name} by {change:.0%}")
     if not changes:
@@ -179,7 +180,7 @@ def saves(subject: Subject, progress: Progress) -> str:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "model"
         write_slim(place, tensors_bytes(tensors, {"step": "0"}), describe(start, _record(subject), _config(start), {}))
-        again = open_engine(place, subject.source, "cpu")
+        again = open_engine(place, _anew(subject.source), "cpu")
         pairs = zip(*(_drawn(each, subject) for each in (engine, again)), strict=True)
         for number, (one, other) in enumerate(pairs):
             if one.shape != other.shape or one.tobytes() != other.tobytes():
@@ -188,6 +189,11 @@ def saves(subject: Subject, progress: Progress) -> str:
                     "condition has measured must be kept in its dataclass fields"
                 )
     return f"{_DRAWN} samples of a saved and opened model are equal, bit by bit"
+
+
+def _anew(source: ModalitySource) -> ModalitySource:
+    """The same modality with its file run again, as in another process: what it kept in variables is gone."""
+    return source if source.text is None else find_modality(source.name)
 
 
 def _drawn(engine: Engine, subject: Subject) -> Iterator[np.ndarray[Any, Any]]:

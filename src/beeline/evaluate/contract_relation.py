@@ -26,7 +26,7 @@ from beeline.core.random import permutation
 from beeline.evaluate.contract_subject import NotAskedError, Progress, Subject
 
 _LEAST, _MOST, _MOST_NUMBERS = 24, 256, 1024
-_PERMUTATIONS, _LEVEL = 199, 0.05
+_PERMUTATIONS, _LEVEL = 199, 0.02
 
 
 def related(subject: Subject, progress: Progress) -> str:

@@ -22,10 +22,7 @@ class Clips:
     patch: tuple[int, int, int] = (2, 4, 4)
 
     def dataset(self, split: str) -> Examples:
-        random, odd = (
-            np.random.default_rng([split == "train"]),
-            split == "train",
-        )  # brightness, so that no clip is in both
+        random, odd = np.random.default_rng([split == "train"]), split == "train"  # no brightness is in both splits
         moves = random.integers(0, 4, 1024 if split == "train" else 128).tolist()
         bars = [random.choice(np.arange(100 + odd, 256, 2)) * clip(move, int(random.integers(4, 9))) for move in moves]
         return [Example(np.rint(bar).astype(np.uint8), {"move": move}) for bar, move in zip(bars, moves, strict=True)]
@@ -42,7 +39,7 @@ class Clips:
     def metrics(self) -> list[Metric]:
         wide = "deviation of the brightest pixel, over that of the truth"
         like = Metric("likeness", "median correlation with the truth", lambda *s: fit(s[2])[0], 0.9, truth=(1.0, 0.01))
-        return [like, Metric("variety", wide, lambda *sets: fit(sets[2])[1], low=0.6, high=1.4, truth=(1.0, 0.2))]
+        return [like, Metric("variety", wide, lambda *s: fit(s[2])[1], low=0.6, high=1.4, truth=(1.0, 0.2))]
 
     def preview(self, samples: Examples) -> Picture:
         return image_grid([np.concatenate(list(sample.array), axis=1) for sample in samples], columns=2, tile=200)
