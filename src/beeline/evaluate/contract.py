@@ -168,5 +168,11 @@ def _verdict(
 
 
 def _lacking(needs: Collection[str], before: Mapping[str, Verdict]) -> list[str]:
-    """Clauses that were looked at and did not hold, of those that are needed."""
-    return [name for name in needs if name in before and before[name].status != "ok"]
+    """Clauses that were looked at and did not hold, of those that are needed, at first or second hand."""
+    found = []
+    for name in needs:
+        if name not in before:
+            found += _lacking(next(clause.needs for clause in CLAUSES if clause.name == name), before)
+        elif before[name].status != "ok":
+            found.append(name)
+    return list(dict.fromkeys(found))

@@ -13,7 +13,7 @@ from beeline.core.data import Batch, Example, Examples, condition_of, evenly, gr
 from beeline.core.errors import UserError
 from beeline.core.offers import Augmented
 from beeline.core.parts import describe_part, rebuild_part
-from beeline.core.protocols import Array, Normaliser, Tokenizer
+from beeline.core.protocols import Array, Condition, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
 from beeline.evaluate.contract_subject import LOOKED_AT, Progress, Subject, names_of, plural
 from beeline.evaluate.sets import fingerprint
@@ -108,18 +108,20 @@ def _batches(subject: Subject, order: Sequence[tuple[int, int]]) -> dict[int, tu
         batch: Batch = feed.batch(first, length)
         singles = unbatch(batch.tokens)
         for place, single in enumerate(singles):
-            values = [
-                value[place][: single.values.shape[1]] if name in _aligned(subject) else value[place]
-                for name, value in sorted(batch.conditions.values.items())
+            told = [
+                _told(batch, each, place) for each in subject.codec.conditions if each.route in ("global", "concat")
             ]
-            found[first + place] = (single.values, single.coords, single.ids, single.observed, *values)
+            found[first + place] = (single.values, single.coords, single.ids, single.observed, *told)
     feed.close()
     return found
 
 
-def _aligned(subject: Subject) -> set[str]:
-    """Conditions whose values are padded along with the tokens."""
-    return {condition.name for condition in subject.codec.conditions if condition.route == "concat"}
+def _told(batch: Batch, condition: Condition, place: int) -> torch.Tensor:
+    """An encoded condition of one sample, without the padding that a map has beside its tokens."""
+    value: torch.Tensor = batch.conditions.values[condition.name][place]
+    if condition.route == "concat" and batch.tokens.keep is not None:
+        return value[batch.tokens.keep[place]]
+    return value
 
 
 def splits(subject: Subject, progress: Progress) -> str:
@@ -146,7 +148,7 @@ def splits(subject: Subject, progress: Progress) -> str:
 def _conditions_in_both(subject: Subject) -> str:
     """A hint where examples without groups look as if they belonged together: rare values that the splits share."""
     for condition in subject.codec.conditions:
-        if condition.choices is not None or condition.route == "concat":
+        if condition.choices is not None or condition.route != "global":
             continue
         sides = [set(_values(each, condition.name)) for each in (subject.training, subject.held_out)]
         count = len(subject.training) + len(subject.held_out)
