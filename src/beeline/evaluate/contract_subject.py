@@ -98,7 +98,7 @@ class Subject:
 
     @cached_property
     def some(self) -> list[Example]:
-        """At most 512 training examples, evenly spread, and fewer of large ones (2^24 numbers, but sixteen examples)."""
+        """At most 512 training examples, evenly spread, and fewer of large ones (2^24 numbers or sixteen)."""
         most = min(READ, max(2 * BATCH, _MOST_NUMBERS // max(1, self.training[0].array.size)))
         return [self.training[index] for index in evenly(self.training, most)]
 
