@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beeline.cli.check import check
     from beeline.cli.compare import compare
     from beeline.cli.convert import convert
     from beeline.cli.edit import edit
@@ -52,6 +53,7 @@ _HOMES = {
     "Standardise": "data.normalisers",
     "UserError": "core.errors",
     "Vector": "conditioning.vector",
+    "check": "cli.check",
     "compare": "cli.compare",
     "convert": "cli.convert",
     "curves": "data.pictures",
@@ -82,6 +84,7 @@ __all__ = [
     "Standardise",
     "UserError",
     "Vector",
+    "check",
     "compare",
     "convert",
     "curves",

@@ -9,6 +9,7 @@ from beeline.core.data import Example, Geometry
 from beeline.evaluate.field_charts import field_sections
 from beeline.evaluate.field_curves import field_curves
 from beeline.evaluate.field_measures import MEAN_CORRELATION, MEAN_DEPARTURE, PHYSICAL, FieldMeasures
+from beeline.evaluate.outcome import Outcome, Place
 from beeline.metrics import catalogue
 from beeline.metrics.formula import Formula
 
@@ -38,7 +39,7 @@ def measures() -> tuple[FieldMeasures, np.ndarray]:
     return FieldMeasures(training, held_out, GEOMETRY), known
 
 
-def value(found: dict, formula: Formula, channel: str = "u") -> float:
+def value(found: dict[Place, Outcome], formula: Formula, channel: str = "u") -> float:
     return float(found[formula.formula, PHYSICAL, channel].estimate.value)
 
 
@@ -79,7 +80,7 @@ def test_each_fault_is_told_by_the_number_for_it(measures: tuple[FieldMeasures, 
     random = np.random.default_rng(1)
     right = [answers(random, known) for _ in range(DRAWS)]
 
-    def found(change: np.ndarray, shift: float = 0.0) -> dict:
+    def found(change: np.ndarray, shift: float = 0.0) -> dict[Place, Outcome]:
         mean = np.stack([known, np.full_like(known, 5000.0)], axis=-1)
         return fields([Example(each) for draw in right for each in mean + (draw - mean) * change + shift], 0)
 

@@ -12,18 +12,18 @@ import diffusers
 import pytest
 import torch
 
+import beeline
 from beeline.core.errors import UserError
+from beeline.evaluate.contract import CLAUSES
 from beeline.model import interop
 from tests.conftest import FAST
+from tests.house.pages import BLOCK, DOCS, broken, files
 from tests.model.peers import Recipe, state
 from tests.train.helpers import command, finish, flags
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
 PAGES = (
     "images",
+    "modality",
     "peers",
     "dit",
     "sit",
@@ -46,9 +46,13 @@ def test_every_line_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytes
     names: dict[str, object] = {}
     quoted = [" ".join(quote.replace("> ", "").split()) for quote in re.findall(r"(?:^> .*\n)+", text, re.MULTILINE)]
     errors = []
+    for name, block in files(text).items():
+        Path(name).write_text(block)
     for language, block in BLOCK.findall(text):
         if language == "python":
             exec(compile(block, page, "exec"), names)
+            continue
+        if language in ("diff", "text"):
             continue
         for line in block.splitlines():
             line, _, comment = line.partition("  #")
@@ -64,6 +68,26 @@ def test_every_line_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytes
             if code:
                 errors.append(done.stderr.strip().removeprefix("beeline: "))
     assert [error.replace(str(tmp_path) + os.sep, "") for error in errors] == quoted
+
+
+def test_a_file_of_ones_own_keeps_the_contract_and_each_change_to_it_breaks_a_clause_as_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "modality.md").read_text()
+    (name, good), *others = files(text).items()
+    assert not others
+    assert good.count("\n") < 120
+    exec(compile(next(block for language, block in BLOCK.findall(text) if language == "python"), "data", "exec"), {})
+    changed = broken(text, good)
+    assert list(changed) == [clause.name for clause in CLAUSES]
+    told = [line.strip("| ").partition(" |")[0] for line in text.splitlines() if line.startswith("| ")]
+    assert told[2:] == list(changed), "the table has them too, below its head"
+    for clause, (changed_file, message) in changed.items():
+        Path(name).write_text(changed_file)
+        (verdict,) = beeline.check(name, only=[clause]).verdicts
+        assert (verdict.status, verdict.text) == ("failed", message), clause
+        assert "\n" not in verdict.line()
 
 
 SHORT = {

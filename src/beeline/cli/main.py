@@ -27,11 +27,14 @@ VERBS = {
     "train": "fit a model to data, sample it and report",
     "sample": "draw samples from a trained model",
     "edit": "invert, re-noise, inpaint or interpolate data by a trained model",
+    "check": "hold a kind of data to the contract that Beeline's own keep",
     "evaluate": "score a trained model by its modality's metrics",
     "compare": "hold trained models side by side, on the same data and seeds",
     "inspect": "say what a trained model is",
     "convert": "write a slim model, of any average of the weights; or images as latents",
 }
+
+_DOTTED = ("train", "check")  # verbs that read --section.key beside their own flags
 
 
 def run(argv: Sequence[str]) -> int:
@@ -72,10 +75,10 @@ def _dispatch(words: list[str]) -> int:
     parser = _Parser(prog=f"beeline {verb}", description=VERBS[verb], allow_abbrev=False)
     module.add_arguments(parser)
     _add_common(parser)
-    flags, plain_words = _split_config_flags(rest) if verb == "train" else ([], rest)
+    flags, plain_words = _split_config_flags(rest) if verb in _DOTTED else ([], rest)
     if "-h" in plain_words or "--help" in plain_words:
         asked = [word for word in plain_words if word not in ("-h", "--help")]
-        more = _options_help(parser.parse_known_args(asked)[0].target) if verb == "train" else ""
+        more = _options_help(verb, parser.parse_known_args(asked)[0].target) if verb in _DOTTED else ""
         print(parser.format_help() + more)
         return 0
     arguments, left = parser.parse_known_args(plain_words)
@@ -177,23 +180,27 @@ def _overview() -> str:
     return "\n".join([*lines, "", "beeline COMMAND --help explains a command; beeline --version tells the version"])
 
 
-def _options_help(target: str | None) -> str:
+def _options_help(verb: str, target: str | None) -> str:
     """Help on every dotted option, without the parser's own additions; with a target, on its data's as well."""
-    from beeline.cli.recipes import find_recipe
+    from beeline.cli.recipes import find_data, find_recipe
     from beeline.cli.resolve import config_sections, data_section
     from beeline.core.config import section_parser
 
-    sections = config_sections()
-    note = "The data have options too, --data.KEY: beeline train RECIPE|FILE --help shows them."
+    sections = config_sections() if verb == "train" else {}
+    note = f"The data have options too, --data.KEY: beeline {verb} RECIPE|FILE --help shows them."
     if target is not None:
         from beeline.modalities.loading import find_modality
 
-        sections |= data_section(find_modality(str(find_recipe(target).values["modality"])))
-        note = f"The defaults are Beeline's; those of {target} with --print-config."
+        recipe = find_recipe(target) if verb == "train" else find_data(target)
+        sections |= data_section(find_modality(str(recipe.values["modality"])))
+        note = f"The defaults are Beeline's; those of {target} with --print-config." if verb == "train" else ""
+    if not sections:
+        return f"\n{note}\n"
+    what = "a run (also sections of a .yaml recipe)" if verb == "train" else "the data"
     text = section_parser(sections, usage="", add_help=False).format_help()
     text = re.sub(r"\(type:\s.*?,\s+default:\s+(.*?)\)", r"(\1)", text, flags=re.DOTALL)
     text = re.sub(r"^  --[\w.]+ CONFIG\s+Path to a configuration file\.\n", "", text, flags=re.MULTILINE)
-    return f"\nOptions of a run (also sections of a .yaml recipe):\n{text.removeprefix('usage: ').strip()}\n\n{note}\n"
+    return f"\nOptions of {what}:\n{text.removeprefix('usage: ').strip()}\n\n{note}\n"
 
 
 def _in_one_line(error: Exception) -> str:

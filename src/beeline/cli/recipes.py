@@ -71,6 +71,20 @@ def find_recipe(target: str | Path) -> Recipe:
     raise unknown("recipe", target, recipe_names())
 
 
+def find_data(target: str | Path) -> Recipe:
+    """The recipe behind a target, or the built-in kind of data of that name, with its own defaults.
+
+    Raises:
+        UserError: there is neither.
+    """
+    from beeline.modalities.loading import built_in_modalities
+
+    name = str(target)
+    if name in built_in_modalities() and name not in recipe_names():
+        return Recipe(name, name, {"modality": name})
+    return find_recipe(target)
+
+
 def _run_name(path: Path) -> str:
     """What to call a run on some data: the name of the file or folder, before its first dot."""
     return path.name.partition(".")[0] or "data"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -56,6 +57,18 @@ def config_sections() -> dict[str, type]:
 def data_section(source: ModalitySource) -> dict[str, type]:
     """The section of a modality's own options, where it has any."""
     return {"data": source.cls} if dataclasses.is_dataclass(source.cls) else {}
+
+
+def flags_of(options: Mapping[str, Any] | Sequence[str]) -> list[str]:
+    """Options in either form as ``--section.key=value`` strings."""
+    if isinstance(options, str):
+        raise UserError(f"options '{options}': need a mapping, or a list of flags")
+    if not isinstance(options, Mapping):
+        return list(options)
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(plain(value)) for key, value in flatten(options).items()
+    }
+    return [f"--{key}={text}" for key, text in texts.items()]
 
 
 def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None, stored: bool = False) -> Resolved:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,8 @@ from beeline.cli.console import Display
 from beeline.cli.initial import Opened, check_same, origin_of, starting_of
 from beeline.cli.recipes import find_recipe, recipe_names
 from beeline.cli.rehearsal import beginning_lines, choices, describe, rehearsal
-from beeline.cli.resolve import Resolved, resolve, resolve_stored, stored_form
-from beeline.core.config import flatten, plain, write_yaml
+from beeline.cli.resolve import Resolved, flags_of, resolve, resolve_stored, stored_form
+from beeline.core.config import plain, write_yaml
 from beeline.core.errors import UserError
 from beeline.core.files import write_text
 
@@ -60,7 +59,7 @@ def train(
     from beeline.train.setup import prepare
 
     display = display or Display("summary" if dry_run else "silent")
-    flags = _flags(options)
+    flags = flags_of(options)
     folder, resolved, beginning = _asked_for(target, out, resume, flags, display, dry_run and not resume, init)
     begun = folder.is_run()
     if not dry_run:
@@ -183,18 +182,6 @@ def _print_paths(folder: RunFolder, display: Display) -> None:
     for path in (*pictures, folder.weights, folder.description, folder.log, folder.scores, folder.report):
         if path.is_file():
             display.result(str(path))
-
-
-def _flags(options: Mapping[str, Any] | Sequence[str]) -> list[str]:
-    """Options in either form as ``--section.key=value`` strings."""
-    if isinstance(options, str):
-        raise UserError(f"options '{options}': need a mapping, or a list of flags")
-    if not isinstance(options, Mapping):
-        return list(options)
-    texts = {
-        key: value if isinstance(value, str) else json.dumps(plain(value)) for key, value in flatten(options).items()
-    }
-    return [f"--{key}={text}" for key, text in texts.items()]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -167,6 +167,8 @@ class Metric:
         function: (training examples, held-out examples, generated examples) -> value.
         low: smallest value of a good model.
         high: largest value of a good model.
+        truth: its known value where held-out examples stand in the place of samples, and by how much it may be off;
+            None where it is not known.
     """
 
     name: str
@@ -174,6 +176,7 @@ class Metric:
     function: Callable[[Examples, Examples, Examples], float]
     low: float = float("-inf")
     high: float = float("inf")
+    truth: tuple[float, float] | None = None
 
     def passes(self, value: float) -> bool:
         """Whether a value is what a good model reaches; never for a value that is not a number."""

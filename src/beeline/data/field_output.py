@@ -81,7 +81,10 @@ def labelled(samples: Examples, known: FieldDescription, provenance: Mapping[str
         for place, channel in enumerate(mapping.channels):
             if maps is not None:
                 whole.add("map", channel, (*before, *known.dims), maps[0, ..., place] if alike else maps[..., place])
-    numbers = _stacked([sample.condition.get(PARAMETERS) for sample in asked], (len(known.parameters),))
+    names = [channel.name for channel in known.parameters]
+    given = [sample.condition.get(PARAMETERS) for sample in asked]
+    rows = [[each.get(name, np.nan) for name in names] if isinstance(each, Mapping) else each for each in given]
+    numbers = _stacked(rows, (len(names),))
     for place, channel in enumerate(known.parameters):
         if numbers is not None:
             whole.add("parameter", channel, before, numbers[0, place] if alike else numbers[:, place])

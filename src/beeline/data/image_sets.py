@@ -6,7 +6,7 @@ import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from beeline.data.image_reading import Reading, array_as
 from beeline.data.splits import split_by_group
 
 Array = np.ndarray[Any, Any]
+SplitBy = Literal["group", "image"]
 
 
 class Pictures(Protocol):
@@ -159,11 +160,12 @@ class Found:
         """How many classes there are."""
         return 0 if self.labels is None else len(self.names) or int(self.labels.max()) + 1
 
-    def split(self, held_out: float) -> tuple[Array, Array]:
+    def split(self, held_out: float, by: SplitBy = "group") -> tuple[Array, Array]:
         """Numbers of the training and of the held-out images.
 
         Args:
             held_out: share to hold out, where it is not told which.
+            by: whether groups stay whole, or each image is drawn by itself.
 
         Raises:
             UserError: one side would be empty.
@@ -176,7 +178,7 @@ class Found:
         if self.files:
             own = [str(name).removeprefix(self.where) for name in named]
         groups = own
-        if self.groups is not None:
+        if self.groups is not None and by == "group":
             groups = [one if one is not None else other for one, other in zip(self.groups, own, strict=True)]
         classes = None
         if self.by_class:

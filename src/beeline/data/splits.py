@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from beeline.core.errors import UserError
+
+
+def torn_groups(training: Iterable[Hashable], held_out: Iterable[Hashable]) -> list[Hashable]:
+    """Groups that are in both splits, in the order of their names; None stands for no group.
+
+    Args:
+        training: the group of each training example.
+        held_out: the group of each held-out example.
+    """
+    return sorted((set(training) & set(held_out)) - {None}, key=repr)
 
 
 def split_by_group(

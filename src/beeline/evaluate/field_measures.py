@@ -315,7 +315,5 @@ _FUNCTIONS: Mapping[Formula, Callable[[Ensemble, int | None], Estimate]] = {
 
 def _sizes(training: Sequence[Example]) -> list[float]:
     """Largest less smallest value of each channel of the training fields."""
-    axes = tuple(range(training[0].array.ndim - 1))
-    low = np.min([each.array.min(axis=axes) for each in training], axis=0)
-    high = np.max([each.array.max(axis=axes) for each in training], axis=0)
-    return [float(each) for each in high - low]
+    cells = np.concatenate([each.array.reshape(-1, each.array.shape[-1]) for each in training])
+    return [float(each) for each in np.ptp(cells, axis=0)]

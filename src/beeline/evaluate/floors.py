@@ -1,10 +1,13 @@
-"""What a number would be without a model: two cheap baselines in the place of samples.
+"""What a number would be without a model: cheap baselines in the place of samples.
 
 class means        every sample is the mean of the training examples of its class: right on average, without variety
 resampled pixels   every number of a sample is drawn by itself from the training examples of its class: the right
                    histogram everywhere, without structure
 
-Without classes all training examples are one class.
+Without classes all training examples are one class. For data of several shapes there are
+
+one example        every sample is the same training example of its class: right in itself, without variety
+noise              every number is drawn from one normal distribution: the right mean and size, and nothing else
 
 Shapes: N samples, M training examples, D numbers a sample.
 """
@@ -54,6 +57,48 @@ def floors(
         "class means": examples([means[each] for each in asked_N.tolist()]),
         "resampled pixels": examples(_resampled(real_MD, [members[each] for each in asked_N.tolist()], seed)),
     }
+
+
+def collapsed(training: Sequence[Example], asked: Sequence[Example], condition: Condition | None) -> list[Example]:
+    """The same training example of its class for every sample, for data of any form.
+
+    Args:
+        training: real examples.
+        asked: samples, whose conditions the baseline answers.
+        condition: that says the class; None without classes.
+    """
+    first: dict[int, Array] = {}
+    for example, one in zip(training, classes_of(training, condition).tolist(), strict=True):
+        first.setdefault(one, example.array)
+    wanted = classes_of(asked, condition).tolist()
+    return [Example(first.get(one, training[0].array), each.condition) for each, one in zip(asked, wanted, strict=True)]
+
+
+def noise(training: Sequence[Example], asked: Sequence[Example], seed: int) -> list[Example]:
+    """Normal numbers of the mean and deviation of all training numbers together, for data of any form.
+
+    What is missing in the sample asked for is missing in its baseline too; whole numbers are rounded and kept in range.
+
+    Args:
+        training: real examples.
+        asked: samples, whose forms and conditions the baseline takes.
+        seed: number p of sample i depends on (seed, i, p) alone.
+    """
+    numbers = np.concatenate([example.array.ravel() for example in training])
+    present = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
+    mean, deviation = present.mean(dtype=np.float64), present.std(dtype=np.float64)
+    made = []
+    for number, example in enumerate(asked):
+        array = example.array
+        draws = Key.range(seed, number, 1).fold("noise floor").normal(array.size).numpy().reshape(array.shape)
+        drawn = mean + deviation * draws
+        if array.dtype.kind in "iub":
+            limits = (0, 1) if array.dtype.kind == "b" else (np.iinfo(array.dtype).min, np.iinfo(array.dtype).max)
+            drawn = np.clip(np.rint(drawn), *limits)
+        else:
+            drawn = np.where(np.isnan(array), np.nan, drawn)
+        made.append(Example(drawn.astype(array.dtype), example.condition))
+    return made
 
 
 def _native(mean_D: Array, like: Array) -> Array:

@@ -22,9 +22,9 @@ class Clips:
     patch: tuple[int, int, int] = (2, 4, 4)
 
     def dataset(self, split: str) -> Examples:
-        random = np.random.default_rng([split == "train"])
+        random, odd = np.random.default_rng([split == "train"]), split == "train"  # no brightness is in both splits
         moves = random.integers(0, 4, 1024 if split == "train" else 128).tolist()
-        bars = [random.uniform(100, 255) * clip(move, int(random.integers(4, 9))) for move in moves]
+        bars = [random.choice(np.arange(100 + odd, 256, 2)) * clip(move, int(random.integers(4, 9))) for move in moves]
         return [Example(np.rint(bar).astype(np.uint8), {"move": move}) for bar, move in zip(bars, moves, strict=True)]
 
     def normaliser(self) -> Pixels:
@@ -37,9 +37,9 @@ class Clips:
         return [ClassLabel("move", classes=4)]
 
     def metrics(self) -> list[Metric]:
-        like = Metric("likeness", "median correlation with the true clip", lambda *sets: fit(sets[2])[0], low=0.9)
-        formula = "deviation of the brightest pixel, over that of the truth"
-        return [like, Metric("variety", formula, lambda *sets: fit(sets[2])[1], low=0.6, high=1.4)]
+        wide = "deviation of the brightest pixel, over that of the truth"
+        like = Metric("likeness", "median correlation with the truth", lambda *s: fit(s[2])[0], 0.9, truth=(1.0, 0.01))
+        return [like, Metric("variety", wide, lambda *s: fit(s[2])[1], low=0.6, high=1.4, truth=(1.0, 0.2))]
 
     def preview(self, samples: Examples) -> Picture:
         return image_grid([np.concatenate(list(sample.array), axis=1) for sample in samples], columns=2, tile=200)

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from beeline.conditioning.field_map import FieldMap
-from beeline.conditioning.vector import Vector
-from beeline.core.data import Examples, Metric, evenly
+from beeline.conditioning.parameters import Parameters
+from beeline.core.data import Examples, Geometry, Metric, evenly
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
 from beeline.data.field_augment import FieldMoves, field_moves
@@ -41,6 +41,7 @@ class Fields:
         maps: variables on the same grid that are given; where they lack an axis, they are the same along it.
         parameters: variables or coordinates that give a sample one number each, or one row of them.
         parameter_names: of the numbers in such a row.
+        log_parameters: those of the parameters whose logarithm is taken.
         sample_dims: axes along which the file is cut into samples; the first axis of an .npz or .npy.
         group: coordinates, variables or parameters that tell what belongs together; no group is in both splits.
         held_out: share of the samples kept from training, between 0 and 1; 0.2 when null.
@@ -67,6 +68,7 @@ class Fields:
     maps: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     parameter_names: tuple[str, ...] = ()
+    log_parameters: tuple[str, ...] = ()
     sample_dims: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
     held_out: float | None = None
@@ -159,7 +161,8 @@ class Fields:
             for each in known.maps
         ]
         if known.parameters:
-            found.append(Vector(PARAMETERS, len(known.parameters), self.parameter_dropout))
+            names, units = (tuple(getattr(each, what) for each in known.parameters) for what in ("name", "units"))
+            found.append(Parameters(PARAMETERS, names, self.log_parameters, units, self.parameter_dropout))
         return found
 
     def augmentation(self) -> FieldMoves | None:
@@ -167,6 +170,14 @@ class Fields:
         known = self._known
         channels = len(known.channels) + sum(len(each.channels) for each in known.maps)
         return field_moves(self.augment, known.shape, known.periodic, channels, self.scalars)
+
+    def geometry(self) -> Geometry:
+        """Quantities, units and the grid; axes of unknown length are counted in cells."""
+        known = self._known
+        lengths = [1.0 if axis.length is None else axis.length / axis.size for axis in known.axes]
+        same = len({axis.units for axis in known.axes}) == 1 and all(axis.length is not None for axis in known.axes)
+        names, units = (tuple(getattr(each, what) for each in known.channels) for what in ("name", "units"))
+        return Geometry(names, units, tuple(lengths), known.axes[0].units if same else "", known.periodic)
 
     def metrics(self) -> Sequence[Metric]:
         """Mean and deviation of each channel beside those of what was held out, in physical units."""

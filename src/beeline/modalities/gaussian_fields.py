@@ -6,7 +6,7 @@ import numpy as np
 
 from beeline.conditioning.map import AlignedMap
 from beeline.conditioning.vector import Vector
-from beeline.core.data import Example, Examples, Metric
+from beeline.core.data import Example, Examples, Geometry, Metric
 from beeline.data.field_pictures import field_sheet
 from beeline.data.gaussian import GaussianBox
 from beeline.data.normalisers import Standardise
@@ -41,6 +41,9 @@ class GaussianFields:
 
     def conditions(self) -> list[AlignedMap | Vector]:
         return [AlignedMap("under"), Vector("law", size=2)]
+
+    def geometry(self) -> Geometry:
+        return Geometry(("field",), ("",), (BOX.box / BOX.shape[0],) * 2, "", (True, True))
 
     def metrics(self) -> list[Metric]:
         power = Metric("power error", "largest |ln (P / truth)| over shells", lambda *s: errors(s[2])[0], high=0.6)

@@ -18,7 +18,7 @@ from beeline.data.augment import FlipAndShift
 from beeline.data.image_choice import CHANNELS, Wishes, asked_size, choose, sizes_line
 from beeline.data.image_labels import find_manifest
 from beeline.data.image_reading import Reading
-from beeline.data.image_sets import Found, ImageSet
+from beeline.data.image_sets import Found, ImageSet, SplitBy
 from beeline.data.image_sources import class_counts, digits, find_images
 from beeline.data.normalisers import Pixels, Range
 from beeline.data.pictures import Picture, image_grid, viewable
@@ -45,6 +45,8 @@ class Images:
         patch: pixels along each side of a token; chosen when null.
         held_out: share of images kept from training, between 0 and 1; 0.2 when null; not to be given where the data
             are split already.
+        split: what is held out whole: a group, or each image by itself, which training refuses where images share a
+            group (train.force_split).
         labels: where classes come from: folders, none, or the path of a .csv or .jsonl manifest with the columns file,
             label and, where images belong together, group.
         labelled: whether the label is a condition; without it the model is unconditional.
@@ -61,6 +63,7 @@ class Images:
     bits: Literal["auto", 8, 16, "float"] = "auto"
     patch: int | None = None
     held_out: float | None = None
+    split: SplitBy = "group"
     labels: str = "folders"
     labelled: bool = True
     label_dropout: float = 0.1
@@ -227,7 +230,7 @@ class Images:
 
     @cached_property
     def _sides(self) -> tuple[Array, Array]:
-        return self._found.split(self._share or 0.0)
+        return self._found.split(self._share or 0.0, self.split)
 
     @property
     def _reading(self) -> Reading:

@@ -18,7 +18,7 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Array, Condition
 from beeline.data.autoencoder import Autoencoder, AutoencoderFiles, find_autoencoder
 from beeline.data.image_reading import Reading
-from beeline.data.image_sets import Found
+from beeline.data.image_sets import Found, SplitBy
 from beeline.data.image_sources import class_counts
 from beeline.data.latent_sets import LatentSet
 from beeline.data.latent_store import LatentImages, LatentIndex, read_images, read_index
@@ -43,6 +43,8 @@ class Latents:
         patch: cells of a latent along each side of a token.
         held_out: share of images kept from training, between 0 and 1; 0.2 when null; not to be given where the images
             were split already.
+        split: what is held out whole: a group, or each image by itself, which training refuses where images share a
+            group (train.force_split).
         labelled: whether the label is a condition; without it the model is unconditional.
         label_dropout: share of training examples whose label is hidden, so that guidance works; at least 0, below 1.
     """
@@ -51,6 +53,7 @@ class Latents:
     vae: str | None = None
     patch: int = 2
     held_out: float | None = None
+    split: SplitBy = "group"
     labelled: bool = True
     label_dropout: float = 0.1
 
@@ -247,7 +250,7 @@ class Latents:
 
     @cached_property
     def _sides(self) -> tuple[Array, Array]:
-        return self._found.split(self._share or 0.0)
+        return self._found.split(self._share or 0.0, self.split)
 
 
 class _Names:

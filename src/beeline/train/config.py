@@ -67,6 +67,8 @@ class TrainConfig:
         workers: processes that read data that are not in memory; as many as training needs not to wait when absent.
         threads: CPU threads; what torch finds when absent.
         seed: of weights, order, times, noise and dropping of conditions.
+        force_split: take splits that share a group, which are refused otherwise: held-out losses and scores are then
+            too good, which the model's description tells.
         checkpoint_every: steps between checkpoints; null: chosen.
         keep_checkpoints: how many of the last checkpoints stay.
         log_every: steps between lines of log.jsonl.
@@ -107,6 +109,7 @@ class TrainConfig:
     workers: int | None = None
     threads: int | None = None
     seed: int = 0
+    force_split: bool = False
     checkpoint_every: int | None = 200
     keep_checkpoints: int = 2
     log_every: int = 10

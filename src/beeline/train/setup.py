@@ -15,6 +15,7 @@ from beeline.core.data import Deferred, Examples, evenly, group_of, located
 from beeline.core.errors import UserError
 from beeline.core.offers import Augmented
 from beeline.core.protocols import Modality
+from beeline.data.splits import torn_groups
 from beeline.modalities.loading import ModalitySource, ask, users_code
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded, check_example
@@ -86,18 +87,39 @@ def read_split(source: ModalitySource, modality: Modality, split: str) -> Exampl
     return examples
 
 
-def check_groups(source: ModalitySource, training: Examples, held_out: Examples) -> None:
-    """Refuse splits that share a group.
+def check_groups(source: ModalitySource, training: Examples, held_out: Examples, forced: bool = False) -> int:
+    """Refuse splits that share a group, unless that is forced.
+
+    Args:
+        source: the kind of data.
+        training: examples to learn from.
+        held_out: examples that training does not see.
+        forced: whether such splits are to be taken as they are.
+
+    Returns:
+        how many groups are in both.
 
     Raises:
-        UserError: naming the group.
+        UserError: naming the first of them.
     """
-    for group in _groups(training) & _groups(held_out):
-        raise UserError(f"{source.name}: group {group!r} is in both splits; use split_by_group to keep it whole")
+    torn = torn_groups(_groups(training), _groups(held_out))
+    if torn and not forced:
+        more = f" (and {len(torn) - 1:,} more)" if len(torn) > 1 else ""
+        raise UserError(
+            f"{source.name}: group {torn[0]!r}{more} is in both splits; use split_by_group to keep it whole, or force "
+            "such a split, whose scores are too good: --train.force_split true"
+        )
+    return len(torn)
+
+
+def _forced(torn: int) -> tuple[str, ...]:
+    """What is to be said of a split that was forced."""
+    text = f"warning: {torn:,} groups are in both splits, as train.force_split asks; scores are too good"
+    return (text,) if torn else ()
 
 
 def _groups(examples: Examples) -> set[Hashable]:
-    return {group_of(examples, index) for index in range(len(examples))} - {None}
+    return {group_of(examples, index) for index in range(len(examples))}
 
 
 def encode_unseen(codec: Codec, held_out: Examples) -> list[Encoded]:
@@ -142,7 +164,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
     beginning = beginning or Beginning()
     beginning.check(config, ask(source, modality, "tokenizer"))
     training, held_out = (read_split(source, modality, split) for split in ("train", "held_out"))
-    check_groups(source, training, held_out)
+    torn = check_groups(source, training, held_out, config.train.force_split)
     for method in ("normaliser", "tokenizer", "conditions", "metrics"):
         ask(source, modality, method)
     with users_code(source):
@@ -184,7 +206,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         "text": source.text,
         "options": plain(config.data),
     }
-    trained_on = {"examples": feed.size, "sha256": fingerprint(training)}
+    trained_on = {"examples": feed.size, "sha256": fingerprint(training), **({"torn_groups": torn} if torn else {})}
     description = describe(start, modality_record, plain(config), trained_on) | ({"began": began} if began else {})
-    trainer, reasons = fresh(config, choice.steps), (*reasons, kept)
+    trainer, reasons = fresh(config, choice.steps), (*reasons, *_forced(torn), kept)
     return Prepared(config, source, codec, training, held_out, unseen, trainer, description, choice, reasons)

@@ -1,0 +1,99 @@
+"""The clause of the contract on metrics: floor, ceiling and known answer of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from beeline.core.data import Example, Examples, Metric, evenly
+from beeline.core.errors import UserError
+from beeline.evaluate.contract_subject import NotAskedError, Progress, Subject
+from beeline.evaluate.floors import collapsed, floors, noise
+from beeline.evaluate.measures import OWN, Measures
+from beeline.evaluate.outcome import Outcome, Place
+from beeline.evaluate.records import short
+from beeline.evaluate.sets import class_condition, read_sets, spread
+from beeline.metrics.formula import Formula
+from beeline.modalities.loading import ask
+
+_TRAINING, _HELD_OUT = 2048, 512
+_LEAST_SHARE = 0.01
+
+
+def metrics(subject: Subject, progress: Progress) -> str:
+    """Each metric has a floor and a ceiling, tells them apart, and gives its known answer on the truth."""
+    own: list[Metric] = list(ask(subject.source, subject.modality, "metrics"))
+    if not own:
+        raise NotAskedError("the modality has no metrics of its own")
+    sets = read_sets(_some(subject.training, _TRAINING), _some(subject.held_out, _HELD_OUT))
+    measures = Measures(sets, [], own, Path(subject.source.name).stem, which=())
+    classes, asked = class_condition(subject.codec.conditions), sets.held_out
+    chosen = spread(len(sets.used), min(len(asked), max(1, len(sets.used) // 2)))
+    stand_ins: dict[str, tuple[list[Example], list[int]]] = {
+        "truth": (asked, []),
+        "again": (asked, []),
+        "ceiling": ([sets.used[index] for index in chosen], chosen.tolist()),
+        **{name: (each, []) for name, each in floors(sets.used, asked, classes, 0).items()},
+        "one example": (collapsed(sets.used, asked, classes), []),
+        "noise": (noise(sets.used, asked, 0), []),
+    }
+    found: dict[str, dict[Place, Outcome]] = {}
+    for name, (examples, seen) in stand_ins.items():
+        found[name] = measures(examples, seen=seen)
+        progress(len(found), len(stand_ins))
+    lines = [
+        _held(metric, formula, {name: each[formula.formula, OWN, ""] for name, each in found.items()})
+        for formula, metric in measures.own.items()
+    ]
+    return "; ".join(lines)
+
+
+def _some(examples: Examples, most: int) -> list[Example]:
+    return [examples[index] for index in evenly(examples, most)]
+
+
+def _held(metric: Metric, formula: Formula, outcomes: Mapping[str, Outcome]) -> str:
+    """What a metric gives for its floors and its ceiling, in words.
+
+    Raises:
+        UserError: it fails, cannot tell them apart, or does not give its known answer.
+    """
+    where = f"metric '{metric.name}'"
+    for name in ("truth", "ceiling"):
+        if outcomes[name].failure is not None:
+            raise UserError(f"{where}: failed on real examples ({outcomes[name].failure})")
+    values = {name: outcome.estimate.value for name, outcome in outcomes.items()}
+    truth, ceiling = values.pop("truth"), values.pop("ceiling")
+    for name, value in (("held-out", truth), ("training", ceiling)):
+        if not math.isfinite(value):
+            raise UserError(f"{where}: is {value} with {name} examples in the place of samples")
+    if values.pop("again") != truth:
+        raise UserError(f"{where}: gives another value when it is computed again; fix the seed of its draws")
+    if metric.truth is not None and not abs(truth - metric.truth[0]) <= metric.truth[1]:
+        known = f"{short(metric.truth[0])} is known, within {metric.truth[1]:g}"
+        raise UserError(f"{where}: is {short(truth)} on true examples, where {known}")
+    if not metric.passes(truth):
+        raise UserError(f"{where}: is {short(truth)} on held-out examples, which misses its own bounds")
+    return f"{metric.name}: {_apart(where, values, ceiling, abs(truth - ceiling))}" + (
+        f", truth {short(truth)}" if metric.truth is not None else ""
+    )
+
+
+def _apart(where: str, low: Mapping[str, float], ceiling: float, doubt: float) -> str:
+    """The baseline from which a metric tells real examples best.
+
+    Raises:
+        UserError: there is none.
+    """
+    finite = {name: value for name, value in low.items() if math.isfinite(value)}
+    if not finite:
+        raise UserError(f"{where}: has no floor: it fails on {', '.join(low)} in the place of samples")
+    name = max(finite, key=lambda each: abs(finite[each] - ceiling))
+    gap = abs(finite[name] - ceiling)
+    if not gap > max(2 * doubt, _LEAST_SHARE * max(abs(ceiling), abs(finite[name]))):
+        raise UserError(
+            f"{where}: cannot tell floor from ceiling: {short(finite[name])} for {name}, {short(ceiling)} for real "
+            "examples in the place of samples; measure something that noise does not have"
+        )
+    return f"floor {short(finite[name])} ({name}), ceiling {short(ceiling)}"
