@@ -93,6 +93,7 @@ def test_the_distance_of_distribution_functions_is_the_library_s() -> None:
         (random.integers(0, 4, 60), random.integers(1, 6, 31)),
     ):
         assert kolmogorov_smirnov(one, other) == pytest.approx(ks_2samp(one, other).statistic)
+        assert kolmogorov_smirnov(other, one) == kolmogorov_smirnov(one, other)
     assert kolmogorov_smirnov(np.zeros((2, 3)), np.ones(4)) == 1.0
     assert math.isnan(kolmogorov_smirnov(np.array([1.0, np.nan]), np.ones(4)))
     with pytest.raises(ValueError, match="either side"):
