@@ -236,3 +236,12 @@ def test_points_are_standardised_over_all_of_them() -> None:
     assert values.std(correction=0).item() == pytest.approx(1)
     with pytest.raises(UserError, match="channel 0 is the same at every point"):
         Points("seen", 2).fit([np.ones((3, 3))])
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sincos"])
+def test_a_place_beyond_the_edge_of_a_periodic_axis_is_one_within(positions: Positions) -> None:
+    made = codec([POINTS], periodic=(True, False))
+    model, seen = network(made, positions), points(4)
+    here, there, elsewhere = (said(model, made, {"seen": seen + np.array([by, 0, 0])})[0] for by in (0, 8, 4))
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-4)
+    assert not torch.allclose(elsewhere, here, atol=1e-3)
