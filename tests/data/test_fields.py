@@ -125,15 +125,16 @@ def test_nan_in_the_target_is_refused_or_masked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".nc", ".npz", "stored.npz", ".npy"])
 def test_a_set_is_read_when_asked_for_and_survives_being_sent_away(suffix: str, tmp_path: Path) -> None:
-    path, names = tmp_path / f"file{suffix}", ("z", "u")
+    path, names, wide = tmp_path / f"file{suffix}", ("z", "u"), np.tile(WIND[0], (1, 20, 20))
     if suffix == ".nc":
-        write(path, {name: (("sample", "y", "x"), WIND[0], {}) for name in names})
+        write(path, {name: (("sample", "y", "x"), wide, {}) for name in names})
     elif suffix == ".npy":
-        np.save(path, WIND[0])
+        np.save(path, wide)
         names = ("file", "file")
     else:
-        (np.savez if suffix == "stored.npz" else np.savez_compressed)(path, z=WIND[0], u=WIND[0])
+        (np.savez if suffix == "stored.npz" else np.savez_compressed)(path, z=wide, u=wide)
     found = find_fields(FieldWishes(path, names[1:], names[:1]))
+    assert np.array_equal(every(found)[1].array[..., 0], wide[1])
     sent = pickle.dumps(every(found))
     assert len(sent) < 5000
     for one, other in zip(pickle.loads(sent), every(found), strict=True):

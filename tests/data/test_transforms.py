@@ -90,6 +90,9 @@ def test_the_numbers_looked_at_are_an_even_choice() -> None:
     assert 2**16 <= len(chosen.values) <= 2**17
     counts = np.bincount(chosen.values.astype(int), minlength=64)
     assert counts.max() / counts.min() < 1.01
+    late = transforms._Even()
+    late.add(np.arange(500_000.0))
+    assert late.values.mean() == pytest.approx(250_000, rel=1e-3)
 
 
 @pytest.mark.parametrize(
