@@ -50,13 +50,7 @@ def check(
     clauses_named(only)
     source, values = _find(str(target), flags_of(options))
     subject = Subject(source, values)
-    bar: dict[str, Any] = {}
-
-    def progress(clause: str) -> Any:
-        return lambda done, total: bar["show"](done, total) if "show" in bar else None
-
-    with display.work("checking") as bar["show"]:
-        return hold(subject, only, quick, lambda verdict: display.result(verdict.line()), progress)
+    return hold(subject, only, quick, lambda verdict: display.result(verdict.line()), display.work)
 
 
 def _find(target: str, flags: Sequence[str]) -> tuple[ModalitySource, Mapping[str, Any]]:

@@ -20,6 +20,7 @@ where, and how to mend it. A clause that rests on one that is broken is skipped.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -42,13 +43,15 @@ class Clause:
         name: of the clause.
         check: returns what was seen; raises UserError where the promise is broken, NotAskedError where there is none.
         needs: clauses without which this one means nothing.
-        long: whether a network is trained or many numbers are computed, which ``quick`` leaves out.
+        long: whether a network is trained, which ``quick`` leaves out.
+        watched: whether it tells how far it is.
     """
 
     name: str
     check: Callable[[Subject, Progress], str]
     needs: tuple[str, ...] = ()
     long: bool = False
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,10 @@ CLAUSES = (
     Clause("tokenise", tokenise, ("data",)),
     Clause("padding", padding, ("tokenise",)),
     Clause("related", related, ("repeat",)),
-    Clause("overfits", overfits, ("repeat", "normalise", "tokenise"), long=True),
+    Clause("overfits", overfits, ("repeat", "normalise", "tokenise"), long=True, watched=True),
     Clause("conditions", conditions, ("overfits",), long=True),
     Clause("saves", saves, ("normalise", "tokenise")),
-    Clause("metrics", metrics, ("repeat",)),
+    Clause("metrics", metrics, ("repeat",), watched=True),
 )
 
 
@@ -126,7 +129,7 @@ def hold(
     only: Sequence[str] = (),
     quick: bool = False,
     heard: Callable[[Verdict], None] | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Callable[[str], AbstractContextManager[Progress]] | None = None,
 ) -> Contract:
     """Hold a modality to the contract.
 
@@ -135,14 +138,15 @@ def hold(
         only: clauses to look at; all of them when empty.
         quick: leave out the long ones.
         heard: called with each verdict as it comes.
-        progress: gives, for a clause by name, what is called with (steps done, steps in all).
+        progress: shows, while a clause of that name is looked at, what it is called with: (steps done, steps in all).
 
     Raises:
         UserError: there is no such clause.
     """
     verdicts: dict[str, Verdict] = {}
     for clause in clauses_named(only):
-        verdict = _verdict(clause, subject, verdicts, quick, progress(clause.name) if progress else unheard)
+        with progress(clause.name) if progress and clause.watched else nullcontext(unheard) as show:
+            verdict = _verdict(clause, subject, verdicts, quick, show)
         verdicts[clause.name] = verdict
         if heard is not None:
             heard(verdict)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from beeline.core.batching import collate, pack, unbatch
-from beeline.core.data import Batch, Example, Examples, condition_of, evenly, group_of, located, name_of
+from beeline.core.data import Batch, Deferred, Example, Examples, condition_of, evenly, group_of, located, name_of
 from beeline.core.errors import UserError
 from beeline.core.offers import Augmented
 from beeline.core.parts import describe_part, rebuild_part
@@ -25,7 +25,7 @@ from beeline.train.supply import encode_some, supply
 
 RELATIVE = 1e-5
 _LEAST_SCALE, _LARGEST_SCALE = 0.05, 20.0
-_MOST_COMPARED = 20_000
+_MOST_COMPARED, _MOST_READ = 20_000, 2048
 _MANY = 32
 _NUMBERS = TrainConfig(batch_size=8, precision="fp32", device="cpu", threads=1, workers=0, in_memory=True)
 
@@ -128,7 +128,8 @@ def splits(subject: Subject, progress: Progress) -> str:
     """No group and no example is in both splits."""
     training, held_out = subject.training, subject.held_out
     check_groups(subject.source, training, held_out)
-    sides = [{fingerprint([each[i]]): i for i in evenly(each, _MOST_COMPARED)} for each in (training, held_out)]
+    most = _MOST_READ if isinstance(training, Deferred) else _MOST_COMPARED
+    sides = [{fingerprint([each[i]]): i for i in evenly(each, most)} for each in (training, held_out)]
     both = sorted(sides[0].keys() & sides[1].keys(), key=sides[1].__getitem__)
     if both:
         one, other = (name_of(each, side[both[0]]) for each, side in zip((training, held_out), sides, strict=True))

@@ -27,6 +27,7 @@ from beeline.train.supply import encode_some
 
 Progress = Callable[[int, int], None]
 READ, LOOKED_AT, BATCH = 512, 64, 8
+_MOST_NUMBERS = 2**24
 _TOKENS, _STEPS = 256, 2
 _PRESET = "DiT-Nano"
 _OPENED = 0.05  # deviation of tensors that begin at zero, behind which a fresh network would say nothing
@@ -97,8 +98,9 @@ class Subject:
 
     @cached_property
     def some(self) -> list[Example]:
-        """At most 512 training examples, evenly spread."""
-        return [self.training[index] for index in evenly(self.training, READ)]
+        """At most 512 training examples, evenly spread, and fewer of large ones (2^24 numbers or sixteen)."""
+        most = min(READ, max(2 * BATCH, _MOST_NUMBERS // max(1, self.training[0].array.size)))
+        return [self.training[index] for index in evenly(self.training, most)]
 
     @cached_property
     def codec(self) -> Codec:
