@@ -32,7 +32,7 @@ from beeline.train.config import TrainConfig
 _SAME = 1e-5
 _MORE = 3  # tokens of padding beyond the longest sample
 _T = 0.7
-_STEPS, _WARM, _RATE, _SHARE = 200, 20, 4e-3, 0.05
+_STEPS, _WARM, _RATE, _SHARE = 300, 20, 4e-3, 0.05
 _LEAST_CHANGE = 1e-3
 _DRAWN = 3
 
