@@ -6,7 +6,7 @@ import argparse
 import csv
 import io
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from beeline.core.errors import UserError, unknown, whole_number
 from beeline.core.files import check_writable, claim, write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
-    from beeline.evaluate.comparison import Comparison
+    from beeline.evaluate.comparison import Axes, Comparison, Entry
+    from beeline.evaluate.evaluation import Evaluator
 
 _SHOWN = 16
 
@@ -60,11 +61,8 @@ def compare(
     Raises:
         UserError: something given does not exist, does not fit or is out of range, or the runs do not compare.
     """
-    from beeline.cli.evaluate import with_data
-    from beeline.evaluate.comparison import Axes, check_same_data, check_same_examples, entries_of
+    from beeline.evaluate.comparison import Axes
     from beeline.evaluate.comparison import compare as compare_entries
-    from beeline.evaluate.evaluation import Evaluator
-    from beeline.evaluate.requests import real_examples
     from beeline.generate.load import output_folder
 
     n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
@@ -75,12 +73,33 @@ def compare(
     paths = [Path(run) for run in runs]
     if not paths:
         raise UserError("compare: needs a run at least, such as beeline compare runs/a runs/b")
-    axes = Axes(passes, samplers, scales)
+    home = output_folder(paths[0]).parent if out is None else Path(out)
+    check_writable(home)
+    evaluator, entries = _opened(paths, Axes(passes, samplers, scales), spaces, device, options, display)
+    found = compare_entries(evaluator, entries, n, seed, display.work, "compare")
+    words = ["beeline", "compare", *map(str, paths), "-n", str(n), "--seed", str(seed)]
+    for flag, values in (("--passes", passes), ("--samplers", samplers), ("--scales", scales)):
+        words += [flag, *map(str, values)] if values else []
+    _write(found, claim(home, "comparison") if out is None else Path(out), shlex.join(words), display)
+    return found
+
+
+def _opened(
+    paths: Sequence[Path], axes: Axes, spaces: Sequence[str], device: str, options: Mapping[str, Any], display: Display
+) -> tuple[Evaluator, list[Entry]]:
+    """What measures all of them, and the ways in which they are sampled; nothing has been drawn yet.
+
+    Raises:
+        UserError: a run cannot be opened or sampled so, or the runs do not compare.
+    """
+    from beeline.cli.evaluate import with_data
+    from beeline.evaluate.comparison import check_same_data, check_same_examples, entries_of
+    from beeline.evaluate.evaluation import Evaluator
+    from beeline.evaluate.requests import real_examples
+
     engines = [with_data(path, None, device) for path in paths]
     sets = [(real_examples(engine, "train"), real_examples(engine, "held_out")) for engine in engines]
     check_same_data([(path, engine, *each) for path, engine, each in zip(paths, engines, sets, strict=True)])
-    home = output_folder(paths[0]).parent if out is None else Path(out)
-    check_writable(home)
     entries = [
         entry
         for path, name, engine in zip(paths, _names(paths), engines, strict=True)
@@ -92,13 +111,7 @@ def compare(
             check_same_examples(paths[0], evaluator, path, training, held_out)
     for space, reason in evaluator.left_out.items():
         display.message(f"{space} left out: {reason}")
-    found = compare_entries(evaluator, entries, n, seed, display.work, "compare")
-    folder = claim(home, "comparison") if out is None else Path(out)
-    words = ["beeline", "compare", *map(str, paths), "-n", str(n), "--seed", str(seed)]
-    for flag, values in (("--passes", passes), ("--samplers", samplers), ("--scales", scales)):
-        words += [flag, *map(str, values)] if values else []
-    _write(found, folder, shlex.join(words), display)
-    return found
+    return evaluator, entries
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
