@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from beeline.core.allocator import keep_freed_memory
 from beeline.core.data import Example
 from beeline.core.errors import UserError
 from beeline.evaluate.curves import steps_for_passes
@@ -84,6 +85,22 @@ def settings_of(evaluator: Evaluator, sampler: str, passes: list[int]) -> list[S
     return found
 
 
+def tables(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table for each number: samplers below one another, passes beside; = is not told apart from the reference."""
+    text = []
+    for name in [key for key, value in rows[0].items() if isinstance(value, dict)]:
+        samplers = list(dict.fromkeys(row["sampler"] for row in rows))
+        text += [f"\n{name}\n", "| sampler | passes: value |", "| --- | --- |"]
+        for sampler in samplers:
+            cells = []
+            for row in (each for each in rows if each["sampler"] == sampler):
+                found = row[name]
+                same = not found["low"] > 0 and not found["high"] < 0
+                cells.append(f"{row['passes']:.0f}: {found['value']:.4g}{' =' if same else ''}")
+            text.append(f"| `{sampler}` | {' · '.join(cells)} |")
+    return "\n".join(text)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,6 +111,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    keep_freed_memory()
     engine = load(arguments.run)
     training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
     evaluator = Evaluator(engine, arguments.run, training, held_out, SPACES)
@@ -118,6 +136,7 @@ def main() -> None:
                 if isinstance(each, dict)
             ]
             print(sampler, f"{spent:.1f}", f"{seconds:.1f} s", *cells, sep=" | ", flush=True)
+    print(tables(rows))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
