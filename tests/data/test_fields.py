@@ -96,6 +96,32 @@ def test_packed_numbers_are_physical_and_axes_units_and_groups_are_those_of_the_
     assert "latitude descends from 60 to 30 and is kept so, in samples too" in found.notes
 
 
+@pytest.mark.parametrize("ending", [".nc", ".zarr", ".h5"])
+def test_netcdf_4_zarr_and_hdf5_say_what_the_classic_file_says(ending: str, file: Path, tmp_path: Path) -> None:
+    """Written by the libraries of each format, packed numbers, dimension scales and units among them."""
+    xarray = pytest.importorskip("xarray")
+    variables = {
+        name: (dims, array, {key: value for key, value in attributes.items() if key != "_FillValue"})
+        for name, (dims, array, attributes) in winds().items()
+    }
+    coordinates = {name: variables.pop(name) for name in GRID}
+    path = tmp_path / f"winds{ending}"
+    dataset = xarray.Dataset(variables, coordinates)
+    encoding = {"z": {"_FillValue": np.int16(-32768)}}
+    if ending == ".zarr":
+        dataset.to_zarr(path, encoding=encoding, consolidated=False)
+    else:
+        dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    found, classic = asked(path), asked(file)
+    assert found.description == classic.description
+    assert found.samples == classic.samples
+    for own, other in zip(every(found), every(classic), strict=True):
+        np.testing.assert_array_equal(own.array, other.array)
+        assert own.group == other.group
+        for name, value in other.condition.items():
+            np.testing.assert_array_equal(own.condition[name], value)
+
+
 def test_a_missing_packed_number_is_not_a_number(tmp_path: Path) -> None:
     variables = winds()
     variables["z"][1][1, 0, 2, 3] = -32768

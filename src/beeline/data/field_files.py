@@ -78,7 +78,9 @@ class LabelledStore(FieldStore):
 
     def _open(self) -> Any:
         xarray = needed("xarray", self.path)
-        options = {"engine": "zarr"} if self.path.suffix == ".zarr" else {}
+        options: dict[str, Any] = {}
+        if self.path.suffix == ".zarr":
+            options = {"engine": "zarr", "consolidated": _is_consolidated(self.path)}
         return xarray.open_dataset(self.path, mask_and_scale=False, decode_times=False, cache=False, **options)
 
     def _look(self, handle: Any) -> list[Variable]:
@@ -114,6 +116,12 @@ class HierarchicalStore(FieldStore):
 
     def _raw(self, handle: Any, name: str, where: tuple[Any, ...]) -> Array:
         return np.asarray(handle[name][where])
+
+
+def _is_consolidated(folder: Path) -> bool:
+    """Whether a zarr folder keeps what is known of its arrays in one place; xarray warns where it has to find out."""
+    record = folder / "zarr.json"
+    return (folder / ".zmetadata").is_file() or (record.is_file() and "consolidated_metadata" in record.read_text())
 
 
 def open_store(path: Path, dims: Mapping[str, tuple[str, ...]]) -> FieldStore:
