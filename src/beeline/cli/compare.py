@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beeline.cli.console import Display
-from beeline.cli.evaluate import SPACE_NAMES
+from beeline.cli.evaluate import SPACE_NAMES, check_spaces
 from beeline.cli.sample import add_sampling_arguments, sampling_options
-from beeline.core.errors import UserError, unknown, whole_number
+from beeline.core.errors import UserError, whole_number
 from beeline.core.files import check_writable, claim, write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ def compare(
     from beeline.generate.load import output_folder
 
     n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
-    for space in spaces:
-        if space not in SPACE_NAMES:
-            raise unknown("space", space, SPACE_NAMES)
+    check_spaces(spaces)
     display = display or Display("silent")
     paths = [Path(run) for run in runs]
     if not paths:

@@ -67,9 +67,7 @@ def evaluate(
 
     n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
     likelihood, members = whole_number("likelihood", likelihood, 0), whole_number("members", members, 0)
-    for space in spaces:
-        if space not in SPACE_NAMES:
-            raise unknown("space", space, SPACE_NAMES)
+    check_spaces(spaces)
     display = display or Display("silent")
     engine = with_data(run, modality, device)
     home = output_folder(Path(run)) / "evaluations"
@@ -96,6 +94,17 @@ def evaluate(
         display.result(str(folder.report))
     found.refuse_failures()
     return list(found.records)
+
+
+def check_spaces(spaces: Sequence[str]) -> None:
+    """Refuse a space that there is not.
+
+    Raises:
+        UserError: naming it and its nearest neighbour.
+    """
+    for space in spaces:
+        if space not in SPACE_NAMES:
+            raise unknown("space", space, SPACE_NAMES)
 
 
 def _cost(protocol: Mapping[str, Any]) -> str:
