@@ -47,7 +47,8 @@ def test_a_run_does_not_differ_from_itself_and_the_table_is_tidy(
     assert page.count("data:image/png") == 3
 
 
-def test_passes_samplers_and_scales_are_axes_of_one_table(small_run: Path, tmp_path: Path) -> None:
+def test_e41_quality_stands_beside_what_it_costs_in_one_table(small_run: Path, tmp_path: Path) -> None:
+    """Passes, samplers and scales are axes of the table; no quality is told without passes, seconds and FLOPs."""
     found = compare([small_run], n=12, passes=[4, 8], samplers=["heun", "euler"], spaces=["pca-32"], out=tmp_path / "o")
     assert [each.entry.name for each in found.measured] == [
         f"small, {sampler}, {passes} passes" for sampler in ("heun", "euler") for passes in (4, 8)
@@ -55,6 +56,10 @@ def test_passes_samplers_and_scales_are_axes_of_one_table(small_run: Path, tmp_p
     assert [each.passes for each in found.measured] == [4, 8, 4, 8]
     flops = [each.flops for each in found.measured]
     assert flops[1] == 2 * flops[0] == flops[3]
+    for row in found.rows():
+        assert row["passes"] > 0
+        assert row["seconds_per_sample"] > 0
+        assert row["flops_per_sample"] > 0
 
 
 def test_paired_differences_are_narrower_than_what_they_are_made_of(small_run: Path, tmp_path: Path) -> None:

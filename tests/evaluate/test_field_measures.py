@@ -64,7 +64,7 @@ def test_draws_of_the_truths_own_distribution_are_calibrated(measures: tuple[Fie
 
 
 def test_the_mean_of_draws_wins_per_input_and_loses_as_a_draw(measures: tuple[FieldMeasures, np.ndarray]) -> None:
-    """E41 in another guise: a point forecast has the smallest error and the wrong spectrum."""
+    """A point forecast has the smallest error and the wrong spectrum: the two kinds of numbers are never mixed."""
     fields, known = measures
     random = np.random.default_rng(1)
     single = [Example(each) for each in answers(random, known)]
