@@ -130,7 +130,7 @@ def test_a_trained_one_samples_in_one_pass_and_refuses_the_rest(baseline: Engine
         ({"sampler": "heun"}, "sampler heun: this model is a regression, which has no path to walk"),
         ({"steps": 20}, "steps 20: this model is a regression, which answers in one pass"),
         ({"cfg_scale": 2.0}, "cfg_scale 2: this model is a regression"),
-        ({"preset": "best"}, "sampler heun: this model is a regression"),
+        ({"preset": "best"}, "sampler dpmpp_2m: this model is a regression"),
     ]
     for options, message in refused:
         with pytest.raises(UserError, match=message):

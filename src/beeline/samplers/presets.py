@@ -1,4 +1,8 @@
-"""Ways to sample by name, from few network passes to many."""
+"""Ways to sample by name, from few network passes to many.
+
+Chosen from quality by passes (``python -m benchmarks.passes``; docs/family.md has the tables): of the solvers that walk
+every path of Gaussian noise, DPM-Solver++ 2M needs the fewest passes to be told apart from 250 of them no more.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from beeline.samplers.config import SampleConfig, SampleOptions
 PRESETS: dict[str, SampleOptions] = {
     "fast": {"sampler": "dpmpp_2m", "steps": 8},
     "balanced": {"sampler": "dpmpp_2m", "steps": 16},
-    "best": {"sampler": "heun", "steps": 25},
+    "best": {"sampler": "dpmpp_2m", "steps": 50},
 }
 
 
