@@ -120,8 +120,8 @@ def _check_square(axes: Sequence[FieldAxis]) -> None:
     if len(axes) != 2 or axes[0].size != axes[1].size:
         raise UserError(f"augment rotate: needs two axes of one extent, not {size}; leave it out")
     one, other = axes
-    spacings = [np.asarray([abs(each) for each in np.diff(axis.coordinate)] or [0.0]) for axis in axes]
-    even = len(spacings[0]) == len(spacings[1]) and np.allclose(*spacings, rtol=1e-3, atol=0)
+    first, second = (np.abs(np.diff(axis.coordinate)) for axis in axes)
+    even = len(first) == len(second) and np.allclose(first, second, rtol=1e-3, atol=0)
     differ = {
         "units": one.units != other.units,
         "spacing": not even or not np.isclose(one.length or 0, other.length or 0, rtol=1e-3, atol=0),

@@ -71,9 +71,9 @@ def labelled(samples: Examples, known: FieldDescription, provenance: Mapping[str
     whole.coordinates[first] = (np.arange(len(samples), dtype=np.int32), {})
     notes = []
     for axis, extent in zip(known.axes, shape, strict=True):
-        place, note = _place(axis, extent, samples, [mapping.name for mapping in known.maps])
-        if place is not None:
-            whole.coordinates[axis.name] = (np.asarray(place.coordinate), place.attributes)
+        lies, note = _place(axis, extent, samples, [mapping.name for mapping in known.maps])
+        if lies is not None:
+            whole.coordinates[axis.name] = (np.asarray(lies.coordinate), lies.attributes)
         notes += [note] if note else []
     stack = np.stack([sample.array for sample in samples])
     for place, channel in enumerate(known.channels):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from beeline.data.field_description import ABOUT, FieldAxis
+from beeline.data.field_description import FieldAxis
 from beeline.data.field_stores import FieldStore
 
 
@@ -48,7 +48,12 @@ def axis_of(store: FieldStore, dim: str, size: int) -> FieldAxis:
     """
     variable = store.variables.get(dim)
     if variable is None or variable.dims != (dim,) or variable.shape != (size,) or variable.dtype.kind not in "fiu":
-        return FieldAxis(dim, size)
-    about = {name: str(variable.attributes.get(name, "")) for name in ABOUT}
-    coordinate = tuple(store.read(dim).astype(np.float64).tolist())
-    return FieldAxis(dim, size, variable.units, coordinate, **about)
+        return FieldAxis(
+            dim,
+            size,
+            variable.units,
+            coordinate,
+            calendar=calendar,
+            standard_name=standard_name,
+            long_name=long_name,
+        )
