@@ -3,8 +3,8 @@
     (B, H W, C) --> (B, C, H, W) --> UNet2DModel --> (B, H W, outputs x C)
 
 Its time embedding is the sum of its own and of the conditions'. Grids whose sides do not halve often enough are padded
-with zeros at their far ends, which are cut off again; beyond the edge of a periodic axis lies its other end. Source: Ho et al. 2020, appendix B, as diffusers has it:
-residual blocks at every level, attention at the lowest.
+with zeros at their far ends, which are cut off again; beyond the edge of a periodic axis lies its other end. Source: Ho
+et al. 2020, appendix B, as diffusers has it: residual blocks at every level, attention at the lowest.
 
 Shapes: B rows, L tokens a row, C numbers a token, D numbers of a condition, H x W tokens of a grid.
 """

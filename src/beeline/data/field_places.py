@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from beeline.data.field_description import FieldAxis
+from beeline.data.field_description import ABOUT, FieldAxis
 from beeline.data.field_stores import FieldStore
 
 
@@ -48,12 +48,15 @@ def axis_of(store: FieldStore, dim: str, size: int) -> FieldAxis:
     """
     variable = store.variables.get(dim)
     if variable is None or variable.dims != (dim,) or variable.shape != (size,) or variable.dtype.kind not in "fiu":
-        return FieldAxis(
-            dim,
-            size,
-            variable.units,
-            coordinate,
-            calendar=calendar,
-            standard_name=standard_name,
-            long_name=long_name,
-        )
+        return FieldAxis(dim, size)
+    calendar, standard_name, long_name = (str(variable.attributes.get(name, "")) for name in ABOUT)
+    coordinate = tuple(store.read(dim).astype(np.float64).tolist())
+    return FieldAxis(
+        dim,
+        size,
+        variable.units,
+        coordinate,
+        calendar=calendar,
+        standard_name=standard_name,
+        long_name=long_name,
+    )
