@@ -16,7 +16,8 @@ from beeline.core.data import Example
 from beeline.core.errors import UserError
 from beeline.data.field_description import FieldAxis, FieldChannel, FieldDescription
 from beeline.data.field_output import classic_bytes, labelled
-from beeline.generate.write import check_output
+from beeline.generate.engine import Samples
+from beeline.generate.write import check_output, write_samples
 from beeline.modalities.fields import Fields
 from tests.conftest import FAST
 
@@ -35,7 +36,7 @@ def write(path: Path, **changes: Any) -> Path:
         "u": (("sample", "lat", "lon"), FIELD, {"units": "°C"}),
     } | changes
     with netcdf_file(path, "w") as file:
-        for dims, array, attributes in [column for column in columns.values() if column is not None]:
+        for dims, array, _ in [column for column in columns.values() if column is not None]:
             for dim, size in zip(dims, np.shape(array), strict=True):
                 if dim not in file.dimensions:
                     file.createDimension(dim, size)
@@ -128,7 +129,7 @@ def test_lengths_are_those_of_one_unit_or_cells(tmp_path: Path) -> None:
 
 def test_times_keep_their_calendar(tmp_path: Path) -> None:
     time = {"units": "days since 2000-01-01", "calendar": "noleap", "standard_name": "time", "long_name": "day"}
-    changes = {name: (("sample", "lat", "lon"), FIELD, {}) for name in "uz"}
+    changes: dict[str, Any] = {name: (("sample", "lat", "lon"), FIELD, {}) for name in "uz"}
     fields = modality(write(tmp_path / "f.nc", lat=(("lat",), np.arange(8.0), time), **changes))
     known = fields._known.axes[0]
     assert (known.calendar, known.standard_name, known.long_name) == ("noleap", "time", "day")
@@ -167,7 +168,7 @@ def test_a_circle_without_its_closing_cell_closes(tmp_path: Path) -> None:
     for size in (6, 720):
         array = np.zeros((2, 2, size), dtype=np.float32)
         lon = (("lon",), np.float32(np.arange(size) * 360 / size), {"units": "degrees_east"})
-        both = {name: (("sample", "lat", "lon"), array, {}) for name in "uz"}
+        both: dict[str, Any] = {name: (("sample", "lat", "lon"), array, {}) for name in "uz"}
         path = write(tmp_path / f"{size}.nc", lat=None, lon=lon, **both)
         assert modality(path, periodic=("lon",))._known.axes[1].length == pytest.approx(360)
 
@@ -221,6 +222,16 @@ def test_text_of_any_language_is_written_and_what_is_too_large_is_told(tmp_path:
     whole.variables["ψ"] = (("sample", "Δx"), large, "")
     with pytest.raises(UserError, match="ψ: 4 GiB are more than the 2 that a variable of classic netCDF holds"):
         classic_bytes(whole)
+
+
+def test_what_was_drawn_is_kept_where_its_own_format_cannot_hold_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.nc")
+    samples = Samples([Example(np.zeros((size, 6, 1), dtype=np.float32)) for size in (8, 9)], {"seed": 7})
+    with pytest.raises(UserError, match=r"samples have several shapes, .*; the samples are in .*x\.npz"):
+        write_samples(modality(path), samples, tmp_path / "x.nc")
+    assert json.loads((tmp_path / "x.provenance.json").read_text()) == {"seed": 7}
+    with np.load(tmp_path / "x.npz") as kept:
+        assert {name: kept[name].shape for name in kept} == {"sample_00000": (8, 6, 1), "sample_00001": (9, 6, 1)}
 
 
 @pytest.mark.parametrize("ending", [".zarr", ".h5", ".hdf5", ".nc4", ".cdf"])
