@@ -169,3 +169,25 @@ def test_parameters_of_some_axes_of_samples_hold_along_the_others(tmp_path: Path
 def test_names_given_twice_are_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         found_in(saved(tmp_path, z=FIELD), **changes)
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr", ".h5"])
+def test_every_format_tells_calendars_unsigned_numbers_and_texts(ending: str, tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    said = {"units": "days since 2000-01-01", "calendar": "noleap", "standard_name": "time", "long_name": "day"}
+    raw = np.arange(4 * 6 * 5, dtype=np.uint8).reshape(4, 6, 5) + np.uint8(100)
+    regions = ["nord", "süd", "nord", "007"]
+    variables = {
+        "y": (("run", "time", "x"), raw.view(np.int8), {"_Unsigned": "true", "units": "1"}),
+        "time": (("time",), np.arange(6.0), said),
+        "region": (("run",), regions),
+    }
+    path = tmp_path / f"f{ending}"
+    if ending == ".zarr":
+        xarray.Dataset(variables).to_zarr(path, consolidated=False, zarr_format=2)
+    else:
+        xarray.Dataset(variables).to_netcdf(path, engine="h5netcdf")
+    found = found_in(path, sample_dims=("run",), group=("region",))
+    assert found.description.axes[0].attributes == said
+    assert [found.group(index) for index in range(4)] == [f"region={name}" for name in regions]
+    np.testing.assert_array_equal(FieldSet(found, np.arange(4))[2].array[..., 0], raw[2])

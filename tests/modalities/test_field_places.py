@@ -151,6 +151,7 @@ def test_times_keep_their_calendar(tmp_path: Path) -> None:
             {},
             r"lon turns back between 355 and 0 .*\.assign_coords\(lon=\(lon - 350\) % 360 \+ 350\)",
         ),
+        (np.zeros(6), {}, r"coordinate lon turns back between 0 and 0 \(places 0, 1\)"),
         (np.arange(6) * 60.0, {"periodic": ("lon",), "patch": 4}, r"lon is periodic and its 6 cells .*; 1, 2, 3, 6 do"),
         (LONGITUDE, {"log_parameters": ("age",)}, "parameters: missing, though age are named"),
         (LONGITUDE, {"parameter_names": ("age",)}, "parameters: missing, though age are named"),

@@ -63,7 +63,7 @@ def check_axis(axis: FieldAxis, path: object) -> list[str]:
         raise UserError(f"{path}: coordinate {axis.name} is NaN at place {place}; give every cell a place")
     steps = np.diff(values)
     if not ((steps > 0).all() or (steps < 0).all()):
-        place = int(np.flatnonzero(np.sign(steps) != np.sign(steps[0]))[0])
+        place = int(np.flatnonzero(np.sign(steps) != (np.sign(steps[0]) or 1))[0])
         raise UserError(
             f"{path}: coordinate {axis.name} turns back between {values[place]:g} and {values[place + 1]:g} (places "
             f"{place}, {place + 1}); {_mended(axis)}"

@@ -17,6 +17,7 @@ from beeline.data.image_arrays import read_member
 
 Array = np.ndarray[Any, Any]
 _KNOWN = ("scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "units", *ABOUT)
+_NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 _ENDINGS = ".nc, .zarr, .h5, .hdf5, .npz or .npy"
 
 
@@ -105,7 +106,7 @@ class HierarchicalStore(FieldStore):
         found: list[Variable] = []
 
         def visit(name: str, item: Any) -> None:
-            if not hasattr(item, "shape"):
+            if not hasattr(item, "shape") or str(_scalar(item.attrs.get("NAME", ""))).startswith(_NO_VARIABLE):
                 return
             labels = [axis[0].name.rpartition("/")[2] if len(axis) else axis.label for axis in item.dims]
             dims = tuple(labels) if all(labels) else (name,) if item.is_scale and len(item.shape) == 1 else ()
