@@ -79,12 +79,15 @@ def test_answers_lie_where_their_maps_do(tmp_path: Path) -> None:
         assert whole.coordinates["lon"][0].tolist() == (LONGITUDE + 100).tolist()
         assert whole.coordinates["lat"][1]["units"] == "degrees_north"
     assert answer(fields, here).attributes == {}
-    both = answer(fields, here, there)
-    assert set(both.coordinates) == {"sample"} or set(both.coordinates) == {"realisation"}
-    assert "lat: left out, since the maps that were given lie at several; lon" in both.attributes["coordinates_note"]
+    for other in (here, bare, None):
+        both = answer(fields, other, there)
+        assert set(both.coordinates) <= {"sample", "realisation"}
+        assert "lat: left out, since the samples do not all lie at one" in both.attributes["coordinates_note"]
+    assert answer(fields, here, bare).coordinates["lat"][0].tolist() == LATITUDE.tolist()
+    assert answer(fields, None).attributes == {}
     unknown = answer(fields, bare)
     assert unknown.coordinates["lat"][0].tolist() == LATITUDE.tolist()
-    assert "lat: that of training; the maps were given without" in unknown.attributes["coordinates_note"]
+    assert "lat: that of training; maps were given without" in unknown.attributes["coordinates_note"]
     assert answer(fields, np.array(there)).attributes == unknown.attributes
 
 
@@ -207,6 +210,9 @@ def test_maps_of_several_channels_need_no_axis_of_samples(tmp_path: Path) -> Non
         np.save(tmp_path / f"{place_}.npy", array)
         for name in (f"{place_}.npz", f"{place_}.npy"):
             np.testing.assert_array_equal(condition.parse(str(tmp_path / name)), z[0])
+    np.save(tmp_path / "all.npy", 1.0)
+    with pytest.raises(UserError, match=r"has the shape \(\); need one map"):
+        condition.parse(str(tmp_path / "all.npy"))
     np.save(tmp_path / "all.npy", z)
     with pytest.raises(UserError, match=r"has the shape \(4, 9, 7, 2\); need one map, an axis for each of y, x and"):
         condition.parse(str(tmp_path / "all.npy"))

@@ -68,7 +68,7 @@ class FieldMap(AlignedMap):
             return array
         axes = len(self._own)
         wider = array.ndim - axes
-        if wider and len(array) == 1 and (wider == 2 or array.shape[-1] != self.channels):
+        if wider > 0 and len(array) == 1 and (wider == 2 or array.shape[-1] != self.channels):
             array = array[0]
         if array.ndim == axes and self.channels == 1:
             return array[..., None]

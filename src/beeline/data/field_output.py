@@ -107,18 +107,23 @@ def _place(axis: FieldAxis, extent: int, samples: Examples, maps: Sequence[str])
         samples: with the conditions that were asked for.
         maps: names of those conditions that lie on the grid.
     """
-    given = [sample.condition.get(name) for sample in samples for name in maps]
-    arrays = [each for each in given if each is not None]
-    own = [each.places[axis.name] for each in arrays if isinstance(each, Placed) and axis.name in each.places]
-    if any(each.coordinate != own[0].coordinate for each in own):
-        return None, f"{axis.name}: left out, since the maps that were given lie at several"
-    if own and len(own[0].coordinate) == extent:
-        if len(own) < len(arrays) and own[0].coordinate != axis.coordinate:
-            return own[0], f"{axis.name}: that of one map; another was given without"
-        return own[0], ""
+    given = [[sample.condition.get(name) for name in maps] for sample in samples]
+    own = [[place for value in each if (place := _along(value, axis.name)) is not None] for each in given]
+    found = {place.coordinate: place for each in own for place in each}
+    foreign = [place for coordinate, place in found.items() if coordinate != axis.coordinate]
+    if len(found) > 1 or (foreign and not all(own)):
+        return None, f"{axis.name}: left out, since the samples do not all lie at one that is known"
+    if foreign:
+        return foreign[0], ""
     if len(axis.coordinate) != extent:
         return None, ""
-    return axis, f"{axis.name}: that of training; the maps were given without" if arrays else ""
+    untold = any(value is not None for each, lies in zip(given, own, strict=True) if not lies for value in each)
+    return axis, f"{axis.name}: that of training; maps were given without" if untold else ""
+
+
+def _along(value: Any, name: str) -> FieldAxis | None:
+    """An axis of a map, where the map knows it."""
+    return value.places.get(name) if isinstance(value, Placed) else None
 
 
 def classic_bytes(whole: Labelled) -> bytes:
