@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,6 +88,29 @@ def test_tokens_lie_on_the_picture_as_on_the_grid_and_back() -> None:
     tokens = GridTokenizer((1, 1)).encode(array)
     assert torch.equal(net.over(tokens, torch.tensor([400.0])), tokens.values)
     assert torch.equal(echo.shown[0, 0], nn.functional.pad(array[..., 0], (0, 1, 0, 1)))
+
+
+@pytest.mark.parametrize("periodic", [(True, True), (False, True), (True, False)])
+def test_a_field_that_is_rolled_along_periodic_axes_is_answered_by_the_rolled_answer(
+    periodic: tuple[bool, bool],
+) -> None:
+    tokenizer = GridTokenizer((1, 1), periodic=periodic)
+    torch.manual_seed(0)
+    model = Network(SMALL, tokenizer, [], Linear(), extents=(8, 6))
+    randomise_zeros(model, 0.3)
+    array = torch.randn(8, 6, 1)
+
+    def answer(array: Tensor) -> Tensor:
+        tokens = tokenizer.encode(array)
+        with torch.no_grad():
+            output = deepcopy(model).eval()(tokens, torch.tensor([0.4]), Conditions()).output
+        return tokenizer.decode(tokens.with_values(output))
+
+    for axis, turns in enumerate(periodic):
+        same = torch.allclose(answer(array.roll(2, axis)), answer(array).roll(2, axis), atol=1e-4)
+        assert same == turns, axis
+    with pytest.raises(UserError, match="a periodic axis of 7 tokens is not a multiple of 2"):
+        answer(torch.randn(7, 7, 1))
 
 
 @pytest.mark.parametrize(

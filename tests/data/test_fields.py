@@ -279,8 +279,8 @@ def test_numbers_that_are_not_real_are_refused_and_whole_ones_are_told(tmp_path:
     with pytest.raises(UserError, match=r"t holds <U1, not numbers"):
         find_fields(FieldWishes(tmp_path / "f.npz", ("t",)))
     found = find_fields(FieldWishes(tmp_path / "f.npz", ("i",)))
-    assert "i holds int64 numbers, taken as float32" in found.notes
-    assert every(found)[0].array.dtype == np.float32
+    assert "i holds int64 numbers, taken as float64" in found.notes
+    assert every(found)[0].array.dtype == np.float64
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,12 @@ from beeline.core.data import Example
 from beeline.core.errors import UserError
 from beeline.core.offers import Native
 from beeline.data.field_augment import FieldMoves, field_moves
+from beeline.data.field_description import FieldAxis, FieldChannel, FieldDescription, FieldMapping
 from beeline.data.field_output import as_dataset, labelled
+from beeline.data.field_patches import chosen_patch
 from beeline.data.normalisers import Standardise
 from beeline.data.transforms import FieldTransforms
-from beeline.modalities.fields import Fields, chosen_patch
+from beeline.modalities.fields import Fields
 from beeline.model.codec import Codec
 from beeline.train.variation import Variation
 from tests.conftest import FAST
@@ -182,11 +184,11 @@ def test_rolls_move_the_map_with_the_field_along_periodic_axes_alone(file: Path)
 
 def test_flips_and_turns_are_the_eight_symmetries_of_a_square() -> None:
     array = np.arange(9.0).reshape(3, 3, 1)
-    moves = FieldMoves((3, 3), flipped=True, rotated=True)
+    moves = FieldMoves((3, 3), flipped=(True, True), rotated=True)
     found = {moves.rearrange(array, way).tobytes() for way in range(moves.ways)}
     assert moves.ways == len(found) == 8
     assert np.array_equal(moves.rearrange(array, 0), array)
-    solid = FieldMoves((2, 3, 4), rolled=(True, False, True), flipped=True)
+    solid = FieldMoves((2, 3, 4), rolled=(True, False, True), flipped=(True,) * 3)
     assert solid.ways == 2 * 4 * 8
     numbers = np.arange(24.0).reshape(2, 3, 4, 1)
     different = {solid.rearrange(numbers, way).tobytes() for way in range(solid.ways)}
@@ -194,20 +196,42 @@ def test_flips_and_turns_are_the_eight_symmetries_of_a_square() -> None:
     assert all(sorted(solid.rearrange(numbers, way).ravel()) == list(range(24)) for way in range(solid.ways))
 
 
+X, Y = FieldAxis("x", 8), FieldAxis("y", 8)
+
+
+def described(axes: tuple[FieldAxis, ...], channels: str = "a", maps: str = "") -> FieldDescription:
+    """Fields of some channels over maps of one channel, a letter each."""
+    mappings = tuple(FieldMapping(name, (FieldChannel(name),)) for name in maps)
+    return FieldDescription(axes, tuple(FieldChannel(name) for name in channels), mappings)
+
+
 @pytest.mark.parametrize(
-    ("wanted", "shape", "periodic", "channels", "message"),
+    ("wanted", "known", "message"),
     [
-        (("roll",), (8, 8), (), 1, r"augment roll: no axis is periodic; say which are, --data\.periodic"),
-        (("flip",), (8, 8), (), 3, r"augment flip: 3 channels may be components of vectors, .*--data\.scalars true"),
-        (("rotate",), (8, 12), (), 1, r"augment rotate: needs two axes of one extent, not 8x12"),
-        (("spin",), (8, 8), (), 1, r"augment spin: know roll, flip, rotate"),
+        ("roll", described((X, Y)), r"augment roll: no axis is periodic; say which are, --data\.periodic"),
+        ("flip", described((X, Y), "uv"), r"augment flip: u, v may be components of a vector, .*--data\.scalars true"),
+        ("rotate", described((X, Y), "p", "uv"), r"augment rotate: u, v may be components of a vector"),
+        ("flip", described((FieldAxis("time", 8),)), "augment flip: time has a direction"),
+        ("rotate", described((X, FieldAxis("y", 12))), r"augment rotate: needs two axes of one extent, not 8x12"),
+        ("rotate", described((X, FieldAxis("y", 8, "km"))), "augment rotate: x and y differ in units; leave it out"),
+        ("rotate", described((X, FieldAxis("y", 8, length=9.0))), "x and y differ in spacing"),
+        ("rotate", described((X, FieldAxis("y", 8, periodic=True))), "x and y differ in periodicity"),
+        ("rotate", described((X, FieldAxis("time", 8))), "x and time differ in kind, one being a time"),
+        ("spin", described((X, Y)), r"augment spin: know roll, flip, rotate"),
     ],
 )
-def test_moves_that_the_law_may_not_allow_are_refused(
-    wanted: tuple[str, ...], shape: tuple[int, ...], periodic: tuple[bool, ...], channels: int, message: str
-) -> None:
+def test_moves_that_the_law_may_not_allow_are_refused(wanted: str, known: FieldDescription, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        field_moves(wanted, shape, periodic, channels, scalars=False)
+        field_moves((wanted,), known, scalars=False)
+
+
+def test_moves_that_the_law_allows_leave_time_as_it_is() -> None:
+    moves = field_moves(("flip",), described((FieldAxis("t", 8), X), "uv", "z"), scalars=True)
+    assert moves is not None
+    assert moves.flipped == (False, True)
+    assert field_moves(("rotate",), described((X, Y), "p", "z"), scalars=False) == FieldMoves(
+        (8, 8), (), (False,) * 2, True
+    )
 
 
 @pytest.mark.parametrize(

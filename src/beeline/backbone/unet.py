@@ -3,8 +3,8 @@
     (B, H W, C) --> (B, C, H, W) --> UNet2DModel --> (B, H W, outputs x C)
 
 Its time embedding is the sum of its own and of the conditions'. Grids whose sides do not halve often enough are padded
-with zeros at their far ends, which are cut off again. Source: Ho et al. 2020, appendix B, as diffusers has it:
-residual blocks at every level, attention at the lowest.
+with zeros at their far ends, which are cut off again; beyond the edge of a periodic axis lies its other end. Source: Ho
+et al. 2020, appendix B, as diffusers has it: residual blocks at every level, attention at the lowest.
 
 Shapes: B rows, L tokens a row, C numbers a token, D numbers of a condition, H x W tokens of a grid.
 """
@@ -57,6 +57,11 @@ class UNet(nn.Module):
             norm_num_groups=math.gcd(_GROUPS, *channels),
             class_embed_type="identity",
         )
+        self.edges = _Edges()
+        for part in self.net.modules():
+            if isinstance(part, nn.Conv2d) and part.padding == (1, 1):
+                part.padding = (0, 0)
+                part.register_forward_pre_hook(self.edges)
         last = self.net.conv_out
         assert isinstance(last, nn.Conv2d)
         assert last.bias is not None
@@ -95,7 +100,22 @@ class UNet(nn.Module):
                 f"model.backbone unet: needs samples of one shape in a batch, and there are {several} tokens; use "
                 "backbone dit, or batches of one shape"
             )
+        self._close(tuple(each is not None for each in tokens.layout[0].period), forms[0])
         return self(tokens.values.unflatten(1, forms[0]), time_N, condition_ND).flatten(1, 2)
+
+    def _close(self, periodic: tuple[bool, ...], extents: tuple[int, ...]) -> None:
+        """Let axes close upon themselves.
+
+        Raises:
+            UserError: one of them does not halve as often as the network halves it.
+        """
+        for turns, extent in zip(periodic, extents, strict=False):
+            if turns and extent % self.halvings:
+                raise UserError(
+                    f"model.backbone unet: a periodic axis of {extent} tokens is not a multiple of {self.halvings}, "
+                    "as its levels need; use fewer model.unet_channels, another patch, or backbone dit"
+                )
+        self.edges.periodic = periodic or (False, False)
 
     def forward(self, values_BHWC: Tensor, time_B: Tensor, condition_BD: Tensor | None = None) -> Tensor:
         """Outputs (B, H, W, outputs x C).
@@ -115,6 +135,20 @@ class UNet(nn.Module):
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Any grid is right."""
+
+
+class _Edges:
+    """Puts a cell beyond each edge of what a 3x3 convolution sees: of the other end along periodic axes, else zeros."""
+
+    def __init__(self) -> None:
+        self.periodic: tuple[bool, ...] = (False, False)
+
+    def __call__(self, part: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The picture (B, C, H, W), wider and taller by two."""
+        rows, columns = ("circular" if turns else "constant" for turns in self.periodic)
+        if rows == columns:
+            return nn.functional.pad(inputs[0], (1, 1, 1, 1), rows)
+        return nn.functional.pad(nn.functional.pad(inputs[0], (0, 0, 1, 1), rows), (1, 1, 0, 0), columns)
 
 
 def _model_class() -> Any:

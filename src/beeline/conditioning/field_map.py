@@ -12,6 +12,7 @@ from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import UserError
 from beeline.data.field_checks import same_units
 from beeline.data.field_files import open_store
+from beeline.data.field_places import axis_of, placed
 from beeline.data.field_stores import CHANNEL, FieldStore, Variable, is_guess
 
 
@@ -23,16 +24,20 @@ class FieldMap(AlignedMap):
         variable: its name in files; that of the condition when empty.
         units: of its channels in training, one each; empty where they are not known.
         dims: names of its axes in training.
+        own: those of these axes that the map has, being the same along the others; all when empty.
+        sizes: cells along each axis in training.
         directions: whether the coordinate of each axis ascended (1) or descended (-1) in training; 0 for not known.
     """
 
     variable: str = ""
     units: tuple[str, ...] = ()
     dims: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
     directions: tuple[int, ...] = ()
 
     def parse(self, text: str) -> np.ndarray[Any, Any]:
-        """The map in a file: FILE, or FILE:VARIABLE; a .npy file holds (cells ..., channels).
+        """The map in a file: FILE, or FILE:VARIABLE, with the places of its cells; a .npy file has (cells, channels).
 
         Raises:
             UserError: there is no such file or variable, or it has other units or axes than in training.
@@ -42,11 +47,44 @@ class FieldMap(AlignedMap):
             file, name = text, self.variable or self.name
         path = Path(file).expanduser()
         if path.suffix.lower() == ".npy" or not path.exists():
-            return super().parse(text)
+            return self._whole(self._by_shape(super().parse(text), path))
         store = open_store(path, {})
         variable = store.variable(name)
         self._check_units(variable, path)
-        return self._arranged(store, variable)
+        if variable.guessed:
+            return self._whole(self._by_shape(store.read(name), path))
+        wanted = self._axes(variable)
+        array = self._whole(self._arranged(store, variable, wanted))
+        places = {known: axis_of(store, dim, variable.size(dim)) for known, dim in zip(self._own, wanted, strict=False)}
+        return placed(array, {known: axis for known, axis in places.items() if axis.coordinate})
+
+    @property
+    def _own(self) -> tuple[str, ...]:
+        return self.own or self.dims
+
+    def _by_shape(self, array: np.ndarray[Any, Any], path: Path) -> np.ndarray[Any, Any]:
+        """An array without names of axes as (cells ..., channels): one sample, its channels last or first, if any."""
+        if not self.dims:
+            return array
+        axes = len(self._own)
+        wider = array.ndim - axes
+        if wider > 0 and len(array) == 1 and (wider == 2 or array.shape[-1] != self.channels):
+            array = array[0]
+        if array.ndim == axes and self.channels == 1:
+            return array[..., None]
+        if array.ndim == axes + 1 and self.channels in (array.shape[-1], array.shape[0]):
+            return array if array.shape[-1] == self.channels else np.moveaxis(array, 0, -1)
+        raise UserError(
+            f"condition {self.name}={path}: has the shape {array.shape}; need one map, an axis for each of "
+            f"{', '.join(self._own)} and then {self.channels} channels"
+        )
+
+    def _whole(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A map on all axes, repeated along those that it lacks."""
+        for place, dim in enumerate(self.dims):
+            if dim not in self._own:
+                array = np.repeat(np.expand_dims(array, place), self.sizes[place], axis=place)
+        return array
 
     def _check_units(self, variable: Variable, path: Path) -> None:
         for units in filter(None, self.units):
@@ -56,10 +94,9 @@ class FieldMap(AlignedMap):
                     "in training; convert it, and its units attribute with it"
                 )
 
-    def _arranged(self, store: FieldStore, variable: Variable) -> np.ndarray[Any, Any]:
+    def _arranged(self, store: FieldStore, variable: Variable, wanted: tuple[str, ...]) -> np.ndarray[Any, Any]:
         """The map with the axes of training in their order and the channels last."""
         array, left = store.read(variable.name), list(variable.dims)
-        wanted = self._axes(variable)
         for dim in [dim for dim in left if dim not in (*wanted, CHANNEL)]:
             if variable.size(dim) > 1:
                 raise UserError(
@@ -70,22 +107,23 @@ class FieldMap(AlignedMap):
             left.remove(dim)
         order = [left.index(dim) for dim in (*wanted, CHANNEL) if dim in left]
         array = np.transpose(array, order)
-        for dim, direction in zip(wanted, self.directions, strict=False):
-            self._check_direction(store, dim, direction)
+        directions = dict(zip(self.dims, self.directions, strict=False))
+        for dim, known in zip(wanted, self._own, strict=False):
+            self._check_direction(store, dim, directions.get(known, 0))
         return array if CHANNEL in left else array[..., None]
 
     def _axes(self, variable: Variable) -> tuple[str, ...]:
-        """Its axes, in the order of training; by place where names are a guess."""
+        """Its axes, in the order of training; by place where their names were a guess then."""
         plain = [dim for dim in variable.dims if dim != CHANNEL]
-        if variable.guessed or all(is_guess(dim) for dim in self.dims):
-            return tuple(plain[-len(self.dims) :] if self.dims else plain)
-        for dim in self.dims:
+        if all(is_guess(dim) for dim in self.dims):
+            return tuple(plain[-len(self._own) :] if self.dims else plain)
+        for dim in self._own:
             if dim not in plain:
                 raise UserError(
                     f"condition {self.name}: {variable.name} lies on ({', '.join(variable.dims)}) here and lay on "
-                    f"({', '.join(self.dims)}) in training; rename its axes"
+                    f"({', '.join(self._own)}) in training; rename its axes"
                 )
-        return self.dims
+        return self._own
 
     def _check_direction(self, store: FieldStore, dim: str, direction: int) -> None:
         known = store.variables.get(dim)

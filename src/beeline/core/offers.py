@@ -48,6 +48,15 @@ class Augmented(Protocol):
 
 
 @runtime_checkable
+class Identified(Protocol):
+    """Examples read from files, which tell whether these hold what they held when a run began."""
+
+    def identity(self) -> str:
+        """A hash of what the files hold, quickly made; other files, or other numbers in them, have another."""
+        ...
+
+
+@runtime_checkable
 class Populated(Protocol):
     """A modality whose paths can begin at other data in the place of noise, as at control cells."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from beeline.core.errors import UserError
+from beeline.data.field_checks import is_time
+from beeline.data.field_description import FieldAxis, FieldDescription
 
 Array = np.ndarray[Any, Any]
 MOVES = ("roll", "flip", "rotate")
@@ -17,12 +20,12 @@ MOVES = ("roll", "flip", "rotate")
 class FieldMoves:
     """Moves of a field and of the maps under it; way 0 leaves both as they are.
 
-    Ways: {rolls along the periodic axes} x {flips of each axis} x {quarter turns of a square}.
+    Ways: {rolls along the periodic axes} x {flips of some axes} x {quarter turns of a square}.
 
     Args:
         shape: cells along each axis.
         rolled: whether each axis is rolled; only periodic ones may be.
-        flipped: whether the axes are flipped.
+        flipped: whether each axis is flipped.
         rotated: whether the field is turned, which needs two axes of one extent.
         step: cells by which it is rolled at least, along every axis.
 
@@ -32,7 +35,7 @@ class FieldMoves:
 
     shape: tuple[int, ...]
     rolled: tuple[bool, ...] = ()
-    flipped: bool = False
+    flipped: tuple[bool, ...] = ()
     rotated: bool = False
     step: int = 1
 
@@ -53,7 +56,7 @@ class FieldMoves:
         """Shifts along each axis, then flips of each, then quarter turns."""
         rolled = self.rolled or (False,) * len(self.shape)
         shifts = (size // self.step if rolls else 1 for size, rolls in zip(self.shape, rolled, strict=True))
-        flips = [2 if self.flipped else 1] * len(self.shape)
+        flips = [2 if flips else 1 for flips in self.flipped or (False,) * len(self.shape)]
         if self.rotated:  # with quarter turns, a flip of one axis makes those of the other
             flips[1] = 1
         return (*shifts, *flips, 4 if self.rotated else 1)
@@ -72,16 +75,12 @@ class FieldMoves:
         return None
 
 
-def field_moves(
-    wanted: tuple[str, ...], shape: tuple[int, ...], periodic: tuple[bool, ...], channels: int, scalars: bool
-) -> FieldMoves | None:
-    """The moves that a user asks for, None for none.
+def field_moves(wanted: tuple[str, ...], known: FieldDescription, scalars: bool) -> FieldMoves | None:
+    """The moves that a user asks for, None for none; times are never turned round.
 
     Args:
         wanted: some of ``MOVES``.
-        shape: cells along each axis.
-        periodic: whether each axis is; empty where none is.
-        channels: of the target and of all maps together.
+        known: the fields.
         scalars: whether the user says that no channel changes its sign or place when the field is turned over.
 
     Raises:
@@ -92,13 +91,43 @@ def field_moves(
             raise UserError(f"augment {name}: know {', '.join(MOVES)}")
     if not wanted:
         return None
-    if "roll" in wanted and not any(periodic):
+    if "roll" in wanted and not known.periodic:
         raise UserError("augment roll: no axis is periodic; say which are, --data.periodic, or leave it out")
     turned = [name for name in wanted if name != "roll"]
-    if turned and channels > 2 and not scalars:
-        raise UserError(
-            f"augment {turned[0]}: {channels} channels may be components of vectors, whose signs change; "
-            "--data.scalars true says that none is"
-        )
-    rolled = periodic if "roll" in wanted else ()
-    return FieldMoves(shape, rolled, "flip" in wanted, "rotate" in wanted)
+    channels = [channel.name for each in known.maps for channel in each.channels]
+    for names in ([channel.name for channel in known.channels], channels):
+        if turned and len(names) > 1 and not scalars:
+            raise UserError(
+                f"augment {turned[0]}: {', '.join(names)} may be components of a vector, whose signs change; "
+                "--data.scalars true says that none is"
+            )
+    flipped = tuple("flip" in wanted and not is_time(axis) for axis in known.axes)
+    if "flip" in wanted and not any(flipped):
+        raise UserError("augment flip: time has a direction, and there is no other axis; leave it out")
+    if "rotate" in wanted:
+        _check_square(known.axes)
+    rolled = known.periodic if "roll" in wanted else ()
+    return FieldMoves(known.shape, rolled, flipped, "rotate" in wanted)
+
+
+def _check_square(axes: Sequence[FieldAxis]) -> None:
+    """Refuse quarter turns that change what a field is.
+
+    Raises:
+        UserError: saying in what the axes differ.
+    """
+    size = "x".join(str(axis.size) for axis in axes)
+    if len(axes) != 2 or axes[0].size != axes[1].size:
+        raise UserError(f"augment rotate: needs two axes of one extent, not {size}; leave it out")
+    one, other = axes
+    first, second = (np.abs(np.diff(axis.coordinate)) for axis in axes)
+    even = len(first) == len(second) and np.allclose(first, second, rtol=1e-3, atol=0)
+    differ = {
+        "units": one.units != other.units,
+        "spacing": not even or not np.isclose(one.length or 0, other.length or 0, rtol=1e-3, atol=0),
+        "periodicity": one.periodic != other.periodic,
+        "kind, one being a time": is_time(one) or is_time(other),
+    }
+    if any(differ.values()):
+        what = next(name for name, differs in differ.items() if differs)
+        raise UserError(f"augment rotate: {one.name} and {other.name} differ in {what}; leave it out")

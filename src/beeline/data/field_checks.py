@@ -10,7 +10,7 @@ import numpy as np
 
 from beeline.core.errors import UserError
 from beeline.data.field_description import FieldAxis
-from beeline.data.field_stores import CHANNEL, SAMPLE, Variable
+from beeline.data.field_stores import CHANNEL, SAMPLE, Variable, float_type
 
 Array = np.ndarray[Any, Any]
 _UNEVEN = 1.5
@@ -38,11 +38,11 @@ def check_kind(variable: Variable, path: object) -> str:
     if kind not in "fiub":
         raise UserError(f"{path}: {variable.name} holds {variable.dtype}, not numbers; name another variable")
     if kind in "iub" and not packed:
-        return f"{variable.name} holds {variable.dtype} numbers, taken as float32"
+        return f"{variable.name} holds {variable.dtype} numbers, taken as {float_type(variable.dtype).__name__}"
     return ""
 
 
-def check_axis(axis: FieldAxis, path: object) -> str:
+def check_axis(axis: FieldAxis, path: object) -> list[str]:
     """Refuse coordinates that do not order the cells of an axis, and times with gaps.
 
     Args:
@@ -50,23 +50,23 @@ def check_axis(axis: FieldAxis, path: object) -> str:
         path: of the file.
 
     Returns:
-        a note, empty where there is nothing to say.
+        notes.
 
     Raises:
         UserError: a coordinate is missing, turns back, or is a time that leaves steps out.
     """
     values = np.asarray(axis.coordinate)
     if len(values) < 2:
-        return ""
+        return []
     if np.isnan(values).any():
         place = int(np.flatnonzero(np.isnan(values))[0])
         raise UserError(f"{path}: coordinate {axis.name} is NaN at place {place}; give every cell a place")
     steps = np.diff(values)
     if not ((steps > 0).all() or (steps < 0).all()):
-        place = int(np.flatnonzero(np.sign(steps) != np.sign(steps[0]))[0])
+        place = int(np.flatnonzero(np.sign(steps) != (np.sign(steps[0]) or 1))[0])
         raise UserError(
             f"{path}: coordinate {axis.name} turns back between {values[place]:g} and {values[place + 1]:g} (places "
-            f"{place}, {place + 1}); sort the file along it, in xarray: .sortby('{axis.name}')"
+            f"{place}, {place + 1}); {_mended(axis)}"
         )
     usual = float(np.median(np.abs(steps)))
     wide = np.flatnonzero(np.abs(steps) > _UNEVEN * usual)
@@ -77,9 +77,28 @@ def check_axis(axis: FieldAxis, path: object) -> str:
             f"{values[place]:g} and {values[place + 1]:g} (steps {place}, {place + 1}), where a step is {usual:g} "
             "elsewhere; fill it in, or cut the file into pieces without gaps"
         )
+    notes = []
     if steps[0] < 0:
-        return f"{axis.name} descends from {values[0]:g} to {values[-1]:g} and is kept so, in samples too"
-    return ""
+        notes.append(f"{axis.name} descends from {values[0]:g} to {values[-1]:g} and is kept so, in samples too")
+    if axis.is_nearly_even:
+        notes.append(
+            f"{axis.name}: steps differ from their mean, {np.abs(steps).mean():.6g}, by up to {axis.unevenness:.1%}; "
+            "lengths count each as the mean"
+        )
+    return notes
+
+
+def _mended(axis: FieldAxis) -> str:
+    """How to bring the coordinate of an axis into order: sorting would tear apart a map that goes on beyond 360."""
+    values = np.asarray(axis.coordinate)
+    steps = np.diff(np.unwrap(values, period=360.0))
+    if (axis.is_angle or axis.name.lower() in ("lon", "longitude")) and ((steps > 0).all() or (steps < 0).all()):
+        bound = values[0] if steps[0] > 0 else values[-1]
+        return (
+            "it goes on round the circle, and so may its numbers, in xarray: "
+            f".assign_coords({axis.name}=({axis.name} - {bound:g}) % 360 + {bound:g})"
+        )
+    return f"sort the file along it, in xarray: .sortby('{axis.name}')"
 
 
 def is_time(axis: FieldAxis) -> bool:

@@ -12,8 +12,9 @@ import numpy as np
 
 from beeline.core.errors import UserError, unknown
 from beeline.data.field_checks import check_axis, check_kind, check_same_grid
-from beeline.data.field_description import FieldAxis, FieldChannel, FieldDescription, FieldMapping, with_periods
+from beeline.data.field_description import FieldChannel, FieldDescription, FieldMapping, with_periods
 from beeline.data.field_files import open_store
+from beeline.data.field_places import axis_of
 from beeline.data.field_sets import FoundFields
 from beeline.data.field_stores import CHANNEL, SAMPLE, FieldStore, Variable
 
@@ -50,6 +51,9 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
     """
     if not wishes.target:
         raise UserError("target: missing; name what is to be generated, --data.target u,v")
+    for what, names in (("target", wishes.target), ("maps", [_condition_name(name) for name in wishes.maps])):
+        if len(set(names)) < len(names):
+            raise UserError(f"{what} {','.join(names)}: names one of them twice; leave it out")
     store = open_store(wishes.path, _told_dims(wishes.dims))
     target = [store.variable(name) for name in wishes.target]
     maps = {_condition_name(name): store.variable(name) for name in wishes.maps}
@@ -59,11 +63,11 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
     for each in (*target[1:], *maps.values()):
         check_same_grid(each, target[0], apart, store.path)
     samples = {dim: _common_size(dim, [*target, *maps.values()], store.path) for dim in sample_dims}
-    axes = tuple(_axis(store, dim, target[0].size(dim)) for dim in target[0].dims if dim not in apart)
+    axes = tuple(axis_of(store, dim, target[0].size(dim)) for dim in target[0].dims if dim not in apart)
     if not axes:
         raise UserError(f"{store.path}: {target[0].name} has no axis left beside {', '.join(apart)}; need a grid")
     axes = with_periods(axes, wishes.periodic, wishes.box)
-    notes += [check_axis(axis, store.path) for axis in axes]
+    notes += [note for axis in axes for note in check_axis(axis, store.path)]
     table = _Table(store, samples)
     parameters = [column for name in wishes.parameters for column in table.parameters(name, wishes.parameter_names)]
     known = {channel.name: values for channel, values in parameters}
@@ -71,7 +75,10 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
     description = FieldDescription(
         axes,
         _target_channels(wishes, target),
-        tuple(FieldMapping(name, _channels(each)) for name, each in maps.items()),
+        tuple(
+            FieldMapping(name, _channels(each), tuple(axis.name for axis in axes if axis.name in each.dims))
+            for name, each in maps.items()
+        ),
         tuple(channel for channel, _ in parameters),
         wishes.group,
     )
@@ -125,12 +132,17 @@ class _Table:
                     f"lie on {', '.join(self.samples)} alone"
                 )
             self._check_sizes(name)
-        order = [dim for dim in self.samples if dim in own]
+        return self._spread(values, own)[:, 0]
+
+    def _spread(self, values: Array, own: Sequence[str]) -> Array:
+        """(samples, numbers) of an array over some axes of the samples and at most one more."""
+        order = [*(dim for dim in self.samples if dim in own), *(dim for dim in own if dim not in self.samples)]
         values = np.transpose(values, [list(own).index(dim) for dim in order])
         for axis, dim in enumerate(self.samples):
             if dim not in own:
                 values = np.expand_dims(values, axis)
-        return np.broadcast_to(values, tuple(self.samples.values())).reshape(self.count)
+        values = values if values.ndim > len(self.samples) else values[..., None]
+        return np.broadcast_to(values, (*self.samples.values(), values.shape[-1])).reshape(self.count, -1)
 
     def parameters(self, name: str, names: Sequence[str]) -> list[tuple[FieldChannel, Array]]:
         """The numbers of a variable, one or several a sample, by name."""
@@ -140,12 +152,12 @@ class _Table:
             units = "" if variable is None else variable.units
             return [(FieldChannel(name, units), self._numbers(name, self.column(name)))]
         self._check_sizes(name)
-        if len(extra) > 1 or list(variable.dims) != [*self.samples, *extra]:
+        if len(extra) > 1:
             raise UserError(
                 f"{self.store.path}: parameters {name} have the shape {variable.shape} over ({', '.join(variable.dims)}"
                 "); need one row of numbers a sample"
             )
-        values = self.store.read(name).reshape(self.count, -1)
+        values = self._spread(self.store.read(name), variable.dims)
         own = tuple(names) or tuple(f"{name}_{place}" for place in range(values.shape[1]))
         if len(own) != values.shape[1]:
             raise UserError(f"parameter_names: {len(own)} names for the {values.shape[1]} numbers of {name}")
@@ -196,13 +208,6 @@ def _common_size(dim: str, variables: Sequence[Variable], path: object) -> int:
         told = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise UserError(f"{path}: variables have different numbers of samples along {dim}: {told}")
     return next(iter(sizes.values()))
-
-
-def _axis(store: FieldStore, dim: str, size: int) -> FieldAxis:
-    variable = store.variables.get(dim)
-    if variable is None or variable.dims != (dim,) or variable.shape != (size,) or variable.dtype.kind not in "fiu":
-        return FieldAxis(dim, size)
-    return FieldAxis(dim, size, variable.units, tuple(store.read(dim).astype(np.float64).tolist()))
 
 
 def _target_channels(wishes: FieldWishes, target: Sequence[Variable]) -> tuple[FieldChannel, ...]:

@@ -11,6 +11,9 @@ import numpy as np
 from beeline.core.config import build, plain
 from beeline.core.errors import UserError
 
+ABOUT = ("calendar", "standard_name", "long_name")
+_EVEN, _NEARLY_EVEN = 1e-3, 0.02
+
 
 @dataclass(frozen=True)
 class FieldAxis:
@@ -23,6 +26,9 @@ class FieldAxis:
         coordinate: of each cell; empty where it is not known.
         periodic: whether the last cell is a neighbour of the first.
         length: of the box along it, in its units; None where it is not known.
+        calendar: of its times; this and what follows empty where the file does not say.
+        standard_name: of its coordinate, as CF has it.
+        long_name: of its coordinate, for people.
     """
 
     name: str
@@ -31,6 +37,31 @@ class FieldAxis:
     coordinate: tuple[float, ...] = ()
     periodic: bool = False
     length: float | None = None
+    calendar: str = ""
+    standard_name: str = ""
+    long_name: str = ""
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What a file says of its coordinate."""
+        said = {name: str(getattr(self, name)) for name in ("units", *ABOUT)}
+        return {name: value for name, value in said.items() if value}
+
+    @property
+    def is_angle(self) -> bool:
+        """Whether its coordinate is in degrees of a circle."""
+        return self.units.lower().startswith("degree") or self.units.lower() == "deg"
+
+    @property
+    def unevenness(self) -> float:
+        """By how much a step differs from the mean one, as a share of it; 0 where no coordinate is known."""
+        steps = np.diff(self.coordinate)
+        return float(np.abs(steps / steps.mean() - 1).max()) if len(steps) and steps.mean() else 0.0
+
+    @property
+    def is_nearly_even(self) -> bool:
+        """Whether its steps differ by a little, as those of Gaussian latitudes do."""
+        return _EVEN < self.unevenness <= _NEARLY_EVEN
 
     @property
     def direction(self) -> int:
@@ -58,10 +89,12 @@ class FieldMapping:
     Args:
         name: of the condition.
         channels: of the map.
+        dims: axes that it has; it is the same along the others.
     """
 
     name: str
     channels: tuple[FieldChannel, ...]
+    dims: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,18 +168,22 @@ def with_periods(
     lengths = box * len(axes) if len(box) == 1 else box
     if box and (len(lengths) != len(axes) or not all(0 < each < np.inf for each in lengths)):
         raise UserError(f"box {', '.join(f'{each:g}' for each in box)}: need a length above 0 for each of {names}")
-    return tuple(
-        dataclasses.replace(
-            axis,
-            periodic="all" in periodic or axis.name in periodic,
-            length=lengths[place] if box else _span(axis.coordinate),
-        )
-        for place, axis in enumerate(axes)
-    )
+    found = []
+    for place, axis in enumerate(axes):
+        closes, span = "all" in periodic or axis.name in periodic, _span(axis)
+        if closes and span is not None and axis.is_angle and span > 360 + span / axis.size / 2:
+            raise UserError(
+                f"periodic {axis.name}: its {axis.size} cells span {span:g} degrees from {axis.coordinate[0]:g} to "
+                f"{axis.coordinate[-1]:g}, so that one lies there twice; leave it out, in xarray: "
+                f".isel({axis.name}=slice(None, -1))"
+            )
+        found.append(dataclasses.replace(axis, periodic=closes, length=lengths[place] if box else span))
+    return tuple(found)
 
 
-def _span(coordinate: tuple[float, ...]) -> float | None:
+def _span(axis: FieldAxis) -> float | None:
     """Length of an evenly divided axis, each cell as long as the distance to the next."""
-    steps = np.diff(coordinate)
-    even = len(steps) and np.allclose(steps, steps[0], rtol=1e-3, atol=0)
-    return float(abs(steps.mean()) * len(coordinate)) if even else None
+    steps = np.diff(axis.coordinate)
+    if not len(steps) or not steps.mean() or axis.unevenness > _NEARLY_EVEN:
+        return None
+    return float(abs(steps.mean()) * len(axis.coordinate))

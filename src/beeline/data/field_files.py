@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 
 from beeline.core.errors import UserError
+from beeline.data.field_description import ABOUT
 from beeline.data.field_stores import FieldStore, Variable
 from beeline.data.image_arrays import read_member
 
 Array = np.ndarray[Any, Any]
-_PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
+_KNOWN = ("scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "units", *ABOUT)
+_NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 _ENDINGS = ".nc, .zarr, .h5, .hdf5, .npz or .npy"
 
 
 class NpzStore(FieldStore):
     """An .npz, whose arrays are read once and held, or mapped where they are large and not compressed; or one .npy."""
+
+    survives_fork = True
 
     def _open(self) -> Any:
         if self.path.suffix.lower() == ".npy":
@@ -57,20 +61,18 @@ class ClassicStore(FieldStore):
     def _look(self, handle: Any) -> list[Variable]:
         from scipy.io import netcdf_file
 
-        with netcdf_file(self.path, "r", mmap=False) as file:
-            return [
-                Variable(name, each.dimensions, tuple(each.shape), each.data.dtype.newbyteorder("="), _plain(each))
-                for name, each in file.variables.items()
-            ]
+        with netcdf_file(self.path, "r", mmap=True) as file:
+            return [_described(name, each) for name, each in file.variables.items()]
 
     def _raw(self, handle: Any, name: str, where: tuple[Any, ...]) -> Array:
         from scipy.io import netcdf_file
 
         with netcdf_file(self.path, "r", mmap=True) as file:
-            data = file.variables[name].data
+            data = file.variables[name.encode().decode("latin1")].data
             part = np.array(data[where], dtype=data.dtype.newbyteorder("="))
+            is_text = _is_text(data)
             del data
-        return part
+        return np.ascontiguousarray(part).view(f"S{part.shape[-1]}")[..., 0] if is_text else part
 
 
 class LabelledStore(FieldStore):
@@ -104,11 +106,11 @@ class HierarchicalStore(FieldStore):
         found: list[Variable] = []
 
         def visit(name: str, item: Any) -> None:
-            if not hasattr(item, "shape"):
+            if not hasattr(item, "shape") or str(_scalar(item.attrs.get("NAME", ""))).startswith(_NO_VARIABLE):
                 return
             labels = [axis[0].name.rpartition("/")[2] if len(axis) else axis.label for axis in item.dims]
             dims = tuple(labels) if all(labels) else (name,) if item.is_scale and len(item.shape) == 1 else ()
-            attributes = {key: _scalar(item.attrs[key]) for key in (*_PACKING, "units") if key in item.attrs}
+            attributes = {key: _scalar(item.attrs[key]) for key in _KNOWN if key in item.attrs}
             found.append(Variable(name, dims, tuple(item.shape), item.dtype, attributes))
 
         handle.visititems(visit)
@@ -168,9 +170,22 @@ def needed(package: str, what: object) -> Any:
         raise UserError(f"{what}: needs the package {package}; pip install 'beeline[fields]'") from None
 
 
-def _plain(variable: Any) -> dict[str, Any]:
-    """Attributes of a classic netCDF variable."""
-    return {name: _scalar(value) for name, value in variable._attributes.items()}
+def _described(name: str, variable: Any) -> Variable:
+    """What is known of a variable of a classic netCDF file; of characters, the last axis makes texts."""
+    attributes = {key: _scalar(value) for key, value in variable._attributes.items()}
+    kept = len(variable.shape) - _is_text(variable.data)
+    dims = tuple(_utf8(dim) for dim in variable.dimensions[:kept])
+    dtype = variable.data.dtype.newbyteorder("=")
+    return Variable(_utf8(name), dims, tuple(variable.shape[:kept]), dtype, attributes)
+
+
+def _is_text(array: Array) -> bool:
+    return array.dtype.kind == "S" and array.ndim > 1
+
+
+def _utf8(name: str) -> str:
+    """A name as the file means it; scipy takes its bytes for Latin-1."""
+    return name.encode("latin1").decode("utf-8", "replace")
 
 
 def _scalar(value: Any) -> Any:

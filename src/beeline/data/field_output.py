@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from beeline.core.data import Examples
 from beeline.core.errors import UserError
-from beeline.data.field_description import FieldChannel, FieldDescription
+from beeline.data.field_description import FieldAxis, FieldChannel, FieldDescription
 from beeline.data.field_files import needed
+from beeline.data.field_places import Placed
 from beeline.data.field_sets import PARAMETERS
 
 Array = np.ndarray[Any, Any]
@@ -31,13 +32,13 @@ class Labelled:
 
     Args:
         sizes: of the axes.
-        coordinates: of axes, by the name of the axis.
+        coordinates: of axes and what is said of them, by the name of the axis.
         variables: axes, numbers and units, by name.
         attributes: of the whole.
     """
 
     sizes: dict[str, int]
-    coordinates: dict[str, tuple[Array, str]] = field(default_factory=dict)
+    coordinates: dict[str, tuple[Array, Mapping[str, str]]] = field(default_factory=dict)
     variables: dict[str, tuple[tuple[str, ...], Array, str]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
 
@@ -67,10 +68,13 @@ def labelled(samples: Examples, known: FieldDescription, provenance: Mapping[str
     alike = len(samples) > 1 and all(_same(sample.condition, samples[0].condition) for sample in samples)
     first = _REALISATION if alike else _SAMPLE
     whole = Labelled({first: len(samples), **dict(zip(known.dims, shape, strict=True))})
-    whole.coordinates[first] = (np.arange(len(samples), dtype=np.int32), "")
+    whole.coordinates[first] = (np.arange(len(samples), dtype=np.int32), {})
+    notes = []
     for axis, extent in zip(known.axes, shape, strict=True):
-        if len(axis.coordinate) == extent:
-            whole.coordinates[axis.name] = (np.asarray(axis.coordinate), axis.units)
+        lies, note = _place(axis, extent, samples, [mapping.name for mapping in known.maps])
+        if lies is not None:
+            whole.coordinates[axis.name] = (np.asarray(lies.coordinate), lies.attributes)
+        notes += [note] if note else []
     stack = np.stack([sample.array for sample in samples])
     for place, channel in enumerate(known.channels):
         whole.add("field", channel, (first, *known.dims), stack[..., place])
@@ -89,25 +93,65 @@ def labelled(samples: Examples, known: FieldDescription, provenance: Mapping[str
         if numbers is not None:
             whole.add("parameter", channel, before, numbers[0, place] if alike else numbers[:, place])
     whole.attributes = {name: _attribute(value) for name, value in provenance.items()}
+    if notes:
+        whole.attributes["coordinates_note"] = "; ".join(notes)
     return whole
 
 
+def _place(axis: FieldAxis, extent: int, samples: Examples, maps: Sequence[str]) -> tuple[FieldAxis | None, str]:
+    """An axis with the coordinate of samples along it, that of their maps where these know theirs, and a note.
+
+    Args:
+        axis: as it was in training.
+        extent: cells of the samples.
+        samples: with the conditions that were asked for.
+        maps: names of those conditions that lie on the grid.
+    """
+    given = [[sample.condition.get(name) for name in maps] for sample in samples]
+    own = [[place for value in each if (place := _along(value, axis.name)) is not None] for each in given]
+    found = {place.coordinate: place for each in own for place in each}
+    foreign = [place for coordinate, place in found.items() if coordinate != axis.coordinate]
+    if len(found) > 1 or (foreign and not all(own)):
+        return None, f"{axis.name}: left out, since the samples do not all lie at one that is known"
+    if foreign:
+        return foreign[0], ""
+    if len(axis.coordinate) != extent:
+        return None, ""
+    untold = any(value is not None for each, lies in zip(given, own, strict=True) if not lies for value in each)
+    return axis, f"{axis.name}: that of training; maps were given without" if untold else ""
+
+
+def _along(value: Any, name: str) -> FieldAxis | None:
+    """An axis of a map, where the map knows it."""
+    return value.places.get(name) if isinstance(value, Placed) else None
+
+
 def classic_bytes(whole: Labelled) -> bytes:
-    """A netCDF file of the classic format with 64-bit offsets."""
+    """A netCDF file of the classic format with 64-bit offsets, text in UTF-8.
+
+    Raises:
+        UserError: a variable is larger than the format holds.
+    """
     from scipy.io import netcdf_file
 
+    for name, (_, array, _) in whole.variables.items():
+        if array.nbytes > _LARGEST:
+            raise UserError(
+                f"{name}: {array.nbytes / 2**30:.3g} GiB are more than the 2 that a variable of classic netCDF holds; "
+                "ask for fewer samples at a time, or for an .npz"
+            )
     buffer = io.BytesIO()
     file = netcdf_file(buffer, "w", version=2)
     for name, size in whole.sizes.items():
-        file.createDimension(name, size)
-    coordinates = {name: ((name,), array, units) for name, (array, units) in whole.coordinates.items()}
-    for name, (dims, array, units) in {**coordinates, **whole.variables}.items():
-        variable = file.createVariable(name, array.dtype, dims)
+        file.createDimension(_name(name), size)
+    for name, (dims, array, attributes) in _columns(whole).items():
+        variable = file.createVariable(_name(name), array.dtype, tuple(map(_name, dims)))
         variable[...] = array
-        if units:
-            variable.units = units
+        for key, text in attributes.items():
+            setattr(variable, key, text.encode())
     for name, value in whole.attributes.items():
-        setattr(file, f"beeline_{name}" if hasattr(file, name) else name, value)
+        own = f"beeline_{name}" if hasattr(file, name) else name
+        setattr(file, _name(own), value.encode() if isinstance(value, str) else value)
     file.flush()
     return buffer.getvalue()
 
@@ -120,12 +164,24 @@ def as_dataset(whole: Labelled) -> Any:
     """
     xarray = needed("xarray", "native samples")
 
-    def told(units: str) -> dict[str, str]:
-        return {"units": units} if units else {}
+    columns = _columns(whole)
+    coordinates = {name: columns.pop(name) for name in whole.coordinates}
+    return xarray.Dataset(columns, coordinates, whole.attributes)
 
-    variables = {name: (dims, array, told(units)) for name, (dims, array, units) in whole.variables.items()}
-    coordinates = {name: ((name,), array, told(units)) for name, (array, units) in whole.coordinates.items()}
-    return xarray.Dataset(variables, coordinates, whole.attributes)
+
+def _columns(whole: Labelled) -> dict[str, tuple[tuple[str, ...], Array, dict[str, str]]]:
+    """Coordinates, then variables: axes, numbers and attributes, by name."""
+    columns: dict[str, tuple[tuple[str, ...], Array, dict[str, str]]] = {}
+    for name, (array, said) in whole.coordinates.items():
+        columns[name] = ((name,), array, dict(said))
+    for name, (dims, array, units) in whole.variables.items():
+        columns[name] = (dims, array, {"units": units} if units else {})
+    return columns
+
+
+def _name(text: str) -> str:
+    """A name that scipy, which writes Latin-1, writes as the UTF-8 of the text."""
+    return text.encode().decode("latin1")
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -6,7 +6,8 @@ come last: (cells along each axis ..., channels), in physical units.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import hashlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ import numpy as np
 
 from beeline.core.data import Deferred, Example
 from beeline.core.errors import UserError
+from beeline.core.files import sha256
 from beeline.data.field_checks import check_finite
 from beeline.data.field_description import FieldDescription
-from beeline.data.field_stores import CHANNEL, FieldStore
+from beeline.data.field_stores import CHANNEL, FieldStore, float_type
 from beeline.data.splits import split_by_group
 
 Array = np.ndarray[Any, Any]
 Column = Array | Sequence[str]
 PARAMETERS = "params"
+_SMALL, _LARGEST = 2**26, 2**28
+_LEAST_ROWS, _MOST_ROWS = 8, 256
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,26 @@ class FoundFields:
             if dim not in left:
                 array = np.expand_dims(array, axis)
         array = np.broadcast_to(array, (*self.description.shape, array.shape[-1]))
-        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+        return array.astype(float_type(array.dtype), copy=False)
+
+    def identity(self) -> str:
+        """A hash of what the file holds: of all of a small file, else of samples spread evenly and what is known."""
+        if self.path.is_file() and self.path.stat().st_size <= _SMALL:
+            return sha256(self.path)
+        digest = hashlib.sha256(self.description.text().encode())
+        names = (*self.target, *self.maps.values())
+        for name in names:
+            variable = self.store.variable(name)
+            attributes = sorted((key, str(value)) for key, value in variable.attributes.items())
+            digest.update(f"{name} {variable.dims} {variable.shape} {variable.dtype} {attributes}\n".encode())
+        for column in (self.parameters, *self.columns.values()):
+            digest.update(b"" if column is None else np.ascontiguousarray(column).tobytes())
+        size = len(names) * 8 * int(np.prod(self.description.shape))
+        rows = min(_MOST_ROWS, max(_LEAST_ROWS, _LARGEST // size))
+        for index in range(0, len(self), max(1, -(-len(self) // rows))):
+            for name in names:
+                digest.update(self.array(name, index).tobytes())
+        return digest.hexdigest()
 
     def split(self, held_out: float, groups: str | None) -> tuple[Array, Array]:
         """Numbers of the training and of the held-out samples; a group is never cut.
@@ -122,9 +145,10 @@ class FoundFields:
             if not equals or name not in self.columns:
                 example = self.group(0)
                 raise UserError(f"held_out_groups {text}: name groups by {', '.join(self.columns)}, such as {example}")
-            here = np.asarray([shown(each) for each in self.columns[name]]) == _as_shown(value)
+            column = self.columns[name]
+            here = np.asarray([shown(each) for each in column]) == _as_shown(value, column.dtype)
             if not here.any():
-                known = ", ".join(dict.fromkeys(shown(each) for each in np.unique(self.columns[name])[:20]))
+                known = ", ".join(dict.fromkeys(shown(each) for each in np.unique(column)[:20]))
                 raise UserError(f"held_out_groups {text}: no sample has {name} = {value}; there are {known}")
             chosen &= here
         if not chosen.any():
@@ -133,13 +157,20 @@ class FoundFields:
 
 
 def shown(value: Any) -> str:
-    """A value that tells groups apart, as text: 7 digits of a number."""
-    return str(value) if isinstance(value, str) else f"{float(value):.7g}"
+    """A value that tells groups apart, as text that no other value of its dtype has; 200.0 as 200."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (int, np.integer, np.bool_)):
+        return str(int(value))
+    return str(value + type(value)(0)).removesuffix(".0")  # with 0 added, -0.0 is 0.0
 
 
-def _as_shown(text: str) -> str:
+def _as_shown(text: str, dtype: np.dtype[Any]) -> str:
+    """What a user's word for a value is shown as among those of a dtype."""
+    if dtype.kind not in "fiub":
+        return text
     try:
-        return shown(float(text))
+        return shown(dtype.type(float(text))) if dtype.kind == "f" else shown(int(text.removesuffix(".0")))
     except ValueError:
         return text
 
@@ -174,8 +205,12 @@ class FieldSet(Deferred):
         return Example(array, self._conditions(number), found.group(number), known)
 
     def condition(self, index: int) -> Mapping[str, Any]:
-        """Maps and parameters."""
-        return self._conditions(int(self._indices[index]))
+        """Maps and parameters, each read when it is asked for."""
+        return _Conditions(self, int(self._indices[index]))
+
+    def identity(self) -> str:
+        """A hash of what the file holds."""
+        return self._found.identity()
 
     def group(self, index: int) -> Hashable:
         """What it belongs to."""
@@ -185,16 +220,29 @@ class FieldSet(Deferred):
         """Where it lies."""
         return self._found.name(int(self._indices[index]))
 
+    @property
+    def condition_names(self) -> list[str]:
+        """Of the maps, and of the parameters where there are any."""
+        found = self._found
+        return [*found.maps, *([] if found.parameters is None else [PARAMETERS])]
+
+    def condition_value(self, name: str, number: int) -> Any:
+        """One condition of a sample of the file.
+
+        Raises:
+            KeyError: there is none of that name.
+            UserError: it cannot be read, or holds NaN.
+        """
+        found = self._found
+        if name == PARAMETERS and found.parameters is not None:
+            return found.parameters[number].tolist()
+        channels = next(each.channels for each in found.description.maps if each.name == name)
+        array = found.array(found.maps[name], number)
+        self._check(array, channels, number, "fill them in, and give what is missing as a map of its own")
+        return array
+
     def _conditions(self, number: int) -> dict[str, Any]:
-        found, conditions = self._found, dict[str, Any]()
-        for mapping in found.description.maps:
-            array = found.array(found.maps[mapping.name], number)
-            mend = "fill them in, and give what is missing as a map of its own"
-            self._check(array, mapping.channels, number, mend)
-            conditions[mapping.name] = array
-        if found.parameters is not None:
-            conditions[PARAMETERS] = found.parameters[number].tolist()
-        return conditions
+        return dict(_Conditions(self, number))
 
     def _check(self, array: Array, channels: Sequence[Any], number: int, mend: str) -> None:
         if np.isfinite(array).all():
@@ -202,3 +250,30 @@ class FieldSet(Deferred):
         for place, channel in enumerate(channels):
             dims, where = self._found.description.dims, self._found.name(number)
             check_finite(array[..., place], dims, channel.name, where, mend)
+
+
+class _Conditions(Mapping[str, Any]):
+    """The conditions of a sample, each read when it is asked for.
+
+    Args:
+        samples: of which it is one.
+        number: of the sample in the file.
+    """
+
+    def __init__(self, samples: FieldSet, number: int) -> None:
+        self._samples = samples
+        self._number = number
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._samples.condition_names:
+            raise KeyError(name)
+        return self._samples.condition_value(name, self._number)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._samples.condition_names)
+
+    def __len__(self) -> int:
+        return len(self._samples.condition_names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._samples.condition_names

@@ -1,13 +1,16 @@
 """Gridded files behind one door: named variables with dimensions and attributes (``field_files.py`` opens them).
 
-A store holds a path, is opened when it is first read, and is opened anew in another process. Packed numbers are
-unpacked as the CF conventions 1.11, section 8.1, say:
+A store holds a path, is opened when it is first read, and is opened anew in another process, forked ones included.
+Packed numbers are unpacked as the CF conventions 1.11, section 8.1, say:
 
     value = raw scale_factor + add_offset,  NaN where raw is _FillValue or missing_value
+
+where whole numbers are read as unsigned (signed) if the attribute _Unsigned is true (false). Text and dates are text.
 """
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -16,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -67,10 +70,13 @@ class FieldStore(ABC):
         dims: names of the axes of some variables, where the file does not say them.
     """
 
+    survives_fork: ClassVar[bool] = False  # whether what is opened may be read by a forked process
+
     def __init__(self, path: Path, dims: Mapping[str, tuple[str, ...]]) -> None:
         self.path = path
         self.dims = dict(dims)
         self._opened: Any = None
+        self._process = 0
         self._lock = Lock()
 
     @cached_property
@@ -115,7 +121,7 @@ class FieldStore(ABC):
         where = tuple((index or {}).get(dim, slice(None)) for dim in variable.dims)
         with self._lock, self._reading():
             raw = np.array(self._raw(self._handle(), name, where))
-        return unpacked(raw, variable.attributes)
+            return unpacked(raw, variable.attributes) if raw.dtype.kind in "fiu" else _text(raw)
 
     @abstractmethod
     def _open(self) -> Any:
@@ -130,8 +136,8 @@ class FieldStore(ABC):
         """Part of a variable as stored."""
 
     def _handle(self) -> Any:
-        if self._opened is None:
-            self._opened = self._open()
+        if self._opened is None or not (self.survives_fork or self._process == os.getpid()):
+            self._opened, self._process = self._open(), os.getpid()
         return self._opened
 
     def _reading(self) -> _Naming:
@@ -166,15 +172,59 @@ def unpacked(raw: Array, attributes: Mapping[str, Any]) -> Array:
         attributes: of the variable.
     """
     scale, offset = (attributes.get(name) for name in ("scale_factor", "add_offset"))
-    fillers = [attributes[name] for name in ("_FillValue", "missing_value") if name in attributes]
+    raw = raw.astype(raw.dtype.newbyteorder("="), copy=False)
+    seen = {"true": "u", "false": "i"}.get(str(attributes.get("_Unsigned", "")).lower())
+    if seen is not None and raw.dtype.kind in "iu":
+        raw = raw.view(f"{seen}{raw.dtype.itemsize}")
     absent = np.zeros(raw.shape, dtype=bool)
-    for filler in fillers:
-        absent |= np.isin(raw, np.asarray(filler))
+    for name in ("_FillValue", "missing_value"):
+        if name in attributes:
+            absent |= _is_filler(raw, attributes[name], wraps=seen is not None)
     if scale is None and offset is None and not absent.any():
         return raw
-    wide = raw.dtype.itemsize > (4 if raw.dtype.kind == "f" else 2)
     values = raw.astype(np.float64) * float(1.0 if scale is None else scale) + float(0.0 if offset is None else offset)
-    return np.where(absent, np.nan, values).astype(np.float64 if wide else np.float32)
+    return np.where(absent, np.nan, values).astype(float_type(raw.dtype))
+
+
+def _is_filler(raw: Array, filler: Any, wraps: bool) -> Array:
+    """Where stored numbers are what stands for missing ones, which may be written in another dtype."""
+    try:
+        wanted = np.atleast_1d(np.asarray(filler))
+        wanted = wanted if wanted.dtype.kind in "iuf" else wanted.astype(np.float64)
+    except (TypeError, ValueError):
+        return np.zeros(raw.shape, dtype=bool)
+    if raw.dtype.kind == "f":  # 1e20 is another number as float32 than as float64: compare in the narrower of both
+        narrow = wanted.dtype if wanted.dtype.kind == "f" and wanted.dtype.itemsize < raw.dtype.itemsize else raw.dtype
+        with np.errstate(over="ignore"):
+            return np.isin(raw.astype(narrow, copy=False), wanted.astype(narrow))
+    whole = wanted[np.isfinite(wanted) & (np.abs(wanted.astype(np.float64)) < 2.0**64)]
+    numbers = [int(each) for each in whole if each == int(each)]
+    size, least = 8 * raw.dtype.itemsize, int(np.iinfo(raw.dtype).min)
+    if wraps:
+        numbers = [(each - least) % 2**size + least for each in numbers]
+    fitting = [each for each in numbers if least <= each < least + 2**size]
+    return np.isin(raw, np.array(fitting, dtype=raw.dtype))
+
+
+def float_type(dtype: np.dtype[Any]) -> type[np.float32 | np.float64]:
+    """The floats that hold numbers of a dtype: float64 for what float32 would round.
+
+    Args:
+        dtype: of stored numbers.
+    """
+    return np.float64 if dtype.itemsize > (4 if dtype.kind == "f" else 2) else np.float32
+
+
+def _text(raw: Array) -> Array:
+    """Text of bytes and of dates; anything else as it is."""
+    if raw.dtype.kind == "S":
+        return np.char.rstrip(np.char.decode(raw, "utf-8"), "\0 ")
+    if raw.dtype.kind in "Mm":
+        return raw.astype(str)
+    if raw.dtype.kind == "O":
+        texts = [each.decode() if isinstance(each, bytes) else str(each) for each in raw.ravel()]
+        return np.array(texts, dtype=str).reshape(raw.shape)
+    return raw
 
 
 def _named(variable: Variable, dims: tuple[str, ...] | None) -> Variable:

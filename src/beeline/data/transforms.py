@@ -8,9 +8,9 @@
     occupancy   two channels: -1 where x = 0 and 1 where x > 0; ln x where x > 0, and its mean where x = 0
 
 then (y - mean) / deviation, mean and deviation being those of the training data (of an occupancy, 0 and 1). Nothing is
-clipped: what lies outside the domain of a logarithm is refused by name, and every number beyond the training range
-comes back. Mean and deviation are exact; the scale and the knots are measured on an even choice of at most 2^17 numbers
-a channel that does not depend on how the data are cut into pieces.
+clipped: what lies outside the domain of a logarithm is refused by name, and numbers beyond the training range come
+back. Mean and deviation are exact, save those of asinh and quantile: these are measured, as the scale and the knots
+are, on an even choice of at most 2^17 numbers a channel that does not depend on how the data are cut into pieces.
 """
 
 from __future__ import annotations

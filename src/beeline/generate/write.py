@@ -33,6 +33,11 @@ _OTHER_ENDINGS = (
     ".csv",
     ".pt",
     ".nc",
+    ".nc4",
+    ".cdf",
+    ".h5",
+    ".hdf5",
+    ".zarr",
 )
 
 
@@ -146,9 +151,9 @@ def write_samples(modality: Modality, samples: Samples, out: Path, latents: Exam
         write_bytes(files[-1], array_bytes(latents))
     if sheet.suffix.lower() == ".png":
         write_bytes(sheet, picture_bytes(modality, samples.examples))
+    write_json(record, samples.provenance)
     if isinstance(modality, Native) and out.suffix.lower() not in OWN_ENDINGS:
         files += _write_native(modality, samples, out, one_file)
-    write_json(record, samples.provenance)
     return list(dict.fromkeys((*files, record)))
 
 
@@ -156,9 +161,10 @@ def _write_native(modality: Native, samples: Samples, out: Path, one_file: bool)
     """The files of the modality's own kind, or the one that was asked for; none of samples that no file holds."""
     try:
         contents = modality.files(samples.examples, samples.provenance)
-    except UserError:
-        if one_file:
-            raise
+    except UserError as error:
+        if one_file:  # what was drawn is not thrown away
+            write_bytes(out.with_suffix(".npz"), array_bytes(samples.examples))
+            raise UserError(f"{error}; the samples are in {out.with_suffix('.npz')}") from None
         return []
     if one_file:
         contents = {ending: data for ending, data in contents.items() if ending == out.suffix.lower()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from beeline.data.field_augment import FieldMoves, field_moves
 from beeline.data.field_choice import FieldWishes, find_fields
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_output import as_dataset, classic_bytes, labelled
+from beeline.data.field_patches import asked_patch, check_chosen, chosen_patch, token_count
 from beeline.data.field_pictures import field_sheet
 from beeline.data.field_sets import PARAMETERS, FieldSet, FoundFields
 from beeline.data.normalisers import Standardise
@@ -94,6 +94,8 @@ class Fields:
             raise UserError("held_out and held_out_groups both say what to hold out; give one of them")
         if self.held_out is not None and not 0 < self.held_out < 1:
             raise UserError(f"held_out {self.held_out:g}: must lie between 0 and 1")
+        if not self.parameters and (named := self.parameter_names or self.log_parameters):
+            raise UserError(f"parameters: missing, though {', '.join(named)} are named; say where they are")
         if self.missing == "mask" and "occupancy" in self.transform:
             raise UserError("transform occupancy: makes two channels of one, which missing mask cannot follow")
 
@@ -107,7 +109,10 @@ class Fields:
             the same modality with nothing left to choose, and what was found and chosen, a line each.
         """
         found, description = self._found, self._found.description
-        patch = self._patch(description) or chosen_patch(description.shape, description.periodic, tokens)
+        patch = asked_patch(self.patch, description)
+        if patch is None:
+            patch = chosen_patch(description.shape, description.periodic, tokens)
+            check_chosen(patch, description, tokens)
         share = None if self.held_out_groups is not None else self.held_out or _HELD_OUT
         settled = dataclasses.replace(
             self, path=str(found.path.absolute()), held_out=share, patch=patch, description=description.text()
@@ -116,7 +121,7 @@ class Fields:
         size = " x ".join(f"{axis.name} {axis.size}" for axis in description.axes)
         channels = ", ".join(f"{each.name}{f' ({each.units})' if each.units else ''}" for each in description.channels)
         told = f"the groups {self.held_out_groups}" if share is None else f"a share of {share:g}, by group"
-        count = math.prod(-(-extent // side) for extent, side in zip(description.shape, patch, strict=True))
+        count = token_count(description.shape, patch)
         reasons = [
             f"found {len(found):,} samples of {channels} on {size} in {found.path.name}",
             f"split: {training:,} training samples, {held_out:,} held out ({told})",
@@ -141,7 +146,7 @@ class Fields:
         """Patches along every axis, which know the periodic ones."""
         known, normaliser = self._known, self.normaliser()
         channels = normaliser.channels if isinstance(normaliser, FieldTransforms) else len(known.channels)
-        patch = self._patch(known) or chosen_patch(known.shape, known.periodic, _TOKENS)
+        patch = asked_patch(self.patch, known) or chosen_patch(known.shape, known.periodic, _TOKENS)
         return GridTokenizer(patch, channels, known.periodic)
 
     def conditions(self) -> Sequence[Condition]:
@@ -156,6 +161,8 @@ class Fields:
                 variable=variables[each.name],
                 units=tuple(channel.units for channel in each.channels),
                 dims=known.dims,
+                own=each.dims,
+                sizes=known.shape,
                 directions=tuple(axis.direction for axis in known.axes),
             )
             for each in known.maps
@@ -167,17 +174,16 @@ class Fields:
 
     def augmentation(self) -> FieldMoves | None:
         """How training samples are moved; None where they are not."""
-        known = self._known
-        channels = len(known.channels) + sum(len(each.channels) for each in known.maps)
-        return field_moves(self.augment, known.shape, known.periodic, channels, self.scalars)
+        return field_moves(self.augment, self._known, self.scalars)
 
     def geometry(self) -> Geometry:
-        """Quantities, units and the grid; axes of unknown length are counted in cells."""
+        """Quantities, units and the grid; in cells unless the lengths of all axes are known in one unit."""
         known = self._known
-        lengths = [1.0 if axis.length is None else axis.length / axis.size for axis in known.axes]
-        same = len({axis.units for axis in known.axes}) == 1 and all(axis.length is not None for axis in known.axes)
+        lengths = [axis.length / axis.size for axis in known.axes if axis.length is not None]
+        same = len({axis.units for axis in known.axes}) == 1 and len(lengths) == len(known.axes)
+        spacing = tuple(lengths) if same else (1.0,) * len(known.axes)
         names, units = (tuple(getattr(each, what) for each in known.channels) for what in ("name", "units"))
-        return Geometry(names, units, tuple(lengths), known.axes[0].units if same else "", known.periodic)
+        return Geometry(names, units, spacing, known.axes[0].units if same else "", known.periodic)
 
     def metrics(self) -> Sequence[Metric]:
         """Mean and deviation of each channel beside those of what was held out, in physical units."""
@@ -220,19 +226,19 @@ class Fields:
             raise UserError("path: missing; say where the fields are, --data.path FILE.nc")
         return find_fields(
             FieldWishes(
-                Path(self.path).expanduser(),
-                self.target,
-                self.maps,
-                self.parameters,
-                self.parameter_names,
-                self.sample_dims,
-                self.group,
-                self.dims,
-                self.names,
-                self.units,
-                self.periodic,
-                self.box,
-                self.missing == "mask",
+                path=Path(self.path).expanduser(),
+                target=self.target,
+                maps=self.maps,
+                parameters=self.parameters,
+                parameter_names=self.parameter_names,
+                sample_dims=self.sample_dims,
+                group=self.group,
+                dims=self.dims,
+                names=self.names,
+                units=self.units,
+                periodic=self.periodic,
+                box=self.box,
+                masked=self.missing == "mask",
             )
         )
 
@@ -244,16 +250,6 @@ class Fields:
     @cached_property
     def _sides(self) -> tuple[Any, Any]:
         return self._found.split(self.held_out or _HELD_OUT, self.held_out_groups)
-
-    def _patch(self, known: FieldDescription) -> tuple[int, ...] | None:
-        """The patch that was asked for, one number an axis; None where it is left open."""
-        if self.patch is None:
-            return None
-        given = (self.patch,) if isinstance(self.patch, int) else self.patch
-        patch = given * len(known.axes) if len(given) == 1 else given
-        if len(patch) != len(known.axes):
-            raise UserError(f"patch {'x'.join(map(str, patch))}: the fields lie on ({', '.join(known.dims)})")
-        return patch
 
 
 @dataclass(frozen=True)
@@ -272,25 +268,6 @@ class _Compared:
         if self.what == "ratio":
             return float(np.nanstd(samples) / np.nanstd(truth))
         return float((np.nanmean(samples) - np.nanmean(truth)) / np.nanstd(truth))
-
-
-def chosen_patch(shape: Sequence[int], periodic: Sequence[bool], tokens: int) -> tuple[int, ...]:
-    """The smallest patch, as nearly cubic as the axes allow, with at most so many tokens.
-
-    Args:
-        shape: cells along each axis.
-        periodic: whether each axis is, so that patches must divide it; empty where none is.
-        tokens: at most.
-    """
-    turns = periodic or (False,) * len(shape)
-    for side in range(1 if math.prod(shape) <= tokens else 2, max(shape) + 1):
-        patch = tuple(
-            max(each for each in range(1, min(side, extent) + 1) if not turn or extent % each == 0)
-            for extent, turn in zip(shape, turns, strict=True)
-        )
-        if math.prod(-(-extent // each) for extent, each in zip(shape, patch, strict=True)) <= tokens:
-            return patch
-    return tuple(shape)
 
 
 MODALITY = Fields

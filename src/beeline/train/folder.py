@@ -139,7 +139,7 @@ class RunFolder:
         before = {**now, **read_json(self.description).get("training", {})}
         if now == before:
             return
-        what = "names other examples, or other classes of them, than when the run began"
+        what = "names other examples, or other contents or other classes of them, than when the run began"
         if now["examples"] != before["examples"]:
             what = f"has {now['examples']:,} examples, and had {before['examples']:,} when the run began"
         raise UserError(f"{self.path}: the training split {what}; bring the data back as they were, or begin anew")

@@ -13,7 +13,7 @@ from torch import Tensor
 from beeline.core.config import plain
 from beeline.core.data import Deferred, Examples, evenly, group_of, located
 from beeline.core.errors import UserError
-from beeline.core.offers import Augmented
+from beeline.core.offers import Augmented, Identified
 from beeline.core.protocols import Modality
 from beeline.data.splits import torn_groups
 from beeline.modalities.loading import ModalitySource, ask, users_code
@@ -137,10 +137,13 @@ def encode_unseen(codec: Codec, held_out: Examples) -> list[Encoded]:
 
 
 def fingerprint(examples: Examples) -> str | None:
-    """A hash of the names of examples and of their classes, in order; None for examples that have no names."""
+    """A hash of the names of examples, in order, and of what they hold or else of their classes; None without names."""
     if not isinstance(examples, Deferred):
         return None
     digest = hashlib.sha256()
+    if isinstance(examples, Identified):
+        digest.update(f"{examples.identity()} {[examples.name(index) for index in range(len(examples))]}".encode())
+        return digest.hexdigest()
     for index in range(len(examples)):
         known = sorted((name, each) for name, each in examples.condition(index).items() if isinstance(each, (int, str)))
         digest.update(f"{examples.name(index)!r} {known}\n".encode())
