@@ -95,6 +95,13 @@ def spread(count: int, n: int) -> Array:
     return np.arange(n) * count // max(1, n)
 
 
+def group_codes(examples: Sequence[Example]) -> Array:
+    """(N,) a number for the group of each example, in the order in which they come; each its own without one."""
+    places: dict[str, int] = {}
+    names = (f"example {i}" if each.group is None else f"group {each.group!r}" for i, each in enumerate(examples))
+    return np.array([places.setdefault(name, len(places)) for name in names], dtype=np.int64)
+
+
 def one_shape(*sets: Sequence[Example]) -> str | None:
     """Why examples cannot be compared number by number; None where they can: one shape, no missing number."""
     shapes = {example.array.shape for examples in sets for example in examples}
