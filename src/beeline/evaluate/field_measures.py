@@ -33,7 +33,7 @@ from beeline.evaluate.field_draws import (
     UnfitError,
 )
 from beeline.evaluate.outcome import Outcome, Place
-from beeline.evaluate.sets import group_codes, one_shape, spread
+from beeline.evaluate.sets import group_codes, spread, unfit
 from beeline.metrics import calibration, catalogue, scores, spectra
 from beeline.metrics.formula import Formula
 from beeline.metrics.intervals import Estimate, group_bootstrap
@@ -94,13 +94,6 @@ class FieldMeasures:
         groups = len(np.unique(self.groups[asked]))
         return {"n": len(asked) * draws, "inputs": len(asked), "draws": draws, "groups": groups}
 
-    def unfit(self, samples: Sequence[Example]) -> str | None:
-        """Why samples cannot be measured; None where they can."""
-        bad = sum(not np.isfinite(each.array).all() for each in samples)
-        if bad:
-            return f"{bad:,} of {len(samples):,} samples have numbers that are not finite"
-        return one_shape(samples, self.held_out[:1])
-
     def __call__(self, samples: Sequence[Example], seed: int | None, paired: bool = True) -> dict[Place, Outcome]:
         """Every number of some samples; of samples that cannot be measured, why.
 
@@ -110,7 +103,7 @@ class FieldMeasures:
             paired: whether they answer the inputs; of real fields in the place of samples, which do not, only what is
                 about single draws is measured.
         """
-        reason = self.unfit(samples)
+        reason = unfit(samples, self.held_out)
         if reason is not None:
             failed = Outcome(Estimate(math.nan), reason)
             return {(formula.formula, space, channel): failed for formula, space, channel in self.places()}

@@ -83,9 +83,7 @@ class Neighbourhoods:
         wanted = (PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS)
         self._precision_GM, self._coverage_GM = squared_radii(real_MD, *wanted, codes=group_M)
 
-    def __call__(
-        self, generated_ND: Array, interval: bool = False, codes: Array | None = None
-    ) -> dict[str, Estimate]:
+    def __call__(self, generated_ND: Array, interval: bool = False, codes: Array | None = None) -> dict[str, Estimate]:
         """The four numbers by name.
 
         Args:
