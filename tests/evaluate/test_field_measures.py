@@ -164,9 +164,7 @@ def test_cells_of_draws_and_of_truths_are_the_same_cells() -> None:
         assert cells.kolmogorov_smirnov(np.ones(count)) == 0.0
         assert cells.wasserstein(np.ones(count)) == 0.0
         other = fields.ensemble([Example(each + 0.5) for each in bounded(random, count)] * draws, 0).cells
-        assert 0.14 < other.kolmogorov_smirnov(np.ones(count)) < 0.26, (
-            "0.197 of normal numbers"
-        )
+        assert 0.14 < other.kolmogorov_smirnov(np.ones(count)) < 0.26, "0.197 of normal numbers"
         assert other.wasserstein(np.ones(count)) == pytest.approx(0.5, abs=0.05)
 
 

@@ -80,15 +80,13 @@ def compare(
     check_writable(home)
     if out is not None and home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise UserError(f"--out {out}: exists and is no empty folder; a comparison overwrites nothing: name another")
-    evaluator, entries = _opened(
-        paths, Axes(passes, samplers, scales), spaces, modality, device, options, display
-    )
+    evaluator, entries = _opened(paths, Axes(passes, samplers, scales), spaces, modality, device, options, display)
     n = members * len(evaluator.sets.held_out) if members else n
     found = compare_entries(evaluator, entries, n, seed, display.work, "compare")
     given = {"n": None if members else n, "seed": seed, "members": members or None, "passes": passes}
     given |= {"samplers": samplers, "scales": scales, "spaces": spaces if tuple(spaces) != SPACE_NAMES else ()}
-    given |= {"modality": modality, "device": device if device != "auto" else None, **options}
-    _write(found, claim(home, "comparison") if out is None else home, _command(paths, given), display)
+    given |= {"modality": modality, "device": device if device != "auto" else None}
+    _write(found, claim(home, "comparison") if out is None else home, _command(paths, given, options), display)
     return found
 
 
@@ -129,21 +127,25 @@ def _opened(
     return evaluator, [dataclasses.replace(each, held_out=held_out) for own, held_out in pairs for each in own]
 
 
-def _command(paths: Sequence[Path], given: Mapping[str, Any]) -> str:
+def _command(paths: Sequence[Path], given: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     """The command line that makes a comparison again, with every flag that was given."""
     words = ["beeline", "compare", *map(str, paths)]
     for name, value in given.items():
         values = list(value) if isinstance(value, list | tuple) else [value]
         if values and value is not None:
-            flag = "-n" if name == "n" else f"--{_FLAGS.get(name, name.replace('_', '-'))}"
-            words += [flag, *map(str, values)]
+            words += [f"{'-' if len(name) == 1 else '--'}{name}", *map(str, values)]
+    for name, value in options.items():
+        values = list(value) if isinstance(value, list | tuple) else ["all" if value is None else value]
+        words += [f"--{name.replace('_', '-')}", ",".join(map(str, values))]
     return shlex.join(words)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What to call the runs: their folders' names, or whole paths where two have the same."""
+    """What to call the runs: their folders' names, whole paths where two have the same, with a number where those do."""
     names = [path.name for path in paths]
-    return [name if names.count(name) == 1 else str(path) for path, name in zip(paths, names, strict=True)]
+    whole = [name if names.count(name) == 1 else str(path) for path, name in zip(paths, names, strict=True)]
+    before = [whole[:place].count(name) for place, name in enumerate(whole)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(whole, before, strict=True)]
 
 
 def _write(found: Comparison, folder: Path, command: str, display: Display) -> None:
@@ -151,12 +153,12 @@ def _write(found: Comparison, folder: Path, command: str, display: Display) -> N
     from beeline.generate.write import picture_bytes
 
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {
-        each.entry.name: picture_bytes(each.entry.engine.modality, each.drawn.samples.examples[:_SHOWN])
-        for each in found.measured
-    }
-    for index, (name, png) in enumerate(pictures.items()):
-        write_bytes(folder / f"samples-{index + 1:02}-{''.join(c if c.isalnum() else '-' for c in name)}.png", png)
+    pictures = [
+        picture_bytes(each.entry.engine.modality, each.drawn.samples.examples[:_SHOWN]) for each in found.measured
+    ]
+    for index, (each, png) in enumerate(zip(found.measured, pictures, strict=True)):
+        name = "".join(c if c.isalnum() else "-" for c in each.entry.name)
+        write_bytes(folder / f"samples-{index + 1:02}-{name}.png", png)
     rows = found.rows()
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]))
@@ -167,10 +169,10 @@ def _write(found: Comparison, folder: Path, command: str, display: Display) -> N
     write_text(folder / "report.html", comparison_page(found, pictures, command))
     for record in found.records:
         space = "" if record.space in ("modality", "physical") else f" ({record.space})"
-        each = (words(found, index, record) for index in range(len(found.measured)))
+        told = (words(found, index, record) for index in range(len(found.measured)))
         cells = (
             f"{measured.entry.name} {value}{f' [{apart}]' if apart else ''}"
-            for measured, (value, apart) in zip(found.measured, each, strict=True)
+            for measured, (value, apart) in zip(found.measured, told, strict=True)
         )
         display.result(f"{record.name}{space}: {'; '.join(cells)}")
     display.result(str(folder / "comparison.csv"))
@@ -184,6 +186,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-n", type=int, default=1000, help="samples of each (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples of all (0)")
+    parser.add_argument(
+        "--members", type=int, default=0, metavar="M", help="draws for each held-out input, in place of -n"
+    )
     parser.add_argument(
         "--passes", type=int, nargs="+", default=[], metavar="P", help="sample every run at these network passes"
     )
@@ -202,4 +207,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     """Run ``beeline compare``."""
     asked = (arguments.n, arguments.seed, arguments.passes, arguments.samplers, arguments.scales)
     options = sampling_options(arguments)
-    compare(arguments.runs, *asked, arguments.spaces, arguments.out, arguments.device, display, **options)
+    where = (arguments.out, arguments.device, display, arguments.members, arguments.modality)
+    compare(arguments.runs, *asked, arguments.spaces, *where, **options)

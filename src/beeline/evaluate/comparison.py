@@ -39,6 +39,7 @@ class Entry:
 
     Args:
         name: of the run, and of the way where a run is sampled in several.
+        of_run: of the run alone.
         run: where it lies.
         engine: the model.
         settings: how it is sampled.
@@ -46,6 +47,7 @@ class Entry:
     """
 
     name: str
+    of_run: str
     run: Path
     engine: Engine
     settings: SampleConfig
@@ -187,7 +189,7 @@ def entries_of(
         for count, cost in zip(steps, [f"{each} passes" for each in passes] or [""], strict=True):
             way = dataclasses.replace(settings, steps=count)
             Plan.make(way, engine.codec, engine.network, engine.source)
-            entries.append(Entry(", ".join(filter(None, [*said, cost])), run, engine, way))
+            entries.append(Entry(", ".join(filter(None, [*said, cost])), name, run, engine, way))
     return entries
 
 
@@ -298,7 +300,9 @@ def compare(
     with work("floors and ceilings"):
         records = evaluator.compare(measured[0].drawn)
     kept = ("made_by", "library", "torch", "python", "machine", "device", "threads", "n", "seed", "data", "sets")
-    protocol = {name: evaluator.protocol(measured[0].drawn, made_by)[name] for name in (*kept, "samples", "spaces", "left_out")}
+    protocol = {
+        name: evaluator.protocol(measured[0].drawn, made_by)[name] for name in (*kept, "samples", "spaces", "left_out")
+    }
     return Comparison(protocol, records, measured)
 
 
