@@ -300,9 +300,8 @@ def compare(
     with work("floors and ceilings"):
         records = evaluator.compare(measured[0].drawn)
     kept = ("made_by", "library", "torch", "python", "machine", "device", "threads", "n", "seed", "data", "sets")
-    protocol = {
-        name: evaluator.protocol(measured[0].drawn, made_by)[name] for name in (*kept, "samples", "spaces", "left_out")
-    }
+    whole = evaluator.protocol(measured[0].drawn, made_by)
+    protocol = {name: whole[name] for name in (*kept, "samples", "spaces", "left_out")}
     return Comparison(protocol, records, measured)
 
 

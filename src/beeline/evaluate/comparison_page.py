@@ -37,12 +37,13 @@ def comparison_page(comparison: Comparison, pictures: Sequence[bytes], command: 
         command: that makes the page again.
     """
     names = [each.entry.name for each in comparison.measured]
+    shown = Pictures(dict(zip(names, pictures, strict=True)))
     blocks: list[Block] = [
         Section("Scores", [_table(comparison)], f"{_NOTE} {comparison.protocol['n']:,} samples."),
         Section("Quality against cost", _charts(comparison)),
         Section(
             "Samples",
-            [Pictures(dict(zip(names, pictures, strict=True)))],
+            [shown],
             "The same seeds, conditions and order in every picture.",
         ),
         Section(
