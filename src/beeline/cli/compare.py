@@ -141,7 +141,7 @@ def _command(paths: Sequence[Path], given: Mapping[str, Any], options: Mapping[s
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What to call the runs: their folders' names, whole paths where two have one name, numbered where those are one."""
+    """What to call the runs: their folders' names, paths where two have one name, numbered where those are one."""
     names = [path.name for path in paths]
     whole = [name if names.count(name) == 1 else str(path) for path, name in zip(paths, names, strict=True)]
     before = [whole[:place].count(name) for place, name in enumerate(whole)]

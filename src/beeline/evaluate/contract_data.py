@@ -134,7 +134,7 @@ def splits(subject: Subject, progress: Progress) -> str:
     for group in sorted(names[0].keys() & names[1].keys() - {"None"}):
         raise UserError(
             f"group {group} is in both splits, written in two ways: held_out "
-            f"{name_of(held_out, names[1][group])}, train {name_of(training, names[0][group])}; write its name in one way"
+            f"{name_of(held_out, names[1][group])}, train {name_of(training, names[0][group])}; write it in one way"
         )
     both = sorted(sides[0].keys() & sides[1].keys(), key=sides[1].__getitem__)
     if both:
