@@ -8,6 +8,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_each_entry_is_asked_under_the_conditions_of_its_own_run(
     asked: list[list[Request]] = []
     generate = Engine.generate
 
-    def spied(self: Engine, requests: list[Request], *rest: object, **more: object) -> object:
+    def spied(self: Engine, requests: list[Request], *rest: Any, **more: Any) -> object:
         asked.append(list(requests))
         return generate(self, requests, *rest, **more)
 

@@ -36,7 +36,6 @@ def compare(
     device: str = "auto",
     display: Display | None = None,
     members: int = 0,
-    modality: str | None = None,
     **options: Any,
 ) -> Comparison:
     """Draw from trained models under the same seeds and conditions and hold their numbers side by side.
@@ -57,8 +56,8 @@ def compare(
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         members: draws for each held-out input, in place of ``n``; 0 for as many as ``n`` makes.
-        modality: file to use in place of the modality file that every run was trained with.
-        options: fields of ``SampleConfig`` that differ from the runs' own.
+        options: a ``modality`` file in place of those that the runs were trained with, a ``preset``, or fields of
+            ``SampleConfig`` that differ from the runs' own.
 
     Returns:
         what was measured.
@@ -70,6 +69,7 @@ def compare(
     from beeline.evaluate.comparison import compare as compare_entries
     from beeline.generate.load import output_folder
 
+    modality = options.pop("modality", None)
     n, seed, members = whole_number("n", n, 1), whole_number("seed", seed, 0), whole_number("members", members, 0)
     check_spaces(spaces)
     display = display or Display("silent")
@@ -83,7 +83,7 @@ def compare(
     evaluator, entries = _opened(paths, Axes(passes, samplers, scales), spaces, modality, device, options, display)
     n = members * len(evaluator.sets.held_out) if members else n
     found = compare_entries(evaluator, entries, n, seed, display.work, "compare")
-    given = {"n": None if members else n, "seed": seed, "members": members or None, "passes": passes}
+    given: dict[str, Any] = {"n": None if members else n, "seed": seed, "members": members or None, "passes": passes}
     given |= {"samplers": samplers, "scales": scales, "spaces": spaces if tuple(spaces) != SPACE_NAMES else ()}
     given |= {"modality": modality, "device": device if device != "auto" else None}
     _write(found, claim(home, "comparison") if out is None else home, _command(paths, given, options), display)
@@ -207,5 +207,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     """Run ``beeline compare``."""
     asked = (arguments.n, arguments.seed, arguments.passes, arguments.samplers, arguments.scales)
     options = sampling_options(arguments)
-    where = (arguments.out, arguments.device, display, arguments.members, arguments.modality)
-    compare(arguments.runs, *asked, arguments.spaces, *where, **options)
+    where = (arguments.out, arguments.device, display, arguments.members)
+    compare(arguments.runs, *asked, arguments.spaces, *where, modality=arguments.modality, **options)
