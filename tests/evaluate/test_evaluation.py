@@ -198,7 +198,7 @@ def test_several_draws_of_an_input_and_several_maps_of_a_simulation_are_no_indep
     assert len(np.unique(Sets(sets.training, sets.used, paired, {}).sample_groups(80))) == 20
     space = next(each.space for each in evaluator.measures.references if each.space.name == "pca-32")
     measures = Measures(few, [space], evaluator.engine.modality.metrics(), "images", own_intervals=True)
-    once = [dataclasses.replace(each) for each in sets.used[:40]]
+    once = sets.held_out[40:80]
     single, copied = measures(once, 0), measures(once * 5, 0)
 
     def width(found: dict[Place, Outcome], place: Place) -> float:
