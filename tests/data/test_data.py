@@ -100,3 +100,14 @@ def test_pixels_are_bytes_and_nothing_else() -> None:
     for array in (np.full((2, 2, 1), 0.7), np.full((2, 2, 1), 60000, dtype=np.uint16)):
         with pytest.raises(UserError, match="Pixels are 8-bit"):
             Pixels().apply(array)
+
+
+def test_a_group_too_large_for_the_share_is_passed_over_while_another_fits() -> None:
+    """With one of 90 and ten of 1 a tenth was to be held out, and nine tenths were, at every other seed."""
+    groups = ["large"] * 90 + [f"small {index}" for index in range(10)]
+    for seed in range(8):
+        training, held_out = split_by_group(groups, 0.1, seed)
+        assert len(held_out) == 10
+        assert set(range(90)) <= set(training)
+    assert len(split_by_group(["a"] * 70 + ["b"] * 30, 0.1)[1]) == 30, "none fits: the closest"
+    assert len(split_by_group(["a"] * 5 + ["b"] * 5 + ["c"] * 5, 0.2)[1]) == 5, "5 of 3 wanted is as near as none"

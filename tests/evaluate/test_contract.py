@@ -259,6 +259,38 @@ def test_dependence_is_seen_without_correlation_and_seldom_where_there_is_none()
     assert dependence(labels + 0.5 * random.normal(size=(60, 1)), labels, finite=True) == 0.005
 
 
+def test_a_slip_of_the_index_is_told_and_a_weak_relation_is_noted() -> None:
+    """That none is found is no fault: a real relation may be too weak for so many examples."""
+
+    def told(order: Any, noise: float = 0.1) -> Verdict:
+        def dataset(split: str) -> list[Example]:
+            random, found = np.random.default_rng(0), lines(split, 128)
+            shaken = [replace(each, array=each.array + noise * random.normal(size=(8, 1))) for each in found]
+            return [replace(each, condition=other.condition) for each, other in zip(shaken, order(found), strict=True)]
+
+        return verdict("related", dataset=dataset)
+
+    slipped = told(lambda found: [*found[2:], *found[:2]])
+    assert slipped.status == "failed"
+    assert "related to that of the example 2 before" in slipped.text
+    assert "from the other end" in told(lambda found: found[::-1]).text
+    for weak in (told(list, noise=200.0), told(lambda found: [found[i * 37 % 128] for i in range(128)])):
+        assert weak.status == "ok", weak.text
+        assert "no relation found with slope" in weak.text
+
+
+def test_groups_are_one_however_they_are_written_and_arrays_whatever_is_said_of_them() -> None:
+    def numbered(split: str) -> list[Example]:
+        return [replace(each, group=5 if split == "train" else "5") for each in lines(split)]
+
+    broken("splits", "group 5 is in both splits, written in two ways", dataset=numbered)
+
+    def relabelled(split: str) -> list[Example]:
+        return [replace(each, condition={"slope": np.full(1, float(len(split)))}) for each in lines("train")]
+
+    broken("splits", "number for number", dataset=relabelled)
+
+
 def test_baselines_for_data_of_any_form() -> None:
     random = np.random.default_rng(0)
     training = [

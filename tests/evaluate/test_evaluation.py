@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -15,12 +16,16 @@ from PIL import Image
 
 from beeline.cli.evaluate import evaluate
 from beeline.cli.train import train
+from beeline.core.data import Geometry
 from beeline.core.errors import UserError
 from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes, steps_for_passes
 from beeline.evaluate.evaluation import Drawn, Evaluator, evaluation
+from beeline.evaluate.measures import Measures
+from beeline.evaluate.outcome import Outcome, Place
+from beeline.evaluate.sets import Sets
 from beeline.generate.engine import Samples
 from beeline.generate.load import load
-from beeline.metrics.catalogue import FRECHET, MMD, NEAREST
+from beeline.metrics.catalogue import FRECHET, MMD, NEAREST, NEIGHBOURS
 from tests.conftest import FAST
 
 
@@ -180,3 +185,38 @@ def test_data_that_are_gone_are_named_without_advice_that_does_not_help_here(tmp
         evaluate(run, n=4)
     assert "--data.path" not in str(told.value)
     assert "UserError" not in str(told.value)
+
+
+def test_several_draws_of_an_input_and_several_maps_of_a_simulation_are_no_independent_samples(
+    evaluator: Evaluator,
+) -> None:
+    """Intervals rest on held-out groups: copies of a draw do not narrow them, and pairs of a group widen them."""
+    sets = evaluator.sets
+    few = Sets(sets.training, sets.used, sets.held_out[:40], {})
+    assert (few.sample_groups(80) == np.tile(np.arange(40), 2)).all(), "sample i answers input i mod k"
+    paired = [dataclasses.replace(each, group=index // 2) for index, each in enumerate(few.held_out)]
+    assert len(np.unique(Sets(sets.training, sets.used, paired, {}).sample_groups(80))) == 20
+    space = next(each.space for each in evaluator.measures.references if each.space.name == "pca-32")
+    measures = Measures(few, [space], evaluator.engine.modality.metrics(), "images", own_intervals=True)
+    once = sets.held_out[40:80]
+    single, copied = measures(once, 0), measures(once * 5, 0)
+
+    def width(found: dict[Place, Outcome], place: Place) -> float:
+        estimate = found[place].estimate
+        return estimate.high - estimate.low
+
+    for formula in (MMD, NEAREST, NEIGHBOURS["precision"], NEIGHBOURS["coverage"]):
+        place = (formula.formula, "pca-32", "")
+        assert width(copied, place) > 0.6 * width(single, place), formula.metric
+    own = ("images/variance ratio", "modality", "")
+    assert width(copied, own) > 0.6 * width(single, own)
+
+
+def test_fields_that_cannot_be_measured_say_why(evaluator: Evaluator) -> None:
+    gappy = [dataclasses.replace(each, array=np.full((4, 4, 1), np.nan)) for each in evaluator.sets.used[:20]]
+    geometry = Geometry(("u",), ("m",), (1.0, 1.0))
+    measures = Measures(Sets(gappy, gappy, gappy, {}), [], [], "fields", geometry=geometry)
+    assert measures.left_out == {"fields": "examples have missing numbers"}
+    whole = [dataclasses.replace(each, array=np.ones((4, 4, 1))) for each in gappy]
+    mixed = dataclasses.replace(geometry, spacing=(1.0, 5.0))
+    assert list(Measures(Sets(whole, whole, whole, {}), [], [], "fields", geometry=mixed).left_out) == ["spectra"]

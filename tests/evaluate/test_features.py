@@ -180,3 +180,19 @@ def test_the_halves_share_no_image_and_hold_every_class() -> None:
     assert not names[0] & names[1]
     assert names[0] | names[1] == set(range(50))
     assert all(set(labels.tolist()) == {0, 1} for _, labels in halves)
+
+
+def test_a_channel_of_small_numbers_is_seen_beside_one_of_large_ones() -> None:
+    random = np.random.default_rng(0)
+
+    def fields(wind: float) -> list[Example]:
+        made = random.normal(size=(60, 4, 4, 2)) * [1e5, 10.0] + [1e5, wind]
+        return [Example(each.astype(np.float32)) for each in made]
+
+    training, held_out = fields(0.0), fields(0.0)
+    sets = read_sets(training, held_out)
+    for space in build_spaces(["pixels", "pca-32"], sets, None, Path())[0]:
+        right, wrong = (space.embed(each).mean(axis=0) for each in (fields(0.0), fields(50.0)))
+        real = space.embed(held_out).mean(axis=0)
+        assert np.linalg.norm(wrong - real) > 5 * np.linalg.norm(right - real), space.name
+        assert "2 channels standardised by training moments" in space.record["note"]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from beeline.core.data import Example, Geometry
 from beeline.evaluate.field_charts import field_sections
 from beeline.evaluate.field_curves import field_curves
-from beeline.evaluate.field_measures import MEAN_CORRELATION, MEAN_DEPARTURE, PHYSICAL, FieldMeasures
+from beeline.evaluate.field_draws import FUNCTIONS, MEAN_CORRELATION, MEAN_DEPARTURE, MEAN_SCATTER, UnfitError
+from beeline.evaluate.field_measures import PHYSICAL, FieldMeasures
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.metrics import catalogue
+from beeline.metrics.fields import Pooled, kolmogorov_smirnov
 from beeline.metrics.formula import Formula
+from beeline.metrics.sliced import wasserstein
 
 GEOMETRY = Geometry(("u", "v"), ("m/s", "Pa"), (0.5, 0.5), "km", (True, True))
 INPUTS, DRAWS = 60, 7
@@ -139,3 +144,87 @@ def test_the_curves_are_those_that_the_numbers_summarise(measures: tuple[FieldMe
     one = field_curves(fields, samples[:INPUTS], 0)["v"]
     assert "rank_counts" not in one
     assert one["draws"] == 1
+
+
+def bounded(random: np.random.Generator, count: int) -> np.ndarray:
+    """Fields whose edge is another than their inside, as those of a solver between walls are."""
+    found = random.normal(size=(count, 20, 20, 1))
+    found[:, (0, -1)], found[:, :, (0, -1)] = 100.0, 100.0
+    return found
+
+
+def test_cells_of_draws_and_of_truths_are_the_same_cells() -> None:
+    """With strides of their own, draws and truths see an edge unequally often, and of many inputs a corner alone."""
+    random = np.random.default_rng(0)
+    geometry = Geometry(("u",), ("",), (1.0, 1.0))
+    for count, draws in ((300, 7), (4_500, 1)):
+        truths = [Example(each) for each in bounded(random, count)]
+        fields = FieldMeasures(truths[:50], truths, geometry)
+        cells = fields.ensemble(truths * draws, 0).cells
+        assert cells.kolmogorov_smirnov(np.ones(count)) == 0.0
+        assert cells.wasserstein(np.ones(count)) == 0.0
+        other = fields.ensemble([Example(each + 0.5) for each in bounded(random, count)] * draws, 0).cells
+        assert 0.14 < other.kolmogorov_smirnov(np.ones(count)) < 0.26, "0.197 of normal numbers"
+        assert other.wasserstein(np.ones(count)) == pytest.approx(0.5, abs=0.05)
+
+
+def test_pooled_cells_have_the_distances_of_the_values_that_they_hold() -> None:
+    random = np.random.default_rng(0)
+    one, other = np.round(random.normal(size=(9, 30)), 1), np.round(random.normal(size=(9, 30)) + 0.4, 1)
+    pooled, rows = Pooled(one, other), np.array([0, 0, 3, 4, 8])
+    weight = np.bincount(rows, minlength=9)
+    assert pooled.kolmogorov_smirnov(weight) == pytest.approx(kolmogorov_smirnov(one[rows], other[rows]))
+    assert pooled.wasserstein(weight) == pytest.approx(wasserstein(one[rows].ravel(), other[rows].ravel()))
+
+
+def test_axes_without_a_unit_that_they_share_have_no_spectrum_and_it_is_said_why() -> None:
+    examples = [Example(each) for each in np.random.default_rng(0).normal(size=(6, 8, 8, 1))]
+    mixed = FieldMeasures(examples, examples, Geometry(("u",), ("",), (10.0, 0.5)))
+    assert mixed.shells is None
+    assert "10 and 0.5" in str(mixed.no_spectrum)
+    for geometry in (Geometry(("u",), ("",), (1.0, 1.0)), Geometry(("u",), ("",), (10.0, 0.5), "km")):
+        assert FieldMeasures(examples, examples, geometry).shells is not None
+
+
+def test_no_value_depends_on_how_many_inputs_a_block_has(measures: tuple[FieldMeasures, np.ndarray]) -> None:
+    fields, known = measures
+    random = np.random.default_rng(1)
+    samples = [Example(np.round(each)) for _ in range(DRAWS) for each in answers(random, known)]
+    whole = fields.ensemble(samples, 0)
+    truths = np.round(whole.truths)
+    for change in (lambda each: each, lambda each: (each > 0).astype(np.float64)):
+        one = dataclasses.replace(whole, members=change(whole.members), truths=change(truths))
+        small = dataclasses.replace(one, at_once=3 * one.members[0].size)
+        assert len(list(small.parts())) == INPUTS // 3
+        for formula, function in FUNCTIONS.items():
+            try:
+                expected = function(one, 0)
+            except UnfitError:
+                continue
+            found = function(small, 0)
+            assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high), formula
+
+
+def test_one_sample_that_is_not_finite_fails_every_number_with_a_reason(
+    measures: tuple[FieldMeasures, np.ndarray],
+) -> None:
+    fields, known = measures
+    samples = [Example(each) for each in answers(np.random.default_rng(1), known)]
+    samples[3].array[2, 2, 0] = np.inf
+    found = fields(samples, 0)
+    assert set(found) == {(formula.formula, space, channel) for formula, space, channel in fields.places()}
+    assert {each.failure for each in found.values()} == {f"1 of {INPUTS} samples have numbers that are not finite"}
+
+
+def test_scatter_and_energy_score_tell_what_means_and_channels_alone_do_not(
+    measures: tuple[FieldMeasures, np.ndarray],
+) -> None:
+    fields, known = measures
+    random = np.random.default_rng(1)
+    right = [answers(random, known) for _ in range(DRAWS)]
+    jumping = [draw + np.where(random.random((INPUTS, 1, 1, 1)) < 0.5, 3.0, -3.0) for draw in right]
+    one, other = (fields([Example(each) for draw in draws for each in draw], 0) for draws in (right, jumping))
+    assert abs(value(other, MEAN_DEPARTURE)) < 0.5, "the mean is right"
+    assert value(other, MEAN_SCATTER) > 2.5 > 1.5 > value(one, MEAN_SCATTER)
+    assert value(one, catalogue.FAIR_ENERGY_SCORE, "") > 0
+    assert value(other, catalogue.FAIR_ENERGY_SCORE, "") > value(one, catalogue.FAIR_ENERGY_SCORE, "")

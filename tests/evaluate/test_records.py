@@ -61,7 +61,7 @@ def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
     assert read["curves"]["passes"]["series"][0]["values"] == [None]
     assert {"metric", "formula", "meaning", "space", "n", "seed", "value", "low", "high", "floor", "floor_name",
             "floors", "ceiling", "share", "good_low", "good_high", "good", "better", "channel", "units", "target",
-            "failure"} == set(read["records"][0])  # fmt: skip
+            "failure", "n_ceiling", "draws", "inputs", "groups"} == set(read["records"][0])  # fmt: skip
     assert read["records"][0]["value"] is read["records"][0]["good_low"] is None
 
 
@@ -69,3 +69,19 @@ def test_only_a_modalitys_own_failing_metric_is_an_error() -> None:
     Evaluation({}, [record(value=math.nan, space="pca-32", failure="too few")]).refuse_failures()
     with pytest.raises(RunError, match=r"metric 'm' failed \(why\)"):
         Evaluation({}, [record(value=math.nan, failure="why")]).refuse_failures()
+
+
+def test_a_baseline_that_is_right_by_construction_is_no_floor() -> None:
+    """Training fields in the place of draws are calibrated: their share of the gap would have any size and sign."""
+    near = {"value": 0.9, "low": 0.85, "high": 0.95, "target": 1.0}
+    assert math.isnan(record(**near, floors={"training fields": 1.003}).share)
+    assert math.isnan(record(**{**near, "value": 0.999}, floors={"training fields": 1.003}).share)
+    assert math.isnan(record(value=0.6, target=1.0, floors={"training fields": 1.05}).share), "the floor is the better"
+    assert record(**near, floors={"class means": 0.5}).share == pytest.approx(0.8)
+
+
+def test_a_share_needs_floor_and_ceiling_of_the_same_n_where_the_number_depends_on_it() -> None:
+    known = {"value": 2.0, "floors": {"class means": 9.0}, "ceiling": 1.0, "better": "lower", "n": 1000}
+    assert record(**known, formula="frechet-gaussian-1", n_ceiling=980).share == pytest.approx(7 / 8)
+    assert math.isnan(record(**known, formula="frechet-gaussian-1", n_ceiling=300).share)
+    assert record(**known, formula="mmd2-cubic-1", n_ceiling=300).share == pytest.approx(7 / 8), "it is unbiased"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from beeline.evaluate.measures import MEASURES
+from beeline.evaluate.space_measures import MEASURES
 from beeline.metrics.catalogue import DISTRIBUTION, ENSEMBLE, FIELDS, FORMULAS
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import io
 import shlex
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ def compare(
     out: str | Path | None = None,
     device: str = "auto",
     display: Display | None = None,
+    members: int = 0,
     **options: Any,
 ) -> Comparison:
     """Draw from trained models under the same seeds and conditions and hold their numbers side by side.
@@ -53,7 +55,9 @@ def compare(
         out: folder to write into; the next free ``comparison-001`` beside the first run when None.
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
-        options: fields of ``SampleConfig`` that differ from the runs' own.
+        members: draws for each held-out input, in place of ``n``; 0 for as many as ``n`` makes.
+        options: a ``modality`` file in place of those that the runs were trained with, a ``preset``, or fields of
+            ``SampleConfig`` that differ from the runs' own.
 
     Returns:
         what was measured.
@@ -65,7 +69,8 @@ def compare(
     from beeline.evaluate.comparison import compare as compare_entries
     from beeline.generate.load import output_folder
 
-    n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
+    modality = options.pop("modality", None)
+    n, seed, members = whole_number("n", n, 1), whole_number("seed", seed, 0), whole_number("members", members, 0)
     check_spaces(spaces)
     display = display or Display("silent")
     paths = [Path(run) for run in runs]
@@ -73,17 +78,26 @@ def compare(
         raise UserError("compare: needs a run at least, such as beeline compare runs/a runs/b")
     home = output_folder(paths[0]).parent if out is None else Path(out)
     check_writable(home)
-    evaluator, entries = _opened(paths, Axes(passes, samplers, scales), spaces, device, options, display)
+    if out is not None and home.exists() and (not home.is_dir() or any(home.iterdir())):
+        raise UserError(f"--out {out}: exists and is no empty folder; a comparison overwrites nothing: name another")
+    evaluator, entries = _opened(paths, Axes(passes, samplers, scales), spaces, modality, device, options, display)
+    n = members * len(evaluator.sets.held_out) if members else n
     found = compare_entries(evaluator, entries, n, seed, display.work, "compare")
-    words = ["beeline", "compare", *map(str, paths), "-n", str(n), "--seed", str(seed)]
-    for flag, values in (("--passes", passes), ("--samplers", samplers), ("--scales", scales)):
-        words += [flag, *map(str, values)] if values else []
-    _write(found, claim(home, "comparison") if out is None else Path(out), shlex.join(words), display)
+    given: dict[str, Any] = {"n": None if members else n, "seed": seed, "members": members or None, "passes": passes}
+    given |= {"samplers": samplers, "scales": scales, "spaces": spaces if tuple(spaces) != SPACE_NAMES else ()}
+    given |= {"modality": modality, "device": device if device != "auto" else None}
+    _write(found, claim(home, "comparison") if out is None else home, _command(paths, given, options), display)
     return found
 
 
 def _opened(
-    paths: Sequence[Path], axes: Axes, spaces: Sequence[str], device: str, options: Mapping[str, Any], display: Display
+    paths: Sequence[Path],
+    axes: Axes,
+    spaces: Sequence[str],
+    modality: str | None,
+    device: str,
+    options: Mapping[str, Any],
+    display: Display,
 ) -> tuple[Evaluator, list[Entry]]:
     """What measures all of them, and the ways in which they are sampled; nothing has been drawn yet.
 
@@ -95,27 +109,43 @@ def _opened(
     from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.requests import real_examples
 
-    engines = [with_data(path, None, device) for path in paths]
+    engines = [with_data(path, modality, device) for path in paths]
     sets = [(real_examples(engine, "train"), real_examples(engine, "held_out")) for engine in engines]
     check_same_data([(path, engine, *each) for path, engine, each in zip(paths, engines, sets, strict=True)])
-    entries = [
-        entry
-        for path, name, engine in zip(paths, _names(paths), engines, strict=True)
-        for entry in entries_of(path, name, engine, axes, sets[0][1][0], options)
+    ways = [
+        entries_of(path, name, engine, axes, held_out[0], options)
+        for path, name, engine, (_, held_out) in zip(paths, _names(paths), engines, sets, strict=True)
     ]
     with display.work("feature spaces"):
         evaluator = Evaluator(engines[0], paths[0], *sets[0], spaces, own_intervals=True)
-        for path, (training, held_out) in zip(paths[1:], sets[1:], strict=True):
-            check_same_examples(paths[0], evaluator, path, training, held_out)
+        known = [evaluator.sets.held_out]
+        for path, each in zip(paths[1:], sets[1:], strict=True):
+            known.append(check_same_examples(paths[0], evaluator, path, *each))
     for space, reason in evaluator.left_out.items():
         display.message(f"{space} left out: {reason}")
-    return evaluator, entries
+    pairs = zip(ways, known, strict=True)
+    return evaluator, [dataclasses.replace(each, held_out=held_out) for own, held_out in pairs for each in own]
+
+
+def _command(paths: Sequence[Path], given: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """The command line that makes a comparison again, with every flag that was given."""
+    words = ["beeline", "compare", *map(str, paths)]
+    for name, value in given.items():
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if values and value is not None:
+            words += [f"{'-' if len(name) == 1 else '--'}{name}", *map(str, values)]
+    for name, value in options.items():
+        values = list(value) if isinstance(value, list | tuple) else ["all" if value is None else value]
+        words += [f"--{name.replace('_', '-')}", ",".join(map(str, values))]
+    return shlex.join(words)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What to call the runs: their folders' names, or whole paths where two have the same."""
+    """What to call the runs: their folders' names, paths where two have one name, numbered where those are one."""
     names = [path.name for path in paths]
-    return [name if names.count(name) == 1 else str(path) for path, name in zip(paths, names, strict=True)]
+    whole = [name if names.count(name) == 1 else str(path) for path, name in zip(paths, names, strict=True)]
+    before = [whole[:place].count(name) for place, name in enumerate(whole)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(whole, before, strict=True)]
 
 
 def _write(found: Comparison, folder: Path, command: str, display: Display) -> None:
@@ -123,12 +153,12 @@ def _write(found: Comparison, folder: Path, command: str, display: Display) -> N
     from beeline.generate.write import picture_bytes
 
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {
-        each.entry.name: picture_bytes(each.entry.engine.modality, each.drawn.samples.examples[:_SHOWN])
-        for each in found.measured
-    }
-    for index, (name, png) in enumerate(pictures.items()):
-        write_bytes(folder / f"samples-{index + 1:02}-{''.join(c if c.isalnum() else '-' for c in name)}.png", png)
+    pictures = [
+        picture_bytes(each.entry.engine.modality, each.drawn.samples.examples[:_SHOWN]) for each in found.measured
+    ]
+    for index, (each, png) in enumerate(zip(found.measured, pictures, strict=True)):
+        name = "".join(c if c.isalnum() else "-" for c in each.entry.name)
+        write_bytes(folder / f"samples-{index + 1:02}-{name}.png", png)
     rows = found.rows()
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]))
@@ -139,10 +169,10 @@ def _write(found: Comparison, folder: Path, command: str, display: Display) -> N
     write_text(folder / "report.html", comparison_page(found, pictures, command))
     for record in found.records:
         space = "" if record.space in ("modality", "physical") else f" ({record.space})"
-        each = (words(found, index, record) for index in range(len(found.measured)))
+        told = (words(found, index, record) for index in range(len(found.measured)))
         cells = (
             f"{measured.entry.name} {value}{f' [{apart}]' if apart else ''}"
-            for measured, (value, apart) in zip(found.measured, each, strict=True)
+            for measured, (value, apart) in zip(found.measured, told, strict=True)
         )
         display.result(f"{record.name}{space}: {'; '.join(cells)}")
     display.result(str(folder / "comparison.csv"))
@@ -156,6 +186,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-n", type=int, default=1000, help="samples of each (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples of all (0)")
+    parser.add_argument(
+        "--members", type=int, default=0, metavar="M", help="draws for each held-out input, in place of -n"
+    )
     parser.add_argument(
         "--passes", type=int, nargs="+", default=[], metavar="P", help="sample every run at these network passes"
     )
@@ -174,4 +207,5 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     """Run ``beeline compare``."""
     asked = (arguments.n, arguments.seed, arguments.passes, arguments.samplers, arguments.scales)
     options = sampling_options(arguments)
-    compare(arguments.runs, *asked, arguments.spaces, arguments.out, arguments.device, display, **options)
+    where = (arguments.out, arguments.device, display, arguments.members)
+    compare(arguments.runs, *asked, arguments.spaces, *where, modality=arguments.modality, **options)

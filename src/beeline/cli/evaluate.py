@@ -60,7 +60,6 @@ def evaluate(
     from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.finish import renew_report
     from beeline.evaluate.requests import real_examples
-    from beeline.evaluate.sets import HELD_OUT_CAP
     from beeline.generate.likelihood import check_likelihood
     from beeline.generate.load import output_folder
     from beeline.train.folder import RunFolder
@@ -76,11 +75,11 @@ def evaluate(
     if likelihood:
         check_likelihood(engine, settings)
     training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
-    n = members * min(len(held_out), HELD_OUT_CAP) if members else n
     if passes:
         steps_for_passes(engine, settings, passes, held_out[0])
     with display.work("feature spaces"):
         evaluator = Evaluator(engine, Path(run), training, held_out, spaces)
+    n = members * len(evaluator.sets.held_out) if members else n
     for space, reason in evaluator.left_out.items():
         display.message(f"{space} left out: {reason}")
     found = _measured(evaluator, Path(run), n, seed, settings, passes, likelihood, display)
@@ -129,6 +128,7 @@ def _measured(
     from beeline.evaluate.evaluation import evaluation
     from beeline.evaluate.field_curves import field_curves
     from beeline.evaluate.likelihood import measure_likelihood
+    from beeline.evaluate.sets import unfit
 
     engine, held_out = evaluator.engine, evaluator.sets.held_out
     with display.work("sampling") as progress:
@@ -136,7 +136,7 @@ def _measured(
     with display.work("measuring"):
         found = evaluation(evaluator, drawn, "evaluate")
         curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
-        if evaluator.measures.fields is not None:
+        if evaluator.measures.fields is not None and unfit(drawn.samples.examples, held_out) is None:
             curves["fields"] = field_curves(evaluator.measures.fields, drawn.samples.examples, seed)
     if passes:
         with display.work("quality by passes") as progress:

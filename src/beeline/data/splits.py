@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from beeline.core.errors import UserError
 
@@ -25,7 +26,8 @@ def split_by_group(
     """Indices of the training and of the held-out examples.
 
     Groups are ordered by a hash of their name and the seed, and held out from the front until their share is
-    reached: the same groups give the same split whatever their order.
+    reached: the same groups give the same split whatever their order. A group that would carry the share further
+    beyond what is wanted than it is below is passed over; where that leaves none, the closest one is held out.
 
     Args:
         groups: the group of each example.
@@ -47,14 +49,8 @@ def split_by_group(
     order, keeps = sorted(sizes, key=rank), None
     if classes is not None:
         order, keeps = _by_class(order, groups, classes)
-    wanted, chosen, count = held_out * len(groups), set(), 0
-    for group in order:
-        if count >= wanted:
-            break
-        if keeps is not None and not keeps(group):
-            continue
-        chosen.add(group)
-        count += sizes[group]
+    chosen = _chosen(order, sizes, math.ceil(held_out * len(groups)), keeps)
+    count = sum(sizes[group] for group in chosen)
     if not 0 < count < len(groups):
         raise UserError(
             f"cannot hold out a share of {held_out:g} of {len(groups)} examples in {len(sizes)} groups: "
@@ -62,6 +58,30 @@ def split_by_group(
         )
     training = [index for index, group in enumerate(groups) if group not in chosen]
     return training, [index for index, group in enumerate(groups) if group in chosen]
+
+
+def _chosen(
+    order: Sequence[Hashable],
+    sizes: Mapping[Hashable, int],
+    wanted: int,
+    keeps: Callable[[Hashable], bool] | None,
+) -> set[Hashable]:
+    """Groups from the front of the order, about ``wanted`` examples together."""
+    chosen: set[Hashable] = set()
+    count = 0
+    for group in order:
+        if count >= wanted:
+            break
+        if sizes[group] > 2 * (wanted - count) or (keeps is not None and not keeps(group)):
+            continue
+        chosen.add(group)
+        count += sizes[group]
+    if not chosen and wanted > 0:
+        closest = sorted(order, key=lambda group: sizes[group])  # each is more than twice what is wanted
+        for group in closest:
+            if keeps is None or keeps(group):
+                return {group}
+    return chosen
 
 
 def _by_class(

@@ -23,7 +23,7 @@ from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
 from beeline.evaluate.curves import steps_for_passes
 from beeline.evaluate.evaluation import Drawn, Evaluator
-from beeline.evaluate.outcome import Outcome, Place
+from beeline.evaluate.outcome import Outcome, Place, estimate_at
 from beeline.evaluate.records import Record, finite
 from beeline.evaluate.sets import fingerprint, read_sets
 from beeline.generate.engine import Engine
@@ -39,15 +39,19 @@ class Entry:
 
     Args:
         name: of the run, and of the way where a run is sampled in several.
+        of_run: of the run alone.
         run: where it lies.
         engine: the model.
         settings: how it is sampled.
+        held_out: the held-out examples with the conditions that this model knows; those of all when None.
     """
 
     name: str
+    of_run: str
     run: Path
     engine: Engine
     settings: SampleConfig
+    held_out: Sequence[Example] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Comparison:
 
     def estimate(self, entry: int, record: Record) -> Estimate:
         """A number of an entry."""
-        return self.measured[entry].outcomes[record.place].estimate
+        return estimate_at(self.measured[entry].outcomes, record.place)
 
     def apart(self, entry: int, record: Record) -> Estimate:
         """How much larger a number of an entry is than that of the first, with the interval of the difference."""
@@ -129,8 +133,18 @@ class Comparison:
         return rows
 
     def as_json(self) -> dict[str, Any]:
-        """Protocol and table as JSON can hold them."""
-        return {"protocol": finite(self.protocol), "rows": finite(self.rows())}
+        """Protocol, provenance of each entry and table as JSON can hold them."""
+        entries = [
+            {
+                "entry": each.entry.name,
+                "run": str(each.entry.run),
+                **each.drawn.samples.provenance,
+                "seconds": each.drawn.seconds,
+                "flops_per_sample": each.flops,
+            }
+            for each in self.measured
+        ]
+        return {"protocol": finite(self.protocol), "entries": finite(entries), "rows": finite(self.rows())}
 
 
 @dataclass(frozen=True)
@@ -175,7 +189,7 @@ def entries_of(
         for count, cost in zip(steps, [f"{each} passes" for each in passes] or [""], strict=True):
             way = dataclasses.replace(settings, steps=count)
             Plan.make(way, engine.codec, engine.network, engine.source)
-            entries.append(Entry(", ".join(filter(None, [*said, cost])), run, engine, way))
+            entries.append(Entry(", ".join(filter(None, [*said, cost])), name, run, engine, way))
     return entries
 
 
@@ -220,8 +234,13 @@ def _kind(examples: Examples) -> str:
     return f"{array.dtype} with {array.shape[-1]} channels"
 
 
-def check_same_examples(path: Path, evaluator: Evaluator, other: Path, training: Examples, held_out: Examples) -> None:
+def check_same_examples(
+    path: Path, evaluator: Evaluator, other: Path, training: Examples, held_out: Examples
+) -> list[Example]:
     """Refuse a run that was trained on, or holds out, other examples of the same number.
+
+    Returns:
+        the held-out examples as the other run knows them: the same arrays in the same order, with its own conditions.
 
     Raises:
         UserError: naming which.
@@ -233,6 +252,24 @@ def check_same_examples(path: Path, evaluator: Evaluator, other: Path, training:
                 f"{other}: its {name} examples are not those of {path}; numbers of different splits do not compare: "
                 "train both on the same data and split"
             )
+    return theirs.held_out
+
+
+def check_conditions(entries: Sequence[Entry]) -> None:
+    """Refuse entries that cannot be asked under the conditions of their own held-out examples.
+
+    Raises:
+        UserError: naming the run, the condition and the example.
+    """
+    for entry in {each.run: each for each in entries}.values():
+        for index, example in enumerate(entry.held_out or ()):
+            for condition in entry.engine.codec.conditions:
+                if example.condition.get(condition.name) is None:
+                    continue
+                try:
+                    condition.encode(example.condition[condition.name])
+                except UserError as error:
+                    raise UserError(f"{entry.run}: held-out example {index}: {error}") from error
 
 
 def compare(
@@ -248,10 +285,13 @@ def compare(
         work: names a piece of work and gives a context with its progress.
         made_by: the command.
     """
+    check_conditions(entries)
     measured: list[Measured] = []
     for entry in entries:
         with work(f"sampling {entry.name}") as progress:
-            drawn = evaluator.draw(n, seed, entry.settings, progress, entry.engine)
+            drawn = evaluator.draw(n, seed, entry.settings, progress, entry.engine, entry.held_out)
+        if measured:
+            drawn = _as_asked(drawn, measured[0].drawn)
         cost = network_cost(entry.engine.network, entry.engine.codec).flops
         with work(f"measuring {entry.name}"):
             outcomes = evaluator.quick(drawn)
@@ -260,5 +300,17 @@ def compare(
     with work("floors and ceilings"):
         records = evaluator.compare(measured[0].drawn)
     kept = ("made_by", "library", "torch", "python", "machine", "device", "threads", "n", "seed", "data", "sets")
-    protocol = {name: evaluator.protocol(measured[0].drawn, made_by)[name] for name in (*kept, "samples", "spaces")}
+    whole = evaluator.protocol(measured[0].drawn, made_by)
+    protocol = {name: whole[name] for name in (*kept, "samples", "spaces", "left_out")}
     return Comparison(protocol, records, measured)
+
+
+def _as_asked(drawn: Drawn, first: Drawn) -> Drawn:
+    """Samples with the conditions of the first entry's, in the names and values that the measures know.
+
+    Item i of either is asked for what held-out example i is, whatever the model calls it; a model without conditions
+    was asked for nothing.
+    """
+    pairs = zip(drawn.samples.examples, first.samples.examples, strict=True)
+    examples = [dataclasses.replace(own, condition=one.condition if own.condition else {}) for own, one in pairs]
+    return dataclasses.replace(drawn, samples=dataclasses.replace(drawn.samples, examples=examples))

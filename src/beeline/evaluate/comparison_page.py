@@ -28,19 +28,24 @@ _NOTE = (
 )
 
 
-def comparison_page(comparison: Comparison, pictures: Mapping[str, bytes], command: str) -> str:
+def comparison_page(comparison: Comparison, pictures: Sequence[bytes], command: str) -> str:
     """A self-contained HTML page.
 
     Args:
         comparison: what was measured.
-        pictures: PNG bytes of samples, by entry.
+        pictures: PNG bytes of the samples of each entry.
         command: that makes the page again.
     """
     names = [each.entry.name for each in comparison.measured]
+    shown = Pictures(dict(zip(names, pictures, strict=True)))
     blocks: list[Block] = [
         Section("Scores", [_table(comparison)], f"{_NOTE} {comparison.protocol['n']:,} samples."),
         Section("Quality against cost", _charts(comparison)),
-        Section("Samples", [Pictures(pictures)], "The same seeds, conditions and order in every picture."),
+        Section(
+            "Samples",
+            [shown],
+            "The same seeds, conditions and order in every picture.",
+        ),
         Section(
             "Costs", [_costs(comparison)], f"On {comparison.protocol['device']}; one multiply or one add is a FLOP."
         ),
@@ -114,7 +119,8 @@ def _charts(comparison: Comparison) -> list[Block]:
 def _series(comparison: Comparison, record: Record, cost: Callable[[Measured], float]) -> Mapping[str, Sequence[Point]]:
     series: dict[str, list[Point]] = {}
     for index, each in enumerate(comparison.measured):
-        line = f"{each.entry.run.name}, {each.entry.settings.sampler}"
+        settings = each.entry.settings
+        line = f"{each.entry.of_run}, {settings.sampler}, cfg {settings.cfg_scale:g}"
         series.setdefault(line, []).append((cost(each), comparison.estimate(index, record).value))
     return dict(series)
 

@@ -7,7 +7,7 @@
     normalise   undo(apply(x)) = x: exactly for whole numbers, else within ``normaliser.tolerance``; scale about 1
     tokenise    decode(encode(x)) = x: to the bit where ``tokenizer.exact``, else within ``tokenizer.tolerance``
     padding     a network's output at a real token is the same alone, padded, and packed beside other samples
-    related     data and each condition are not independent, by a permutation test
+    related     no condition is that of a neighbouring example, by a permutation test
     overfits    a tiny network fits one batch
     conditions  swapping a condition then changes what that network says
     saves       a model that was saved and opened again draws the same samples, bit by bit

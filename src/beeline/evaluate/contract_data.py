@@ -129,7 +129,13 @@ def splits(subject: Subject, progress: Progress) -> str:
     training, held_out = subject.training, subject.held_out
     check_groups(subject.source, training, held_out)
     most = _MOST_READ if isinstance(training, Deferred) else _MOST_COMPARED
-    sides = [{fingerprint([each[i]]): i for i in evenly(each, most)} for each in (training, held_out)]
+    sides = [{fingerprint([each[i]], conditions=False): i for i in evenly(each, most)} for each in (training, held_out)]
+    names = [{str(group_of(each, index)): index for index in range(len(each))} for each in (training, held_out)]
+    for group in sorted(names[0].keys() & names[1].keys() - {"None"}):
+        raise UserError(
+            f"group {group} is in both splits, written in two ways: held_out "
+            f"{name_of(held_out, names[1][group])}, train {name_of(training, names[0][group])}; write it in one way"
+        )
     both = sorted(sides[0].keys() & sides[1].keys(), key=sides[1].__getitem__)
     if both:
         one, other = (name_of(each, side[both[0]]) for each, side in zip((training, held_out), sides, strict=True))
@@ -137,7 +143,7 @@ def splits(subject: Subject, progress: Progress) -> str:
             f"held_out {other} is train {one}, number for number ({plural(len(both), 'such example')}); give those "
             "that are alike one group, and split by split_by_group"
         )
-    groups = {group_of(each, index) for each in (training, held_out) for index in range(len(each))} - {None}
+    groups = {str(group_of(each, index)) for each in (training, held_out) for index in range(len(each))} - {"None"}
     if len(groups) == len(training) + len(held_out):
         return "each example is a group of its own, no example is in both"
     if groups:

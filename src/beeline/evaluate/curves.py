@@ -16,6 +16,7 @@ from beeline.core.data import Example
 from beeline.core.errors import UserError, whole_number
 from beeline.core.random import Key
 from beeline.evaluate.evaluation import Drawn, Evaluator, Progress
+from beeline.evaluate.outcome import estimate_at
 from beeline.evaluate.records import Record
 from beeline.evaluate.requests import requests_like
 from beeline.evaluate.sets import spread
@@ -136,16 +137,17 @@ def quality_by_passes(
     """
     wanted = sorted(set(passes))
     steps = steps_for_passes(evaluator.engine, settings, wanted, evaluator.sets.held_out[0])
+    n = max(record.n for record in records)  # numbers of fields may be of fewer, which go round the inputs
     drawn: list[Drawn] = []
     outcomes = []
     for number, count in enumerate(steps):
-        drawn.append(evaluator.draw(records[0].n, records[0].seed, dataclasses.replace(settings, steps=count)))
+        drawn.append(evaluator.draw(n, records[0].seed, dataclasses.replace(settings, steps=count)))
         outcomes.append(evaluator.quick(drawn[-1]))
         if progress is not None:
             progress(number + 1, len(steps))
     series = []
     for record in records:
-        found = [each[record.place].estimate for each in outcomes]
+        found = [estimate_at(each, record.place) for each in outcomes]
         series.append(
             {
                 **{name: getattr(record, name) for name in ("metric", "formula", "space", "channel")},

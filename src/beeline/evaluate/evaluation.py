@@ -18,11 +18,12 @@ from beeline.core.errors import UserError
 from beeline.core.offers import Gridded
 from beeline.evaluate.features import SPACES, build_spaces
 from beeline.evaluate.floors import floors
-from beeline.evaluate.measures import MEASURES, Measures
+from beeline.evaluate.measures import Measures
 from beeline.evaluate.outcome import Outcome, Place
-from beeline.evaluate.records import Evaluation, Record
+from beeline.evaluate.records import PHYSICAL, Evaluation, Record
 from beeline.evaluate.requests import requests_like
 from beeline.evaluate.sets import class_condition, fingerprint, read_sets, spread
+from beeline.evaluate.space_measures import MEASURES
 from beeline.generate.engine import Engine, Samples
 from beeline.generate.load import locate, output_folder, read_description
 from beeline.metrics.formula import Formula
@@ -85,7 +86,8 @@ class Evaluator:
                 f"{path}: nothing to measure: its modality has no metrics" + (f"; {reasons}" if reasons else "")
             )
         grid = engine.modality.geometry() if isinstance(engine.modality, Gridded) else None
-        self.measures = Measures(self.sets, found, own, name, which, own_intervals, grid)
+        self.measures = Measures(self.sets, found, own, name, which, own_intervals, grid, self.classes)
+        self.left_out |= self.measures.left_out
 
     def draw(
         self,
@@ -94,6 +96,7 @@ class Evaluator:
         settings: SampleConfig | None = None,
         progress: Progress | None = None,
         engine: Engine | None = None,
+        held_out: Sequence[Example] | None = None,
     ) -> Drawn:
         """Generate samples under the conditions of held-out examples: evenly spread, or round and round.
 
@@ -103,8 +106,10 @@ class Evaluator:
             settings: how; the run's own when None.
             progress: called with (steps done, steps in all).
             engine: another model of the same data; the evaluator's own when None.
+            held_out: the held-out examples as that model knows them, in the same order, whose conditions may have
+                other values under the same names; the evaluator's own when None.
         """
-        held_out, engine = self.sets.held_out, engine or self.engine
+        held_out, engine = self.sets.held_out if held_out is None else held_out, engine or self.engine
         asked = [held_out[place] for place in spread(len(held_out), n)]
         requests = requests_like(asked, n, engine)
         begin = time.monotonic()
@@ -129,10 +134,11 @@ class Evaluator:
             place = (formula.formula, space, channel)
             if place not in outcomes:
                 continue
+            counts, of_ceiling = self._counts(space, len(examples)), self._counts(space, len(real))
             metric, outcome = bounds.get(formula.formula), outcomes[place]
             records.append(
                 Record(
-                    *(formula.metric, formula.formula, formula.meaning, space, len(examples), seed),
+                    *(formula.metric, formula.formula, formula.meaning, space, counts["n"], seed),
                     *(outcome.estimate.value, outcome.estimate.low, outcome.estimate.high),
                     floors={name: each[place].estimate.value for name, each in low.items() if place in each},
                     ceiling=high[place].estimate.value if place in high else math.nan,
@@ -142,10 +148,20 @@ class Evaluator:
                     failure=outcome.failure,
                     channel=channel,
                     units=fields.units(formula.formula, channel) if fields is not None and channel else "",
+                    n_ceiling=of_ceiling["n"] if place in high else 0,
+                    draws=counts.get("draws", 0),
+                    inputs=counts.get("inputs", 0),
+                    groups=counts["groups"],
                     target=formula.target if outcome.target is None else outcome.target,
                 )
             )
         return records
+
+    def _counts(self, space: str, samples: int) -> dict[str, int]:
+        """How many samples a number of a space is of, and how many groups its interval rests on."""
+        if space == PHYSICAL and self.measures.fields is not None:
+            return self.measures.fields.counts(samples)
+        return {"n": samples, "groups": len(np.unique(self.sets.sample_groups(samples)))}
 
     def quick(self, drawn: Drawn) -> dict[Place, Outcome]:
         """The numbers of samples alone, with intervals."""

@@ -1,7 +1,8 @@
 """Feature spaces: what samples are turned into before they are compared.
 
-pixels, values   all numbers of a sample, in native units (pixels where they are 8- or 16-bit)
-pca-32           the 32 leading principal components of the training examples, unscaled
+pixels, values   all numbers of a sample, in native units (pixels where they are 8- or 16-bit); of several channels of
+                 floats each less its mean and over its standard deviation, both over the training examples
+pca-32           the 32 leading principal components of the training examples in those units, unscaled
 classifier-a, -b the last hidden layers of two classifiers trained on disjoint halves of the labelled training data
 
 Shapes: N samples, D numbers a sample, K features.
@@ -81,6 +82,26 @@ def build_spaces(
     return spaces, left_out
 
 
+def _flattened(sets: Sets) -> tuple[Callable[[Sequence[Example]], Array], str]:
+    """How samples become rows of numbers, and in which units.
+
+    Of several channels of floats each is standardised by its moments over the training examples: else the one of the
+    largest unit, a pressure of 1e5 beside a wind of 10, would hide the others.
+    """
+    first = sets.training[0].array
+    if first.dtype.kind != "f" or first.ndim < 2 or first.shape[-1] < 2:
+        return _flat, "native units"
+    cells = np.concatenate([each.array.reshape(-1, first.shape[-1]) for each in sets.training])
+    mean, deviation = (getattr(cells, name)(axis=0, dtype=np.float64) for name in ("mean", "std"))
+    scale = np.where(deviation > 0, deviation, 1.0)
+
+    def flat(examples: Sequence[Example]) -> Array:
+        return np.stack([((each.array - mean) / scale).ravel() for each in examples]).astype(np.float32)
+
+    moments = hashlib.sha256(mean.tobytes() + scale.tobytes()).hexdigest()[:12]
+    return flat, f"{len(mean)} channels standardised by training moments ({moments})"
+
+
 def _flat(examples: Sequence[Example]) -> Array:
     return np.stack([example.array.ravel() for example in examples]).astype(np.float32)
 
@@ -88,20 +109,25 @@ def _flat(examples: Sequence[Example]) -> Array:
 def _plain_values(sets: Sets) -> Space:
     array = sets.held_out[0].array
     name = "pixels" if array.dtype in (np.uint8, np.uint16) else "values"
-    return Space(name, _flat, {"numbers": array.size, "sha256": None, "note": "native units"})
+    flat, units = _flattened(sets)
+    return Space(name, flat, {"numbers": array.size, "sha256": None, "note": units})
 
 
 def _components(sets: Sets) -> Space:
-    training = _flat(sets.training)
+    flat, units = _flattened(sets)
+    training = flat(sets.training)
     count = min(_COMPONENTS, *training.shape)
     solver = "full" if training.shape[1] <= _EXACT_BELOW else "randomized"
     fitted = PCA(count, svd_solver=solver, random_state=0).fit(training)
     mean, components = (np.asarray(each, dtype=np.float32) for each in (fitted.mean_, fitted.components_))
-    note = f"{fitted.explained_variance_ratio_.sum():.3f} of the variance of {len(training):,} training examples"
+    of_units = "" if flat is _flat else f"; {units}"
+    note = (
+        f"{fitted.explained_variance_ratio_.sum():.3f} of the variance of {len(training):,} training examples{of_units}"
+    )
     digest = hashlib.sha256(mean.tobytes() + components.tobytes()).hexdigest()
     return Space(
         "pca-32",
-        lambda examples: (_flat(examples) - mean) @ components.T,
+        lambda examples: (flat(examples) - mean) @ components.T,
         {"numbers": count, "sha256": digest, "note": note},
     )
 

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from beeline.core.data import Example
-from beeline.evaluate.field_measures import Ensemble, FieldMeasures
+from beeline.evaluate.field_draws import Ensemble
+from beeline.evaluate.field_measures import FieldMeasures
 from beeline.metrics import calibration, reliability, spectra
 from beeline.metrics.intervals import redrawn_groups
 
@@ -55,7 +56,7 @@ def _spectral(each: Ensemble, seed: int) -> dict[str, Any]:
     if len(np.unique(each.groups)) > 1:
         redrawn = [spectra.power_ratio(own[rows], real[rows]) for rows in redrawn_groups(each.groups, seed)]
         low, high = np.quantile(redrawn, (0.025, 0.975), axis=0)
-    mean = each.members.mean(axis=1)[..., None]
+    mean = each.by_input(lambda part: part.members.mean(axis=1))[..., None]
     truths = each.truths[..., None]
     of_mean = spectra.correlation(
         each.shells.cross_power(mean, truths).mean(axis=0),
@@ -86,8 +87,8 @@ def _calibrated(each: Ensemble) -> dict[str, Any]:
     if each.draws < 2:
         return {}
     levels, below = calibration.calibration_curve(each.ranks, each.draws)
-    expected = calibration.expected_squared_error(each.members).ravel()
-    found = calibration.squared_error_of_mean(each.members, each.truths).ravel()
+    expected = each.by_input(lambda part: calibration.expected_squared_error(part.members)).ravel()
+    found = each.by_input(lambda part: calibration.squared_error_of_mean(part.members, part.truths)).ravel()
     bins = np.array_split(np.argsort(expected, kind="stable"), _SPREAD_BINS)
     curves: dict[str, Any] = {
         "rank_counts": calibration.rank_histogram(each.ranks, each.draws).tolist(),
@@ -97,6 +98,6 @@ def _calibrated(each: Ensemble) -> dict[str, Any]:
         "skill": [float(np.sqrt(found[part].mean())) for part in bins if len(part)],
     }
     if np.isin(each.truths, (0.0, 1.0)).all():
-        diagram = reliability.reliability((each.members > 0.5).mean(axis=1), each.truths)
+        diagram = reliability.reliability(each.by_input(lambda part: (part.members > 0.5).mean(axis=1)), each.truths)
         curves |= {"probability": diagram.probability.tolist(), "frequency": diagram.frequency.tolist()}
     return curves

@@ -174,6 +174,7 @@ def _records(formula: Formula, bits: dict[str, Array], baseline: float, seed: in
             floors={FLOOR: baseline} if name == "held out" and math.isfinite(baseline) else {},
             ceiling=found["train"].value if name == "held out" else math.nan,
             better=formula.better,
+            n_ceiling=len(bits["train"]) if name == "held out" else 0,
         )
         for name, estimate in found.items()
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from beeline.metrics.intervals import Estimate
@@ -23,3 +25,9 @@ class Outcome:
     estimate: Estimate
     failure: str | None = None
     target: float | None = None
+
+
+def estimate_at(outcomes: Mapping[Place, Outcome], place: Place) -> Estimate:
+    """A number, NaN where nothing came of it."""
+    found = outcomes.get(place)
+    return Estimate(math.nan) if found is None else found.estimate

@@ -22,8 +22,13 @@ one layout. What is not a finite number is null.
          "space": "pca-32", "n": 1000, "seed": 0, "value": 1.23, "low": 1.1, "high": 1.4,     interval of 95 %, or null
          "floor": 45.6, "floor_name": "class means",            the better of the cheap baselines, null without one
          "floors": {"class means": 45.6, "resampled pixels": 78.9},
+         "n_ceiling": 1000,               how many those are; 0 without a ceiling
+         "draws": 0, "inputs": 0,         of fields: n is draws for each of so many held-out inputs; else 0
+         "groups": 360,                   independent groups among the samples, which intervals rest on
          "ceiling": 0.5,                  real training against real held-out examples, same n, same function
-         "share": 0.97,                   of the way from floor to ceiling, null where the floor may be the better
+         "share": 0.97,                   of the way from floor to ceiling; null where the floor may be the better, or
+                                          lies within the interval of the target, or n_ceiling is another n (by 5 %)
+                                          and the number depends on n
          "good_low": null, "good_high": null, "good": null,     bounds of a good model and whether they are kept
          "better": "lower",               "lower" or "higher" values; null where it is neither, or not known
          "failure": null,                                       why there is no value
@@ -40,7 +45,8 @@ Of bits per dimension the space is ``held out`` or ``train``, the examples whose
 of training examples, and ``protocol.likelihood`` tells how they were computed. ``curves`` may be empty, and each of
 the two may be absent. Of a modality's own metrics the space is ``modality``, the formula is ``MODALITY/METRIC`` and
 ``good`` is true or false where it states bounds. ``pixels`` (of 8- and 16-bit arrays) and ``values`` (of others) are
-the same space: all numbers of a sample, in native units.
+the same space: all numbers of a sample, in native units; of several channels of floats each in units of its standard
+deviation over the training examples, which the note of the space then says.
 """
 
 from __future__ import annotations
@@ -54,7 +60,9 @@ from typing import Any
 from beeline.core.errors import RunError
 from beeline.core.files import read_json
 from beeline.evaluate.outcome import Place
+from beeline.metrics.catalogue import OF_SIZE
 
+_SAME_N = 0.05
 SCORES, EVALUATIONS, OWN, PHYSICAL = "scores.json", "evaluations", "modality", "physical"
 
 
@@ -81,6 +89,10 @@ class Record:
         channel: the physical quantity that it is of; empty where it is of whole samples.
         units: of the value; empty where it has none, or they are not known.
         target: value of samples that are right, where the number should be near one.
+        n_ceiling: how many real examples the ceiling is of; 0 without one.
+        draws: for each input, of numbers by input; else 0.
+        inputs: how many, of numbers by input; else 0.
+        groups: independent groups that the interval rests on; 0 where there are none to tell.
     """
 
     metric: str
@@ -101,6 +113,10 @@ class Record:
     channel: str = ""
     units: str = ""
     target: float | None = None
+    n_ceiling: int = 0
+    draws: int = 0
+    inputs: int = 0
+    groups: int = 0
 
     @property
     def place(self) -> Place:
@@ -141,10 +157,18 @@ class Record:
 
     @property
     def share(self) -> float:
-        """Share of the gap between floor and best that is closed; NaN where the floor is not known to be the worse."""
+        """Share of the gap between floor and best that is closed; NaN where the floor is not known to be the worse.
+
+        A floor may be right by construction (training fields in the place of draws are calibrated). Against a target
+        it counts only where it is farther from it than the value, and than half of the value's interval.
+        """
         if self.target is not None:
-            gap = abs(self.floor - self.target)
-            return 1 - abs(self.value - self.target) / gap if gap else math.nan
+            gap, off = abs(self.floor - self.target), abs(self.value - self.target)
+            half = (self.high - self.low) / 2
+            return 1 - off / gap if gap > off and not gap <= half else math.nan
+        other_n = self.n_ceiling and abs(self.n_ceiling - self.n) > _SAME_N * self.n
+        if other_n and self.formula in OF_SIZE:
+            return math.nan
         worse = self.floor > self.ceiling if self.better == "lower" else self.floor < self.ceiling
         if self.better is None or not worse:
             return math.nan

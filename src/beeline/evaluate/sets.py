@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,16 @@ class Sets:
     used: list[Example]
     held_out: list[Example]
     counts: dict[str, Any]
+
+    @cached_property
+    def groups(self) -> Array:
+        """(K,) number of the group of each held-out example; each its own without one."""
+        return group_codes(self.held_out)
+
+    def sample_groups(self, n: int) -> Array:
+        """(n,) number of the group of the held-out example that each sample answers: sample i is of input i mod k."""
+        asked = spread(len(self.held_out), n)
+        return np.asarray(self.groups[asked][np.arange(n) % len(asked)])
 
 
 def read_sets(training: Examples, held_out: Examples) -> Sets:
@@ -93,6 +104,21 @@ def spread(count: int, n: int) -> Array:
     """n of ``count`` indices, evenly spread; all of them where there are no more."""
     n = min(n, count)
     return np.arange(n) * count // max(1, n)
+
+
+def group_codes(examples: Sequence[Example]) -> Array:
+    """(N,) a number for the group of each example, in the order in which they come; each its own without one."""
+    places: dict[str, int] = {}
+    names = (f"example {i}" if each.group is None else f"group {each.group!r}" for i, each in enumerate(examples))
+    return np.array([places.setdefault(name, len(places)) for name in names], dtype=np.int64)
+
+
+def unfit(samples: Sequence[Example], held_out: Sequence[Example]) -> str | None:
+    """Why samples cannot be compared with held-out examples, number by number; None where they can."""
+    bad = sum(not np.isfinite(each.array).all() for each in samples)
+    if bad:
+        return f"{bad:,} of {len(samples):,} samples have numbers that are not finite"
+    return one_shape(samples, held_out[:1])
 
 
 def one_shape(*sets: Sequence[Example]) -> str | None:

@@ -148,5 +148,11 @@ FIELDS = (
 )
 """Of fields on grids, in physical units."""
 
+OF_SIZE = frozenset(
+    each.formula
+    for each in (FRECHET, SLICED, *NEIGHBOURS.values(), TRAIN_ON_SYNTHETIC, POWER_DEPARTURE, PIXEL_KS, PIXEL_W1)
+)
+"""Ids of numbers whose mean depends on how many samples there are: they compare at equal n only."""
+
 FORMULAS = {each.formula: each for each in (*DISTRIBUTION, *ENSEMBLE, *FIELDS)}
 """By id."""

@@ -112,13 +112,24 @@ def train_on_synthetic(
     Returns:
         Trained on samples, trained on real examples.
     """
+    return labels_found(generated, held_out, group_K, seed), labels_found(real, held_out, group_K, seed)
+
+
+def labels_found(
+    trained: tuple[Array, Array], held_out: tuple[Array, Array], group_K: Array | None = None, seed: int | None = 0
+) -> Estimate:
+    """Share of held-out labels found after training on one set.
+
+    Args:
+        trained: (N, D) samples or real examples and their (N,) labels.
+        held_out: (K, D) real examples of which no model has seen any, and their labels.
+        group_K: which group each held-out example belongs to, for the interval; each its own when None.
+        seed: of the trees and of the interval over held-out examples; None leaves the interval out.
+    """
     features, labels = held_out
+    guesses = _trees(*trained, seed or 0).predict(features)
     group = np.arange(len(labels)) if group_K is None else group_K
-    found = []
-    for features_trained, labels_trained in (generated, real):
-        guesses = _trees(features_trained, labels_trained, seed or 0).predict(features)
-        found.append(group_bootstrap([guesses == labels], np.mean, group, seed))
-    return found[0], found[1]
+    return group_bootstrap([guesses == labels], np.mean, group, seed)
 
 
 def _trees(features: Array, labels: Array, seed: int) -> Any:

@@ -29,12 +29,13 @@ PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS = 3, 5
 _NOTHING = -1.0  # no squared distance is as small: the ball of a point that is left out
 
 
-def squared_radii(points_MD: Array, *neighbours: int) -> Array:
+def squared_radii(points_MD: Array, *neighbours: int, codes: Array | None = None) -> Array:
     """Squared distance of every point to its k-th nearest other point: of all points, then without each group.
 
     Args:
         points_MD: the set.
         neighbours: each k, at least 1.
+        codes: number of the group that each point belongs to, left out whole; each its own when None.
 
     Returns:
         (K, 1 + G, M); -1 for a point whose own group is left out, infinity where too few points are left.
@@ -45,21 +46,20 @@ def squared_radii(points_MD: Array, *neighbours: int) -> Array:
     count = len(points_MD)
     if count <= max(neighbours):
         raise ValueError(f"{max(neighbours)} nearest neighbours need at least {max(neighbours) + 1} samples")
-    group_M = group_of(count)
+    group_M = group_of(count, codes)
     groups, depth = int(group_M.max()) + 1, max(neighbours)
     radii = np.empty((len(neighbours), 1 + groups, count))
-    places = [k - 1 for k in neighbours]
+    places, members = [k - 1 for k in neighbours], [np.flatnonzero(group_M == group) for group in range(groups)]
     for rows, squared in squared_distances(points_MD, points_MD):
         squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf
-        members = max(depth, math.ceil(count / groups))
-        of_groups = np.full((len(squared), groups, members), np.inf)
-        for group in range(groups):
-            columns = squared[:, group::groups]
+        of_groups = np.full((len(squared), groups, max(depth, *map(len, members))), np.inf)
+        for group, own in enumerate(members):
+            columns = squared[:, own]
             of_groups[:, group, : columns.shape[1]] = columns
         of_groups.partition(depth - 1, axis=2)
         nearest = of_groups[:, :, :depth]  # those of all groups together are among them
         for left_out in range(-1, groups):
-            kept = nearest if left_out < 0 else np.delete(nearest, left_out, axis=1)
+            kept = np.delete(nearest, left_out, axis=1) if left_out >= 0 and groups > 1 else nearest
             ordered = np.partition(kept.reshape(len(squared), -1), places, axis=1)
             radii[:, 1 + left_out, rows] = ordered[:, places].T
     radii[:, 1 + group_M, np.arange(count)] = _NOTHING
@@ -71,33 +71,39 @@ class Neighbourhoods:
 
     Args:
         real_MD: at least 6 samples.
+        group_M: number of the group that each belongs to, left out whole for the interval; each its own when None.
 
     Raises:
         ValueError: there are fewer.
     """
 
-    def __init__(self, real_MD: Array) -> None:
+    def __init__(self, real_MD: Array, group_M: Array | None = None) -> None:
         self.real_MD = real_MD
-        self._precision_GM, self._coverage_GM = squared_radii(real_MD, PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS)
+        self._group_M = group_of(len(real_MD), group_M)
+        wanted = (PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS)
+        self._precision_GM, self._coverage_GM = squared_radii(real_MD, *wanted, codes=group_M)
 
-    def __call__(self, generated_ND: Array, interval: bool = False) -> dict[str, Estimate]:
+    def __call__(self, generated_ND: Array, interval: bool = False, codes: Array | None = None) -> dict[str, Estimate]:
         """The four numbers by name.
 
         Args:
             generated_ND: at least 4 samples.
             interval: whether to leave out a twentieth of either set in turn, for an interval of both; there is none
-                where fewer than 7 real or 5 generated samples leave too few neighbours.
+                where what remains of either is too few for its neighbours.
+            codes: number of the group that each sample belongs to, left out whole; each its own when None.
 
         Raises:
             ValueError: there are fewer samples.
         """
-        (own_GN,) = squared_radii(generated_ND, PRECISION_NEIGHBOURS)
+        (own_GN,) = squared_radii(generated_ND, PRECISION_NEIGHBOURS, codes=codes)
         m, n = len(self.real_MD), len(generated_ND)
-        interval = interval and m > COVERAGE_NEIGHBOURS + 1 and n > PRECISION_NEIGHBOURS + 1
+        group_M, group_N = self._group_M, group_of(n, codes)
+        kept_G = m - np.bincount(group_M)
+        enough = kept_G.min() > COVERAGE_NEIGHBOURS and (n - np.bincount(group_N)).min() > PRECISION_NEIGHBOURS
+        interval = interval and bool(enough)
         real, own = (len(each) if interval else 1 for each in (self._precision_GM, own_GN))
         precise_GN, dense_GN = np.empty((real, n)), np.empty((real, n))
         recalled_GM, covered_GM = np.zeros((own, m), dtype=bool), np.zeros((real, m), dtype=bool)
-        group_N = group_of(n)
         touched_GM = np.zeros((int(group_N.max()) + 1, m), dtype=bool)  # balls that hold a sample of each group
         for rows, squared in squared_distances(generated_ND, self.real_MD):
             for each in range(real):
@@ -114,11 +120,10 @@ class Neighbourhoods:
         values = [each[0].mean() for each in (precise_GN, recalled_GM, dense_GN, covered_GM)]
         if not interval:
             return {name: Estimate(float(value)) for name, value in zip(_NAMES, values, strict=True)}
-        kept_G = m - np.bincount(group_of(m))
         left_out = [
-            (precise_GN[1:].mean(axis=1), _means_without_each_group(precise_GN[0])),
-            (_means_without_each_group(recalled_GM[0]), recalled_GM[1:].mean(axis=1)),
-            (dense_GN[1:].mean(axis=1), _means_without_each_group(dense_GN[0])),
+            (precise_GN[1:].mean(axis=1), _means_without_each(precise_GN[0], group_N)),
+            (_means_without_each(recalled_GM[0], group_M), recalled_GM[1:].mean(axis=1)),
+            (dense_GN[1:].mean(axis=1), _means_without_each(dense_GN[0], group_N)),
             (covered_GM[1:].sum(axis=1) / kept_G, 1.0 - uncovered_GM.mean(axis=1)),
         ]
         return {
@@ -130,7 +135,6 @@ class Neighbourhoods:
 _NAMES = ("precision", "recall", "density", "coverage")
 
 
-def _means_without_each_group(values_N: Array) -> Array:
-    group_N = group_of(len(values_N))
+def _means_without_each(values_N: Array, group_N: Array) -> Array:
     sums, counts = np.bincount(group_N, weights=values_N), np.bincount(group_N)
     return (sums.sum() - sums) / (len(values_N) - counts)

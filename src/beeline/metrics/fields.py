@@ -138,6 +138,47 @@ def kolmogorov_smirnov(one_M: Array, other_N: Array) -> float:
     return float(np.abs(shares[0] - shares[1]).max())
 
 
+class Pooled:
+    """Values of two sets of cells, in order once; of inputs that count as often as a bootstrap draws them.
+
+    Args:
+        one: (N, P) values of each input.
+        other: (N, P), no less and no more: each input then weighs the same in both.
+    """
+
+    def __init__(self, one: Array, other: Array) -> None:
+        values = np.concatenate([np.asarray(each, dtype=np.float64).ravel() for each in (one, other)])
+        order = np.argsort(values)
+        values = values[order]
+        self._input = (order % one.size // one.shape[1]).astype(np.int32)
+        self._sign = np.where(order < one.size, 1.0, -1.0)
+        self._step = np.diff(values)
+        self._cells = one.shape[1]
+        self._known = not np.isnan(values).any()
+
+    def kolmogorov_smirnov(self, weight_N: Array) -> float:
+        """Largest difference of the two distribution functions; NaN where a value is.
+
+        Args:
+            weight_N: how often each input counts.
+        """
+        apart = np.abs(self._apart(weight_N))[self._step > 0]  # equal values step together
+        return float(apart.max(initial=0.0)) if self._known else float("nan")
+
+    def wasserstein(self, weight_N: Array) -> float:
+        """W_1, the integral of that difference, in the units of the values.
+
+        Args:
+            weight_N: how often each input counts.
+        """
+        return float(np.abs(self._apart(weight_N)) @ self._step) if self._known else float("nan")
+
+    def _apart(self, weight_N: Array) -> Array:
+        """F_one - F_other from each value to the next."""
+        steps = np.asarray(weight_N, dtype=np.float64)[self._input] * self._sign
+        return np.asarray(np.cumsum(steps)[:-1] / (weight_N.sum() * self._cells))
+
+
 def _difference(generated: Array, real: Array) -> Array:
     if generated.shape != real.shape:
         raise ValueError(f"fields of shapes {generated.shape} and {real.shape} cannot be compared element by element")

@@ -63,26 +63,34 @@ def gaussian_frechet(one: Gaussian, other: Gaussian) -> float:
     return max(0.0, float(means + np.trace(one.covariance) + np.trace(other.covariance) - 2.0 * shared))
 
 
-def frechet_distance(real_MD: Array, generated_ND: Array, interval: bool = False) -> Estimate:
+def frechet_distance(
+    real_MD: Array,
+    generated_ND: Array,
+    interval: bool = False,
+    group_M: Array | None = None,
+    group_N: Array | None = None,
+) -> Estimate:
     """d^2 between two samples.
 
     Args:
         real_MD: real samples, at least two.
         generated_ND: samples, at least two.
         interval: whether to leave out a twentieth of either sample in turn, for an interval of both.
+        group_M: number of the group that each real sample belongs to, left out whole; each its own when None.
+        group_N: the same of the generated samples.
 
     Raises:
         ValueError: there are fewer than two samples.
     """
     real, generated = moments(real_MD), moments(generated_ND)
     value = gaussian_frechet(real, generated)
-    if not interval or min(len(real_MD), len(generated_ND)) < 3:
+    codes = [group_of(len(real_MD), group_M), group_of(len(generated_ND), group_N)]
+    if not interval or min(len(each) - np.bincount(each).max() for each in codes) < 2:
         return Estimate(value)
-    without_real = [gaussian_frechet(part, generated) for part in _without_each_group(real_MD)]
-    without_generated = [gaussian_frechet(real, part) for part in _without_each_group(generated_ND)]
+    without_real = [gaussian_frechet(part, generated) for part in _without_each_group(real_MD, codes[0])]
+    without_generated = [gaussian_frechet(real, part) for part in _without_each_group(generated_ND, codes[1])]
     return jackknife(value, [np.array(without_real), np.array(without_generated)], low=0.0)
 
 
-def _without_each_group(samples_ND: Array) -> list[Gaussian]:
-    group_N = group_of(len(samples_ND))
+def _without_each_group(samples_ND: Array, group_N: Array) -> list[Gaussian]:
     return [moments(samples_ND[group_N != group]) for group in range(int(group_N.max()) + 1)]

@@ -51,7 +51,11 @@ class Estimate:
 
 
 def bootstrap(
-    samples: Sequence[Array], statistic: Callable[..., float], seed: int | None, replicates: int = 200
+    samples: Sequence[Array],
+    statistic: Callable[..., float],
+    seed: int | None,
+    replicates: int = 200,
+    groups: Sequence[Array] | None = None,
 ) -> Estimate:
     """Percentile bootstrap: the 2.5 % and 97.5 % quantiles over replicates, each sample redrawn with replacement.
 
@@ -62,10 +66,18 @@ def bootstrap(
         statistic: of as many arrays.
         seed: of the redrawing; None leaves the interval out.
         replicates: how often.
+        groups: of the items of each sample, which are then redrawn whole, group by group; None where each item is
+            one of its own. There is no interval where a sample is of one group.
     """
     value = float(statistic(*samples))
     if seed is None:
         return Estimate(value)
+    if groups is not None:
+        if min(len(np.unique(each)) for each in groups) < 2:
+            return Estimate(value)
+        places = zip(*(redrawn_groups(each, seed + n, replicates) for n, each in enumerate(groups)), strict=True)
+        values = [statistic(*(each[rows] for each, rows in zip(samples, chosen, strict=True))) for chosen in places]
+        return _between_quantiles(value, np.array(values))
     random = np.random.default_rng(seed)
     redrawn = [
         statistic(*(each[random.integers(0, len(each), len(each))] for each in samples)) for _ in range(replicates)
@@ -126,9 +138,25 @@ def group_bootstrap(
     return _between_quantiles(value, np.array(redrawn))
 
 
-def group_of(count: int) -> Array:
-    """(count,) which of at most 20 groups, equally large up to one item, each item is left out with: every 20th."""
-    return np.arange(count) % min(_GROUPS, max(1, count))
+def group_of(count: int, codes: Array | None = None) -> Array:
+    """(count,) which of at most 20 groups each item is left out with: every 20th, where each is independent.
+
+    Items of one code are left out together. Codes are merged in their order, each into what is smallest then, so that
+    what is left out has about one size.
+
+    Args:
+        count: how many items.
+        codes: (count,) numbers of what items belong to: a simulation, an input; each its own when None.
+    """
+    if codes is None:
+        return np.arange(count) % min(_GROUPS, max(1, count))
+    own, counts = np.unique(codes, return_inverse=True, return_counts=True)[1:]
+    sizes = np.zeros(min(_GROUPS, max(1, len(counts))), dtype=np.int64)
+    place = np.empty(len(counts), dtype=np.int64)
+    for code, members in enumerate(counts.tolist()):
+        place[code] = sizes.argmin()
+        sizes[place[code]] += members
+    return place[own]
 
 
 def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf, high: float = math.inf) -> Estimate:

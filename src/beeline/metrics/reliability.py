@@ -68,9 +68,21 @@ def reliability(probability: Array, observed: Array, bins: int = 10, mask: Array
         raise ValueError("a probability lies outside [0, 1], or is NaN")
     if not ((seen == 0) | (seen == 1)).all():
         raise ValueError("what is observed is not 0 or 1 everywhere: name the threshold and compare before")
-    place = np.minimum((stated * bins).astype(np.int64), bins - 1)
-    counts, of_stated, of_seen = (np.bincount(place, each, bins) for each in (np.ones_like(seen), stated, seen))
+    counts, of_stated, of_seen = bin_sums(stated, seen, bins)
     with np.errstate(invalid="ignore"):
         return Reliability(
             np.linspace(0.0, 1.0, bins + 1), counts.astype(np.int64), of_stated / counts, of_seen / counts
         )
+
+
+def bin_sums(probability: Array, observed: Array, bins: int = 10) -> Array:
+    """(3, B) how many pairs each bin holds, their probabilities in sum, and how many are ones.
+
+    Args:
+        probability: in [0, 1], of any shape.
+        observed: 0 or 1, of that shape.
+        bins: B.
+    """
+    stated, seen = (np.asarray(each, dtype=np.float64).ravel() for each in (probability, observed))
+    place = np.minimum((stated * bins).astype(np.int64), bins - 1)
+    return np.stack([np.bincount(place, each, bins) for each in (np.ones_like(seen), stated, seen)])

@@ -59,7 +59,13 @@ def directions(numbers: int, count: int, seed: int) -> Array:
 
 
 def sliced_wasserstein(
-    real_MD: Array, generated_ND: Array, seed: int = 0, count: int = 128, interval: bool = False
+    real_MD: Array,
+    generated_ND: Array,
+    seed: int = 0,
+    count: int = 128,
+    interval: bool = False,
+    group_M: Array | None = None,
+    group_N: Array | None = None,
 ) -> Estimate:
     """SW_2, the root of the mean over directions, in the units of the numbers.
 
@@ -69,6 +75,8 @@ def sliced_wasserstein(
         seed: of the directions.
         count: how many directions; below D they see a part of the space.
         interval: whether to leave out a twentieth of either set in turn, for an interval of both.
+        group_M: number of the group that each real sample belongs to, left out whole; each its own when None.
+        group_N: the same of the generated samples.
 
     Raises:
         ValueError: a set is empty.
@@ -80,10 +88,11 @@ def sliced_wasserstein(
     orders = [np.argsort(each, axis=0) for each in sets]
     real_MA, generated_NA = (np.take_along_axis(*each, axis=0) for each in zip(sets, orders, strict=True))
     value = math.sqrt(_mean_square(real_MA, generated_NA))
-    if not interval or min(len(real_MA), len(generated_NA)) < 2:
+    codes = [group_of(len(real_MA), group_M), group_of(len(generated_NA), group_N)]
+    if not interval or min(each.max() for each in codes) < 1:
         return Estimate(value)
-    without_real = [_mean_square(part, generated_NA) for part in _without_each_group(real_MA, orders[0])]
-    without_generated = [_mean_square(real_MA, part) for part in _without_each_group(generated_NA, orders[1])]
+    without_real = [_mean_square(part, generated_NA) for part in _without_each(real_MA, codes[0][orders[0]])]
+    without_generated = [_mean_square(real_MA, part) for part in _without_each(generated_NA, codes[1][orders[1]])]
     return jackknife(value, [np.sqrt(without_real), np.sqrt(without_generated)], low=0.0)
 
 
@@ -97,13 +106,10 @@ def _mean_square(one_MA: Array, other_NA: Array) -> float:
     return total / one_MA.shape[1]
 
 
-def _without_each_group(sorted_NA: Array, order_NA: Array) -> list[Array]:
-    """What is left in order when each twentieth is left out: no second sort."""
-    count, directions_ = sorted_NA.shape
-    group_NA = group_of(count)[order_NA]
-    return [
-        sorted_NA.T[(group_NA != group).T].reshape(directions_, -1).T for group in range(int(group_of(count).max()) + 1)
-    ]
+def _without_each(sorted_NA: Array, group_NA: Array) -> list[Array]:
+    """What is left in order when each group is left out: no second sort."""
+    groups, directions_ = range(int(group_NA.max()) + 1), sorted_NA.shape[1]
+    return [sorted_NA.T[(group_NA != group).T].reshape(directions_, -1).T for group in groups]
 
 
 def _steps(m: int, n: int) -> tuple[Array, Array, Array]:

@@ -1,0 +1,60 @@
+"""Copies and near copies are no independent examples: intervals leave out whole groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from beeline.metrics.coverage import Neighbourhoods
+from beeline.metrics.frechet import frechet_distance
+from beeline.metrics.intervals import Estimate, bootstrap, group_of
+from beeline.metrics.sliced import sliced_wasserstein
+
+Array = np.ndarray
+
+
+def test_groups_stay_whole_and_what_is_left_out_has_about_one_size() -> None:
+    codes = np.repeat(np.arange(50), np.arange(50) % 7 + 1)
+    merged = group_of(len(codes), codes)
+    assert all(len(np.unique(merged[codes == code])) == 1 for code in range(50))
+    sizes = np.bincount(merged)
+    assert len(sizes) == 20
+    assert sizes.max() - sizes.min() <= 7
+    assert (group_of(45, np.arange(45)) == group_of(45)).all(), "groups of one are the items themselves"
+    assert (group_of(4, np.zeros(4, dtype=int)) == 0).all()
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda real, own, codes: frechet_distance(real, own, True, group_N=codes),
+        lambda real, own, codes: sliced_wasserstein(real, own, interval=True, group_N=codes),
+        lambda real, own, codes: Neighbourhoods(real)(own, True, codes)["precision"],
+    ],
+    ids=["frechet", "sliced", "precision"],
+)
+def test_ten_copies_of_each_sample_do_not_narrow_an_interval(measure: Callable[..., Estimate]) -> None:
+    random = np.random.default_rng(0)
+    real, few = random.normal(size=(400, 3)), random.normal(size=(60, 3)) + 0.8
+    own, codes = np.tile(few, (10, 1)) + 1e-3 * random.normal(size=(600, 3)), np.arange(600) % 60
+    alone, blind, told = measure(real, few, None), measure(real, own, None), measure(real, own, codes)
+    assert told.value == blind.value, "groups change intervals alone"
+    blind_width, told_width, wanted = (each.high - each.low for each in (blind, told, alone))
+    assert told_width > 0.6 * wanted
+    assert told_width > blind_width * 0.999
+    assert np.isnan(measure(real, own, np.zeros(600, dtype=int)).low), "of one group there is no interval"
+
+
+def test_a_bootstrap_of_groups_covers_the_groups() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.normal(size=30), random.normal(size=200)
+    groups = [np.repeat(np.arange(30), 20), np.arange(200)]
+
+    def shift(a: Array, b: Array) -> float:
+        return float(np.median(a) - np.median(b))
+
+    blind = bootstrap([np.repeat(one, 20), other], shift, 0)
+    told = bootstrap([np.repeat(one, 20), other], shift, 0, groups=groups)
+    assert told.high - told.low > 1.5 * (blind.high - blind.low)
