@@ -66,7 +66,7 @@ def test_a_run_does_not_differ_from_itself_and_the_table_is_tidy(
 
 def test_e41_quality_stands_beside_what_it_costs_in_one_table(small_run: Path, tmp_path: Path) -> None:
     """Passes, samplers and scales are axes of the table; no quality is told without passes, seconds and FLOPs."""
-    found = compare([small_run], n=12, passes=[4, 8], samplers=["heun", "euler"], spaces=["pca-32"], out=tmp_path / "o")
+    found = compare([small_run], n=12, passes=[4, 8], samplers=["heun", "euler"], spaces=[], out=tmp_path / "o")
     assert [each.entry.name for each in found.measured] == [
         f"small, {sampler}, {passes} passes" for sampler in ("heun", "euler") for passes in (4, 8)
     ]
@@ -140,7 +140,7 @@ def test_each_entry_is_asked_under_the_conditions_of_its_own_run(
 
 
 def test_a_number_that_an_entry_lacks_is_not_known_and_no_error(small_run: Path, tmp_path: Path) -> None:
-    found = compare([small_run], n=12, spaces=["pca-32"], out=tmp_path / "o")
+    found = compare([small_run], n=12, spaces=[], out=tmp_path / "o")
     empty = dataclasses.replace(found, measured=[*found.measured, dataclasses.replace(found.measured[0], outcomes={})])
     assert math.isnan(empty.apart(1, found.records[0]).value)
     assert len(empty.rows()) == 2 * len(found.records)
@@ -148,12 +148,12 @@ def test_a_number_that_an_entry_lacks_is_not_known_and_no_error(small_run: Path,
 
 def test_the_command_names_every_flag_that_was_given(small_run: Path, tmp_path: Path) -> None:
     found = compare(
-        *([small_run, small_run], 40, 2, [4], ["euler", "heun"], [1.0], ["pca-32"], tmp_path / "o", "cpu"),
+        *([small_run, small_run], 12, 2, [4], ["euler", "heun"], [1.0], ["pixels"], tmp_path / "o", "cpu"),
         precision="fp32",
         guide_channels=None,
     )
-    command = f"beeline compare {small_run} {small_run} -n 40 --seed 2 --passes 4 --samplers euler heun --scales 1.0"
-    command += " --spaces pca-32 --device cpu --precision fp32 --guide-channels all"
+    command = f"beeline compare {small_run} {small_run} -n 12 --seed 2 --passes 4 --samplers euler heun --scales 1.0"
+    command += " --spaces pixels --device cpu --precision fp32 --guide-channels all"
     page = (tmp_path / "o" / "report.html").read_text()
     assert command in page
     assert page.count("data:image/png") == 4, "a picture an entry, of runs with one name too"

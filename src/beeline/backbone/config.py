@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from beeline.core.errors import UserError, unknown
@@ -80,7 +81,7 @@ class ModelConfig:
             raise UserError(f"rotary_period {self.rotary_period}: must be above 1")
 
     def _check_backbone(self) -> None:
-        for field in fields(self):
+        for field in dataclasses.fields(self):
             owner = OF_BACKBONE["unet"] if self.backbone == "dit" else OF_BACKBONE["dit"]
             value = getattr(self, field.name)
             if field.name in owner and value != field.default:
@@ -94,7 +95,9 @@ class ModelConfig:
 # Options that mean something to one backbone alone.
 OF_BACKBONE: dict[str, tuple[str, ...]] = {
     "unet": ("unet_channels",),
-    "dit": tuple(each.name for each in fields(ModelConfig) if each.name not in ("backbone", "unet_channels")),
+    "dit": tuple(
+        each.name for each in dataclasses.fields(ModelConfig) if each.name not in ("backbone", "unet_channels")
+    ),
 }
 
 

@@ -137,7 +137,7 @@ def _measured(
         found = evaluation(evaluator, drawn, "evaluate")
         curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
         if evaluator.measures.fields is not None and unfit(drawn.samples.examples, held_out) is None:
-            curves["fields"] = field_curves(evaluator.measures.fields, drawn.samples.examples, seed)
+            curves["by_channel"] = field_curves(evaluator.measures.fields, drawn.samples.examples, seed)
     if passes:
         with display.work("quality by passes") as progress:
             curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)

@@ -15,7 +15,7 @@ r(k) is formed before any modulus is taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,16 @@ class GaussianBox:
         answer = self.bias * (kept * first + np.sqrt(1 - kept**2) * other)
         return np.fft.ifftn(first).real[..., None], np.fft.ifftn(answer).real[..., None]
 
+    def pairs(self, count: int, random: np.random.Generator) -> Iterator[tuple[Array, Array, Array]]:
+        """Fields, their answers and their laws, amplitudes uniform in [0.5, 2] and slopes in [-3, -1].
+
+        Args:
+            count: how many.
+            random: where laws and noise come from.
+        """
+        for law in random.uniform([0.5, -3], [2, -1], (count, 2)):
+            yield *self.pair(law, random), law
+
     def measured(self, pairs: Sequence[tuple[Array, Array, Sequence[float]]], shells: int) -> tuple[Array, Array]:
         """P_y over its truth and r(k), each (shells,), from sums over all modes of a shell of all pairs.
 
@@ -101,3 +111,8 @@ class GaussianBox:
         shell = np.where(modes > 0, np.digitize(modes, edges[1:], right=True), shells + 1).ravel()
         counts = np.bincount(shell, minlength=shells + 2)[:shells]
         return np.bincount(shell, self.correlation().ravel(), shells + 2)[:shells] / counts
+
+    def errors(self, pairs: Sequence[tuple[Array, Array, Sequence[float]]], shells: int) -> tuple[float, float]:
+        """Largest |ln (P / truth)| and largest |r - truth| over the shells of ``measured``."""
+        power, correlation = self.measured(pairs, shells)
+        return float(abs(np.log(power)).max()), float(abs(correlation - self.truth(shells)).max())

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from beeline.metrics import calibration, catalogue, fields, reduction, reliability, scores, similarity, spectra
+from beeline.metrics import calibration, catalogue, reduction, reliability, scores, similarity, spectra
+from beeline.metrics.fields import Pooled, relative_l2
 from beeline.metrics.formula import Formula
 from beeline.metrics.intervals import Estimate, group_bootstrap
 
@@ -93,7 +94,7 @@ class Ensemble:
         return own, real, cross
 
     @cached_property
-    def cells(self) -> fields.Pooled:
+    def cells(self) -> Pooled:
         """Values of cells of draws and of truths at the same places: all of them, or a part of each draw at random."""
         count, draws = self.members.shape[:2]
         own, real = self.members.reshape(count, draws, -1), self.truths.reshape(count, 1, -1)
@@ -102,7 +103,7 @@ class Ensemble:
         if most < own.shape[2]:
             place = np.random.default_rng(0).integers(0, own.shape[2], (count, draws, most))
             own, real = (np.take_along_axis(each, place, axis=2) for each in (own, real))
-        return fields.Pooled(own.reshape(count, -1), real.reshape(count, -1))
+        return Pooled(own.reshape(count, -1), real.reshape(count, -1))
 
 
 def _three_spectra(part: Ensemble) -> Array:
@@ -124,7 +125,7 @@ def _of_inputs(values: Callable[[Ensemble], Sequence[Array]], statistic: Callabl
     return function
 
 
-def _of_cells(statistic: Callable[[fields.Pooled, Array], float]) -> Any:
+def _of_cells(statistic: Callable[[Pooled, Array], float]) -> Any:
     """A number of the values of cells, of inputs that count as often as they are drawn."""
 
     def function(ensemble: Ensemble, seed: int | None) -> Estimate:
@@ -164,7 +165,7 @@ def _squares(each: Ensemble) -> list[Array]:
 
 def _relative(each: Ensemble) -> list[Array]:
     def relative(part: Ensemble) -> Array:
-        return fields.relative_l2(part.members.mean(axis=1)[..., None], part.truths[..., None])[:, 0]
+        return relative_l2(part.members.mean(axis=1)[..., None], part.truths[..., None])[:, 0]
 
     return [each.by_input(relative)]
 
@@ -274,6 +275,6 @@ FUNCTIONS: Mapping[Formula, Callable[[Ensemble, int | None], Estimate]] = {
     catalogue.PSNR: _of_inputs(_peak_ratio, np.mean),
     catalogue.SSIM: _of_inputs(_similarity, np.mean),
     catalogue.POWER_DEPARTURE: _power,
-    catalogue.PIXEL_KS: _of_cells(fields.Pooled.kolmogorov_smirnov),
-    catalogue.PIXEL_W1: _of_cells(fields.Pooled.wasserstein),
+    catalogue.PIXEL_KS: _of_cells(Pooled.kolmogorov_smirnov),
+    catalogue.PIXEL_W1: _of_cells(Pooled.wasserstein),
 }

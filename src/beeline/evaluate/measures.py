@@ -62,7 +62,7 @@ class Measures:
                 self.fields = FieldMeasures(sets.used, sets.held_out, geometry)
                 reason, what = self.fields.no_spectrum, "spectra"
             else:
-                what = "fields"
+                what = "numbers by channel"
             self.left_out |= {what: reason} if reason is not None else {}
 
     def places(self) -> list[tuple[Formula, str, str]]:

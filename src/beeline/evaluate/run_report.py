@@ -59,7 +59,7 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
         (found for each in evaluations if (found := (each.get("curves") or {}).get("passes"))), {}
     )
     of_fields: Mapping[str, Any] = next(
-        (found for each in evaluations if (found := (each.get("curves") or {}).get("fields"))), {}
+        (found for each in evaluations if (found := (each.get("curves") or {}).get("by_channel"))), {}
     )
     later = next((each for each in evaluations if each.get("records")), {})
     blocks: list[Block] = [

@@ -29,9 +29,8 @@ class GaussianFields:
     periodic: bool = True
 
     def dataset(self, split: str) -> Examples:
-        random = np.random.default_rng([split == "train"])
-        laws = random.uniform([0.5, -3], [2, -1], (1024 if split == "train" else 128, 2))
-        return [Example(y, {"under": x, "law": law}) for law in laws for x, y in [BOX.pair(law, random)]]
+        count, random = (1024 if split == "train" else 128), np.random.default_rng([split == "train"])
+        return [Example(y, {"under": x, "law": law}) for x, y, law in BOX.pairs(count, random)]
 
     def normaliser(self) -> Standardise:
         return Standardise()
@@ -55,9 +54,7 @@ class GaussianFields:
 
 def errors(fields: Examples) -> tuple[float, float]:
     """How far power and cross-correlation are from the truth of each field's own conditions."""
-    pairs = [(each.condition["under"], each.array, each.condition["law"]) for each in fields]
-    power, correlation = BOX.measured(pairs, SHELLS)
-    return float(abs(np.log(power)).max()), float(abs(correlation - BOX.truth(SHELLS)).max())
+    return BOX.errors([(each.condition["under"], each.array, each.condition["law"]) for each in fields], SHELLS)
 
 
 MODALITY = GaussianFields
