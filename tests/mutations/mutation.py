@@ -40,7 +40,7 @@ OWNERS = {
     "samplers/dpmpp_2m.py": MULTISTEP,
     "samplers/dpmpp_3m.py": MULTISTEP,
     "samplers/multistep.py": MULTISTEP,
-    "samplers/dpmpp_2m_sde.py": _solver("dpmpp", "dpmpp", "stochastic"),
+    "samplers/dpmpp_2m_sde.py": _files("samplers", "stochastic", "dpmpp"),
     "samplers/diffusion.py": STOCHASTIC,
     "samplers/stability.py": _files("samplers", "stability"),
     "samplers/euler_maruyama.py": STOCHASTIC,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from scipy.integrate import RK45
 from torch import Tensor
 
 from beeline.core.conditions import Conditions
@@ -18,7 +19,7 @@ from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 from beeline.process.linear import Linear
 from beeline.process.path import GaussianPath
-from beeline.samplers.dopri5 import DORMAND_PRINCE, DormandPrince
+from beeline.samplers.dopri5 import _ERROR, DORMAND_PRINCE, DormandPrince
 from beeline.samplers.runge_kutta import RungeKutta
 from beeline.samplers.solve import sample
 from tests.samplers.exact import INTERVALS, PATHS, last_node, mixture, slopes_of_error, truth
@@ -141,3 +142,8 @@ def test_it_walks_up_as_well_as_down() -> None:
     path, (start, end) = PATHS[0], truth(PATHS[0])
     back = last_node(DormandPrince(1e-9, 1e-9), mixture(path), end, torch.tensor([0.1, 0.9], dtype=torch.float64))
     torch.testing.assert_close(back, start, rtol=0, atol=1e-6)
+
+
+def test_dopri5_estimates_its_error_as_scipy_does() -> None:
+    """Both weights at c = 1 could be exchanged without loss of order, so the estimate is held to the published pair."""
+    assert pytest.approx([-each for each in RK45.E], abs=1e-15) == list(_ERROR)

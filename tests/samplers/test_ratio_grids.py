@@ -21,6 +21,21 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        ("uniform", [1.0, 0.75, 0.5, 0.25, 0.0]),
+        ("quadratic", [1.0, 0.5625, 0.25, 0.0625, 0.0]),
+        ("cosine", [1.0, 0.8535533905932737, 0.5, 0.1464466094067262, 0.0]),
+    ],
+)
+def test_grids_in_time_have_the_nodes_of_their_formulas(name: str, nodes: list[float]) -> None:
+    """u, u^2 and (1 - cos(pi u)) / 2 of even u; a shift takes each unit node t to s t / (1 + (s - 1) t)."""
+    for low, high, shift in ((0.0, 1.0, 1.0), (0.1, 0.9, 1.0), (0.1, 0.9, 3.0)):
+        wanted = [low + (high - low) * shift * each / (1.0 + (shift - 1.0) * each) for each in nodes]
+        assert build_grid(name, 4, (low, high), shift).tolist() == pytest.approx(wanted, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", RATIO_GRIDS)
 @pytest.mark.parametrize(("path", "interval"), CASES)
 @pytest.mark.parametrize("shift", [1.0, 2.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from beeline.core.conditions import Conditions
 from beeline.core.protocols import Process
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
+from beeline.process.gvp import Trigonometric
 from beeline.process.linear import Linear
 from beeline.process.path import GaussianPath
 from beeline.process.sources import Gaussian
@@ -187,3 +189,22 @@ def test_a_mixture_has_its_moments_within_four_standard_errors(how: dict[str, An
     assert ((end.mean(0) - mean).abs() < 4 * (diagonal / count).sqrt() + 2 * bias).all()
     spread = ((diagonal[:, None] * diagonal[None, :] + covariance**2) / count).sqrt()
     assert ((torch.cov(end.mT) - covariance).abs() < 4 * spread + 2 * bias).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("sigma", lambda t: math.sin(math.pi * t / 2)),
+        ("sigma_squared", lambda t: math.sin(math.pi * t / 2) ** 2),
+        ("vp", lambda t: math.pi * math.tan(math.pi * t / 2)),
+        ("constant", lambda t: 1.0),
+        ("linear", lambda t: t),
+        ("decreasing", lambda t: math.sin(math.pi * t / 2) ** 4),
+        ("increasing_decreasing", lambda t: math.sin(math.pi * t) ** 2),
+    ],
+)
+def test_named_diffusion_is_its_formula(name: str, rate: Callable[[float], float]) -> None:
+    """On the path sigma = sin(pi t / 2), alpha = cos(pi t / 2), where each is a short one."""
+    times = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    wanted = [rate(t) for t in times.tolist()]
+    assert RATES[name](Trigonometric(), times).tolist() == pytest.approx(wanted, rel=1e-12)
