@@ -215,8 +215,8 @@ def test_several_draws_of_an_input_and_several_maps_of_a_simulation_are_no_indep
 def test_fields_that_cannot_be_measured_say_why(evaluator: Evaluator) -> None:
     gappy = [dataclasses.replace(each, array=np.full((4, 4, 1), np.nan)) for each in evaluator.sets.used[:20]]
     geometry = Geometry(("u",), ("m",), (1.0, 1.0))
-    measures = Measures(Sets(gappy, gappy, gappy, {}), [], [], "numbers by channel", geometry=geometry)
+    measures = Measures(Sets(gappy, gappy, gappy, {}), [], [], "fields", geometry=geometry)
     assert measures.left_out == {"numbers by channel": "examples have missing numbers"}
     whole = [dataclasses.replace(each, array=np.ones((4, 4, 1))) for each in gappy]
     mixed = dataclasses.replace(geometry, spacing=(1.0, 5.0))
-    assert list(Measures(Sets(whole, whole, whole, {}), [], [], "numbers by channel", geometry=mixed).left_out) == ["spectra"]
+    assert list(Measures(Sets(whole, whole, whole, {}), [], [], "fields", geometry=mixed).left_out) == ["spectra"]
