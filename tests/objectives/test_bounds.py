@@ -86,6 +86,16 @@ def test_its_terms_are_those_of_an_independent_computation() -> None:
     assert torch.equal(found.total, found.prior + found.steps + found.first)
 
 
+def test_the_levels_of_the_data_count_in_the_first_term_alone() -> None:
+    process = levels_of(schedule="cosine", levels=6)
+    predictor, x = Learned(gaussian(process, MEAN, SD), 0.5), torch.tensor([-1.0, -0.5, 0.5, 1.0]).double()
+    data = Batch(Tokens(x[:, None, None]), Conditions())
+    few, many = (DiscreteBound(process, Gaussian(), count)(predictor, data, Key.range(0, 0, 4)) for count in (5, 256))
+    assert (few.first < many.first).all(), "five levels are told apart with more ease than 256"
+    assert torch.equal(few.steps, many.steps)
+    assert torch.equal(few.prior, many.prior)
+
+
 def test_it_is_an_upper_bound_that_many_levels_bring_close() -> None:
     """Of Gaussian data on 256 levels with its exact predictor: above the entropy, nearer to it with every step more."""
     probability = Normal(MEAN, SD).cdf(EDGES).diff()

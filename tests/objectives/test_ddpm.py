@@ -332,3 +332,16 @@ def test_the_first_term_counts_the_levels_that_the_data_have() -> None:
     torch.testing.assert_close(decoder_nll(x, x, torch.full_like(x, 0.01).log() * 2, 5), torch.zeros_like(x))
     wide = decoder_nll(x, x, torch.full_like(x, 0.5).log() * 2, 5)
     assert wide[2].item() == pytest.approx(-math.log(math.erf(0.25 / 0.5 / math.sqrt(2))), abs=2e-3)
+
+    process, data = levels_of(schedule="cosine", levels=4), batch()
+    density = TimeConfig(draw="antithetic")
+    losses = {
+        count: DDPM(replace(LEARNED, loss="vlb", data_levels=count, time=density), process, Gaussian())(
+            Analytic(process, "noise", True), data, Key.range(0, 0, 8)
+        )
+        for count in (2, 256)
+    }
+    first = DDPM(replace(LEARNED, loss="vlb", time=density), process, Gaussian()).times(Key.range(0, 0, 8))
+    nearest = first == first.min()
+    assert (losses[2] < losses[256])[nearest].all(), "two levels are told apart with ease"
+    assert torch.equal(losses[2][~nearest], losses[256][~nearest]), "they appear in no other term"

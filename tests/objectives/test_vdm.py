@@ -104,6 +104,23 @@ def test_terms_of_the_ends_are_their_formulas() -> None:
     torch.testing.assert_close(terms["reconstruction"], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_what_is_trained_is_the_sum_of_the_terms() -> None:
+    """Ends at which both known terms count; half the squared error is 0.32, and times fill [t_min, 1] alone."""
+    process = LogSNR(-2.0, 1.0)
+    objective = VDM(ObjectiveConfig("noise", loss="vlb", data_levels=5), process, Gaussian())
+    batch, key = coins(6), Key.range(0, 0, 6)
+    noise = Gaussian().sample(batch.tokens, batch.noise_key(key))
+
+    def off(x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
+        return Prediction(process, x_t, t, noise + 0.8, "noise")
+
+    terms = objective.terms(off, batch, key)
+    expected = torch.full((6,), 3.0 * (1.0 - process.t_min) * 0.32 / math.log(2)).double()
+    torch.testing.assert_close(terms["diffusion"].double(), expected, rtol=2e-7, atol=0)
+    assert all((each > 1e-3).all() for each in terms.values())
+    torch.testing.assert_close(objective(off, batch, key), sum(terms.values()))
+
+
 @pytest.mark.parametrize(("levels", "deviation"), [(256, 1.3e-3), (256, 0.05), (17, 0.2), (2, 3.0)])
 def test_levels_that_are_not_looked_at_have_no_share(levels: int, deviation: float) -> None:
     generator = torch.Generator().manual_seed(0)

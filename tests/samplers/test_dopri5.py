@@ -58,6 +58,21 @@ def test_the_tableau_is_of_fifth_order(path: GaussianPath) -> None:
     assert slopes[1] == pytest.approx(5, abs=0.15)
 
 
+@pytest.mark.parametrize("rate", [0.5, 12.0])
+def test_a_wave_takes_no_more_trials_than_its_bends_need(rate: float) -> None:
+    """A solver that loses its way is stopped, not waited for."""
+
+    def wave(x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
+        asked.append(x_t.samples)
+        assert len(asked) < 500, "this many evaluations follow any of these waves"
+        return Prediction(Linear(), x_t, t, x_t.expand(rate * torch.cos(rate * t)) * x_t.values, "velocity")
+
+    asked: list[int] = []
+    start = Tokens(torch.ones(1, 1, 1, dtype=torch.float64))
+    state = sample(DormandPrince(1e-6, 1e-6), wave, start, ENDS, Conditions(), Key.range(0, 0, 1))
+    assert state.x.values.item() == pytest.approx(math.exp(-math.sin(rate)), rel=1e-4)
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_the_error_follows_the_tolerance(path: GaussianPath) -> None:
     start, end = truth(path)

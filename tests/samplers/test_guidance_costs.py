@@ -214,3 +214,11 @@ def test_wrappers_compose() -> None:
     row = torch.tensor([1])
     alone = Guided(Waves(), 2.0, weak=Guided(Waves(), 0.5))(x.rows(row), t[row], labels(2).rows(row)).output[0]
     torch.testing.assert_close(second, alone)
+
+
+def test_some_samples_of_guided_models_keep_the_scales_of_both() -> None:
+    x, t, index = noisy(4), at(0.3, 0.5, 0.6, 0.8), torch.tensor([3, 1])
+    strong = Guided(Waves(), torch.tensor([1.0, 5.0, 2.0, 0.0]))
+    guided = Guided(strong, 3.0, weak=Guided(Waves(), torch.tensor([2.0, 0.5, 1.0, 4.0])))
+    some = guided.of_rows(index)(x.rows(index), t[index], labels(4).rows(index))
+    torch.testing.assert_close(some.output, guided(x, t, labels(4)).output[index])

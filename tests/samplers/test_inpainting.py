@@ -186,6 +186,7 @@ def test_a_walk_begins_at_its_strength_and_goes_on_as_the_grid_does() -> None:
     assert remaining(times, 0.5).tolist() == [0.5, 0.25, 0.0]
     assert remaining(times, 1.0).tolist() == times.tolist()
     assert remaining(times, 0.34, levels=10).tolist() == [0.3, 0.25, 0.0]
+    assert remaining(times, 0.28, levels=10).tolist() == [0.3, 0.25, 0.0]
     for strength in (0.0, 1.1):
         with pytest.raises(UserError, match=r"must lie above 0 and be at most 1"):
             remaining(times, strength)

@@ -31,6 +31,14 @@ def test_e38_noise_of_equal_norm_keeps_it_and_moves_by_equal_angles() -> None:
     torch.testing.assert_close(basis @ weights, way[3].flatten())
 
 
+def test_e38_the_angle_is_that_between_directions_whatever_their_lengths() -> None:
+    """E38: at 60 degrees and lengths 1 and 3, half-way stand 1/sqrt(3) of both."""
+    a, b = torch.tensor([[1.0, 0.0]]).double(), torch.tensor([[1.5, 1.5 * 3**0.5]]).double()
+    for first, last in ((a, b), (b, a)):
+        half = slerp(first, last, torch.tensor([0.5]))[0]
+        torch.testing.assert_close(half, (first + last) / 3**0.5)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
 def test_e38_between_two_gaussians_the_variance_stays_one(share: float) -> None:
     """E38: along a straight line it would fall to 1/2."""

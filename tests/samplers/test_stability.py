@@ -23,6 +23,14 @@ SDE = ("euler_maruyama", "stochastic_heun")
 
 
 @pytest.mark.parametrize("name", SDE)
+def test_a_walk_begins_with_the_noise_of_its_first_node(name: str) -> None:
+    process = VarianceExploding()
+    times = build_grid("uniform", 12, process.interval("edm"))[3:4]
+    deviation = last_deviation(process, scaled("sigma", 1.0), times, name == "stochastic_heun")
+    assert deviation == pytest.approx(process.sigma(times).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", SDE)
 @pytest.mark.parametrize(
     ("process", "diffusion"), [(VariancePreserving(), "vp"), (LogSNR(), "sigma"), (Linear(), "constant")]
 )

@@ -132,6 +132,19 @@ def test_without_noise_they_are_solvers_of_the_ode(name: str, plain: str) -> Non
     torch.testing.assert_close(ends[0], ends[1])
 
 
+@pytest.mark.parametrize(("name", "passes"), [("euler_maruyama", 5), ("stochastic_heun", 9)])
+def test_the_step_to_the_data_gives_the_data_expected(name: str, passes: int) -> None:
+    """One pass, and no noise, whatever w: a step to t = 0 of N(0, 1/4) on the linear path ends at E[x0 | x_t]."""
+    data, key = gaussian(Linear(), 0.0, 0.5), Key.range(0, 0, 3)
+    start = Tokens(torch.tensor([-1.0, 0.2, 3.0]).double().view(3, 1, 1))
+    last = torch.tensor([0.4, 0.0], dtype=torch.float64)
+    end = sample(solver(name, diffusion="constant"), data, start, last, Conditions(), key)
+    torch.testing.assert_close(end.x.values, 0.6 * 0.25 / (0.36 * 0.25 + 0.16) * start.values)
+    assert end.passes == 1
+    times = torch.linspace(1.0, 0.0, 6, dtype=torch.float64)
+    assert sample(solver(name), data, start, times, Conditions(), key).passes == passes
+
+
 def test_2m_sde_with_one_node_behind_it_is_the_ancestral_step() -> None:
     """Of small variance, to the last bit of its factors: two derivations of one posterior."""
     data = one_of(Linear(), 2)
