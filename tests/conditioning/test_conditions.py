@@ -97,6 +97,28 @@ def test_maps_are_standardised_and_read_from_files(tmp_path: Path) -> None:
             fitted.encode(wrong)
 
 
+def test_an_anomaly_shows_what_varies_within_maps_that_lie_far_apart() -> None:
+    """Levels 1e5 apart whose maps vary by 1: a z-score leaves 1e-5 of them, an anomaly all, and the means beside."""
+    random = np.random.default_rng(0)
+    maps = [1e5 * (i % 2) + random.normal(size=(8, 6, 1)) for i in range(20)]
+    fitted = AlignedMap("z", channels=2, anomaly=True).fit(maps)
+    encoded = torch.stack([fitted.encode(one) for one in maps])
+    assert fitted.given == 1
+    assert AlignedMap("z").fit(maps).encode(maps[0]).std() < 1e-4
+    assert encoded[..., 0].std().item() == pytest.approx(1, abs=0.05)
+    for one, each in zip(maps, encoded, strict=True):
+        assert each[..., 0].mean().abs() < 1e-5
+        assert len(each[..., 1].unique()) == 1
+        back = each.double().numpy() * fitted.deviation + fitted.mean
+        np.testing.assert_allclose(back.sum(axis=-1, keepdims=True), one, atol=0.02)
+    same = AlignedMap("z", channels=2, anomaly=True).fit([one - one.mean() for one in maps])
+    assert torch.isfinite(same.encode(maps[0])).all(), "maps may share one mean"
+    with pytest.raises(UserError, match="anomaly makes two channels of each, which 3 are not"):
+        AlignedMap("z", channels=3, anomaly=True)
+    with pytest.raises(UserError, match="channel 0 is the same everywhere"):
+        AlignedMap("z", channels=2, anomaly=True).fit([np.ones((4, 4, 1)), np.zeros((4, 4, 1))])
+
+
 @pytest.mark.parametrize(
     ("condition", "value"),
     [(Vector("v", 3), torch.randn(2, 3)), (AlignedMap("m", 1, dropout=0.2), torch.randn(2, 5, 4))],

@@ -18,6 +18,7 @@ from beeline.data.field_choice import FieldWishes, find_fields
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_sets import FieldSet, FoundFields
 from beeline.data.field_stores import guessed_dims
+from beeline.evaluate.sets import read_sets
 
 Columns = Mapping[str, tuple[tuple[str, ...], Any, dict[str, Any]]]
 RANDOM = np.random.default_rng(0)
@@ -120,6 +121,19 @@ def test_netcdf_4_zarr_and_hdf5_say_what_the_classic_file_says(ending: str, file
         assert own.group == other.group
         for name, value in other.condition.items():
             np.testing.assert_array_equal(own.condition[name], value)
+
+
+def test_blocks_are_parts_of_groups_that_no_split_knows(file: Path) -> None:
+    """One held-out group has no interval; parts of it that are as good as independent give one."""
+    found = asked(file, group=("month",), blocks=("level",))
+    training, held_out = found.split(0.5, None)
+    assert [found.group(index) for index in held_out] == [found.group(int(held_out[0]))] * 2, "a group is whole"
+    blocks = [each.group for each in every(found)]
+    assert blocks == ["month=1,level=200", "month=1,level=850", "month=7,level=200", "month=7,level=850"]
+    sets = read_sets(FieldSet(found, training), FieldSet(found, held_out))
+    assert sets.groups.tolist() == [0, 1]
+    assert sets.counts["intervals"] == f"redraw 2 held-out groups, such as {blocks[int(held_out[0])]}"
+    assert FieldDescription.read(found.description.text()) == found.description
 
 
 def test_a_missing_packed_number_is_not_a_number(tmp_path: Path) -> None:

@@ -68,15 +68,15 @@ class FieldMap(AlignedMap):
             return array
         axes = len(self._own)
         wider = array.ndim - axes
-        if wider > 0 and len(array) == 1 and (wider == 2 or array.shape[-1] != self.channels):
+        if wider > 0 and len(array) == 1 and (wider == 2 or array.shape[-1] != self.given):
             array = array[0]
-        if array.ndim == axes and self.channels == 1:
+        if array.ndim == axes and self.given == 1:
             return array[..., None]
-        if array.ndim == axes + 1 and self.channels in (array.shape[-1], array.shape[0]):
-            return array if array.shape[-1] == self.channels else np.moveaxis(array, 0, -1)
+        if array.ndim == axes + 1 and self.given in (array.shape[-1], array.shape[0]):
+            return array if array.shape[-1] == self.given else np.moveaxis(array, 0, -1)
         raise UserError(
             f"condition {self.name}={path}: has the shape {array.shape}; need one map, an axis for each of "
-            f"{', '.join(self._own)} and then {self.channels} channels"
+            f"{', '.join(self._own)} and then {self.given} channels"
         )
 
     def _whole(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

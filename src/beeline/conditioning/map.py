@@ -1,4 +1,11 @@
-"""A map aligned with the data: a coarse field, a mask, a drawing."""
+"""A map aligned with the data: a coarse field, a mask, a drawing.
+
+    plain      (x - m) / s                        m and s of each channel over all training maps
+    anomaly    (x - <x> - m) / s, (<x> - m') / s'   <x> the mean of the map itself, which every cell is told as well
+
+Where maps differ from one another far more than a map varies within, as heights of two pressure levels do, plain leaves
+of what varies too little for a network to see.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +30,11 @@ class AlignedMap:
 
     Args:
         name: key in ``Example.condition``.
-        channels: numbers a cell.
+        channels: numbers a cell that the network sees: with ``anomaly`` two for each that is given.
         dropout: share of training samples that see the null; 0 leaves the null out.
         mean: training mean of each channel, once fitted.
         deviation: training standard deviation of each channel, once fitted.
+        anomaly: whether the mean of each map is told apart from what varies about it.
     """
 
     name: str
@@ -34,6 +42,7 @@ class AlignedMap:
     dropout: float = 0.0
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
+    anomaly: bool = False
 
     route: ClassVar[Route] = "concat"
     choices: ClassVar[None] = None
@@ -41,6 +50,13 @@ class AlignedMap:
     def __post_init__(self) -> None:
         if self.channels < 1 or not 0 <= self.dropout < 1:
             raise UserError(f"condition {self.name}: need channels >= 1 and 0 <= dropout < 1")
+        if self.anomaly and self.channels % 2:
+            raise UserError(f"condition {self.name}: anomaly makes two channels of each, which {self.channels} are not")
+
+    @property
+    def given(self) -> int:
+        """Numbers a cell of a map as it is given."""
+        return self.channels // 2 if self.anomaly else self.channels
 
     @property
     def has_null(self) -> bool:
@@ -53,9 +69,13 @@ class AlignedMap:
         Raises:
             UserError: a channel never varies.
         """
-        present = (self._array(value) for value in values if value is not None)
+        present = (self._told(value) for value in values if value is not None)
         count, mean, deviation = channel_moments(present, self.channels)
-        for channel in np.flatnonzero(never_varies(mean, deviation)):
+        same = never_varies(mean, deviation)
+        if self.anomaly:  # maps may share one mean
+            deviation[self.given :][same[self.given :]] = 1.0
+            same[self.given :] &= count[self.given :] == 0
+        for channel in np.flatnonzero(same):
             what = "is the same everywhere" if count[channel] else "is never given"
             raise UserError(f"condition {self.name}: channel {channel} {what}; leave it out")
         return replace(self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
@@ -64,11 +84,11 @@ class AlignedMap:
         """The standardised map; None as one cell of zeros, whose place the null takes.
 
         Raises:
-            UserError: the value is not a finite array with ``channels`` channels last.
+            UserError: the value is not a finite array with ``given`` channels last.
         """
         if value is None:
             return torch.zeros(self.channels)
-        array = (self._array(value) - np.asarray(self.mean)) / np.asarray(self.deviation)
+        array = (self._told(value) - np.asarray(self.mean)) / np.asarray(self.deviation)
         return torch.from_numpy(array.astype(np.float32))
 
     def parse(self, text: str) -> np.ndarray[Any, Any]:
@@ -84,11 +104,19 @@ class AlignedMap:
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"condition {self.name}={text}: not a readable .npy file ({error})") from None
 
+    def _told(self, value: Any) -> np.ndarray[Any, Any]:
+        """What the network is told of a map, before it is standardised."""
+        array = self._array(value)
+        if not self.anomaly:
+            return array
+        own = array.astype(np.float64).mean(axis=tuple(range(array.ndim - 1)), keepdims=True)
+        return np.concatenate([array - own, np.broadcast_to(own, array.shape)], axis=-1)
+
     def _array(self, value: Any) -> np.ndarray[Any, Any]:
         array = as_array(self.name, value)
-        if array.dtype.kind not in "fiub" or array.ndim < 2 or array.shape[-1] != self.channels:
+        if array.dtype.kind not in "fiub" or array.ndim < 2 or array.shape[-1] != self.given:
             raise UserError(
-                f"condition {self.name}: need a real array with {self.channels} channels last, not {array.dtype} "
+                f"condition {self.name}: need a real array with {self.given} channels last, not {array.dtype} "
                 f"of shape {array.shape}"
             )
         if not np.isfinite(array).all():

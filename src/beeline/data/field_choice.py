@@ -32,6 +32,7 @@ class FieldWishes:
     parameter_names: tuple[str, ...] = ()
     sample_dims: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
     dims: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
@@ -71,7 +72,10 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
     table = _Table(store, samples)
     parameters = [column for name in wishes.parameters for column in table.parameters(name, wishes.parameter_names)]
     known = {channel.name: values for channel, values in parameters}
-    columns = {name: known[name] if name in known else table.column(name) for name in wishes.group}
+    columns, blocks = (
+        {name: known[name] if name in known else table.column(name) for name in names}
+        for names in (wishes.group, wishes.blocks)
+    )
     description = FieldDescription(
         axes,
         _target_channels(wishes, target),
@@ -81,6 +85,7 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
         ),
         tuple(channel for channel, _ in parameters),
         wishes.group,
+        wishes.blocks,
     )
     values = np.stack([values for _, values in parameters], axis=1).astype(np.float64) if parameters else None
     if not wishes.group:
@@ -100,6 +105,7 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
         columns,
         tuple(filter(None, notes)),
         wishes.masked,
+        blocks,
     )
 
 

@@ -107,6 +107,7 @@ class FieldDescription:
         maps: that condition it.
         parameters: numbers that condition it, in order.
         group: names of what tells groups apart; empty where each sample is its own.
+        blocks: names of what tells parts of a group apart that intervals take as independent.
     """
 
     axes: tuple[FieldAxis, ...]
@@ -114,6 +115,7 @@ class FieldDescription:
     maps: tuple[FieldMapping, ...] = ()
     parameters: tuple[FieldChannel, ...] = ()
     group: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
 
     @property
     def dims(self) -> tuple[str, ...]:

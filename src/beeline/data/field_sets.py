@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class FoundFields:
         columns: what tells groups apart, one value a sample, by name; empty where each sample is its own.
         notes: what there is to say about them, a line each.
         masked: whether NaN stands for what was not observed, rather than being refused.
+        blocks: what tells parts of a group apart, one value a sample, by name; empty where groups are whole.
     """
 
     store: FieldStore
@@ -54,6 +55,7 @@ class FoundFields:
     columns: Mapping[str, Array]
     notes: tuple[str, ...] = ()
     masked: bool = False
+    blocks: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -68,6 +70,11 @@ class FoundFields:
         if not self.columns:
             return f"sample {index}"
         return ",".join(f"{name}={shown(column[index])}" for name, column in self.columns.items())
+
+    def block(self, index: int) -> str:
+        """The part of its group that intervals take a sample for; the whole group where none is told apart."""
+        parts = (f"{name}={shown(column[index])}" for name, column in self.blocks.items())
+        return ",".join([self.group(index), *parts])
 
     def name(self, index: int) -> str:
         """Where a sample lies."""
@@ -197,12 +204,12 @@ class FieldSet(Deferred):
         array = np.concatenate([found.array(name, number) for name in found.target], axis=-1)
         if not found.masked:
             self._check(array, found.description.channels, number, "fill them in, or --data.missing mask")
-            return Example(array, self._conditions(number), found.group(number))
+            return Example(array, self._conditions(number), found.block(number))
         observed = ~np.isnan(array)
         if not observed.any():
             raise UserError(f"{found.name(number)}: every number is NaN; leave the sample out")
         known = None if observed.all() else observed
-        return Example(array, self._conditions(number), found.group(number), known)
+        return Example(array, self._conditions(number), found.block(number), known)
 
     def condition(self, index: int) -> Mapping[str, Any]:
         """Maps and parameters, each read when it is asked for."""
@@ -214,7 +221,7 @@ class FieldSet(Deferred):
 
     def group(self, index: int) -> Hashable:
         """What it belongs to."""
-        return self._found.group(int(self._indices[index]))
+        return self._found.block(int(self._indices[index]))
 
     def name(self, index: int) -> str:
         """Where it lies."""

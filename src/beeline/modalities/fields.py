@@ -44,6 +44,8 @@ class Fields:
         log_parameters: those of the parameters whose logarithm is taken.
         sample_dims: axes along which the file is cut into samples; the first axis of an .npz or .npy.
         group: coordinates, variables or parameters that tell what belongs together; no group is in both splits.
+        blocks: the same within a group: parts that are taken as independent of one another in intervals, for where few
+            groups are held out.
         held_out: share of the samples kept from training, between 0 and 1; 0.2 when null.
         held_out_groups: groups to keep from training in its place, such as "month=1,level=200"; several between
             semicolons.
@@ -53,6 +55,8 @@ class Fields:
         periodic: axes whose last cell is a neighbour of their first, or all.
         box: length of the box along each axis, or one for all, in the units of the axes.
         transform: zscore, log, log10p1, asinh, quantile or occupancy, for each channel of the target or one for all.
+        map_transform: zscore, or anomaly where maps differ more from one another than a map varies within: the mean of
+            each map is told apart from what varies about it.
         patch: cells along each side of a token, or one number for all; chosen when null.
         missing: what NaN in the target means: refuse, or mask for "not observed".
         augment: roll (along periodic axes), flip and rotate, as far as the law of the fields has no preferred place
@@ -71,6 +75,7 @@ class Fields:
     log_parameters: tuple[str, ...] = ()
     sample_dims: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
     held_out: float | None = None
     held_out_groups: str | None = None
     dims: tuple[str, ...] = ()
@@ -79,6 +84,7 @@ class Fields:
     periodic: tuple[str, ...] = ()
     box: tuple[float, ...] = ()
     transform: tuple[str, ...] = ("zscore",)
+    map_transform: Literal["zscore", "anomaly"] = "zscore"
     patch: int | tuple[int, ...] | None = None
     missing: Literal["refuse", "mask"] = "refuse"
     augment: tuple[str, ...] = ()
@@ -156,8 +162,9 @@ class Fields:
         found: list[Condition] = [
             FieldMap(
                 each.name,
-                len(each.channels),
+                len(each.channels) * (2 if self.map_transform == "anomaly" else 1),
                 self.map_dropout,
+                anomaly=self.map_transform == "anomaly",
                 variable=variables[each.name],
                 units=tuple(channel.units for channel in each.channels),
                 dims=known.dims,
@@ -233,6 +240,7 @@ class Fields:
                 parameter_names=self.parameter_names,
                 sample_dims=self.sample_dims,
                 group=self.group,
+                blocks=self.blocks,
                 dims=self.dims,
                 names=self.names,
                 units=self.units,
