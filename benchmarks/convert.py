@@ -6,7 +6,10 @@ python -m benchmarks.convert burgers BURGERS.npz OUT.npz
 
 winds: windows of 64x64 cells of geopotential, u and v, in m and s. Of every (month, level) but the one that is held out
 they lie 8 rows and 20 columns apart, 552 of each; of that one they are 32, 59 rows and 60 columns apart, which share at
-most 5 rows or 4 columns with a neighbour. band and half tell the eight parts of the globe from which four of these come.
+most 5 rows or 4 columns with a neighbour. band and half tell the eight parts of the globe, four of these in each. Windows
+to train on are there a second time as the other side of the equator would have them half a year later, which the
+equations of motion allow: rows turned over, v and the latitude of the other sign, 8 - month. source is the month that a
+window was measured in, and groups are by it.
 
 darcy: permeability and pressure as floats; observed has the pressure at 13 of the 256 cells, the same in all samples
 and spread by a fixed draw, 0 elsewhere, and beside it 1 where it is known.
@@ -26,6 +29,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Arrays = Mapping[str, Array]
 SIDE, SENSORS = 64, 13
+_NAMES = ("month", "level", "latitude", "longitude", "source", "band", "half")
 
 
 def winds(source: Path, hold_out: tuple[int, int]) -> Arrays:
@@ -48,17 +52,22 @@ def winds(source: Path, hold_out: tuple[int, int]) -> Arrays:
             for column in range(0, len(longitude), apart[1]):
                 columns = np.arange(column, column + SIDE) % len(longitude)
                 window = maps[month, level, row : row + SIDE][:, columns]
-                found["z"].append(window[..., 0])
-                found["wind"].append(window[..., 1:])
                 north = latitude[row : row + SIDE].mean()
-                east = longitude[column] + 0.75 * (SIDE - 1) / 2
-                place = (*asked, north, (east + 180.0) % 360.0 - 180.0, row // 59, 2 * column // len(longitude))
-                for name, value in zip(_NAMES, place, strict=True):
-                    found[name].append(value)
+                east = (longitude[column] + 0.75 * (SIDE - 1) / 2 + 180.0) % 360.0 - 180.0
+                part = row // 59, 2 * column // len(longitude)
+                _put(found, window, (*asked, north, east, asked[0], *part))
+                if asked != hold_out:
+                    _put(
+                        found, window[::-1] * (1.0, 1.0, -1.0), (8 - asked[0], asked[1], -north, east, asked[0], *part)
+                    )
     return {name: np.asarray(values, dtype=np.float32) for name, values in found.items()}
 
 
-_NAMES = ("month", "level", "latitude", "longitude", "band", "half")
+def _put(found: dict[str, list[Any]], window: Array, numbers: tuple[float, ...]) -> None:
+    found["z"].append(window[..., 0])
+    found["wind"].append(window[..., 1:])
+    for name, value in zip(_NAMES, numbers, strict=True):
+        found[name].append(value)
 
 
 def darcy(source: Path) -> Arrays:

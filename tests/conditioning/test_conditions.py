@@ -101,9 +101,8 @@ def test_an_anomaly_shows_what_varies_within_maps_that_lie_far_apart() -> None:
     """Levels 1e5 apart whose maps vary by 1: a z-score leaves 1e-5 of them, an anomaly all, and the means beside."""
     random = np.random.default_rng(0)
     maps = [1e5 * (i % 2) + random.normal(size=(8, 6, 1)) for i in range(20)]
-    fitted = AlignedMap("z", channels=2, anomaly=True).fit(maps)
+    fitted = AlignedMap("z", 2, shown="anomaly", given=1).fit(maps)
     encoded = torch.stack([fitted.encode(one) for one in maps])
-    assert fitted.given == 1
     assert AlignedMap("z").fit(maps).encode(maps[0]).std() < 1e-4
     assert encoded[..., 0].std().item() == pytest.approx(1, abs=0.05)
     for one, each in zip(maps, encoded, strict=True):
@@ -111,12 +110,15 @@ def test_an_anomaly_shows_what_varies_within_maps_that_lie_far_apart() -> None:
         assert len(each[..., 1].unique()) == 1
         back = each.double().numpy() * fitted.deviation + fitted.mean
         np.testing.assert_allclose(back.sum(axis=-1, keepdims=True), one, atol=0.02)
-    same = AlignedMap("z", channels=2, anomaly=True).fit([one - one.mean() for one in maps])
+    same = AlignedMap("z", 2, shown="anomaly", given=1).fit([one - one.mean() for one in maps])
     assert torch.isfinite(same.encode(maps[0])).all(), "maps may share one mean"
-    with pytest.raises(UserError, match="anomaly makes two channels of each, which 3 are not"):
-        AlignedMap("z", channels=3, anomaly=True)
+    slopes = AlignedMap("z", 4, shown="gradient", given=1).fit(
+        [*maps, np.add.outer(2.0 * np.arange(8), np.arange(6))[..., None]]
+    )
+    shown = slopes.encode(np.add.outer(2.0 * np.arange(8), np.arange(6))[..., None]) * torch.tensor(slopes.deviation)
+    torch.testing.assert_close(shown[..., 2:] + torch.tensor(slopes.mean)[2:], torch.tensor([2.0, 1.0]).expand(8, 6, 2))
     with pytest.raises(UserError, match="channel 0 is the same everywhere"):
-        AlignedMap("z", channels=2, anomaly=True).fit([np.ones((4, 4, 1)), np.zeros((4, 4, 1))])
+        AlignedMap("z", 2, shown="anomaly", given=1).fit([np.ones((4, 4, 1)), np.zeros((4, 4, 1))])
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """A map aligned with the data: a coarse field, a mask, a drawing.
 
-    plain      (x - m) / s                        m and s of each channel over all training maps
-    anomaly    (x - <x> - m) / s, (<x> - m') / s'   <x> the mean of the map itself, which every cell is told as well
+    values      x
+    anomaly     x - <x>, <x>                  <x> the mean of the map itself, which every cell is told
+    gradient    x - <x>, <x>, dx/da, ...      and its differences along each axis, a cell
 
-Where maps differ from one another far more than a map varies within, as heights of two pressure levels do, plain leaves
-of what varies too little for a network to see.
+each standardised by its mean and deviation over all training maps. Where maps differ from one another far more than a
+map varies within, as heights of two pressure levels do, values leave of what varies too little for a network to see;
+where an answer follows the slope of a map, as wind does that of a height, so do values and anomaly.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
 from beeline.data.moments import channel_moments, never_varies
 
+Shown = Literal["values", "anomaly", "gradient"]
+
 
 @dataclass(frozen=True)
 class AlignedMap:
@@ -30,11 +34,12 @@ class AlignedMap:
 
     Args:
         name: key in ``Example.condition``.
-        channels: numbers a cell that the network sees: with ``anomaly`` two for each that is given.
+        channels: numbers a cell that the network sees.
         dropout: share of training samples that see the null; 0 leaves the null out.
         mean: training mean of each channel, once fitted.
         deviation: training standard deviation of each channel, once fitted.
-        anomaly: whether the mean of each map is told apart from what varies about it.
+        shown: values, anomaly or gradient: as what the network sees a map.
+        given: numbers a cell of a map as it is given; channels when absent.
     """
 
     name: str
@@ -42,7 +47,8 @@ class AlignedMap:
     dropout: float = 0.0
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
-    anomaly: bool = False
+    shown: Shown = "values"
+    given: int = 0
 
     route: ClassVar[Route] = "concat"
     choices: ClassVar[None] = None
@@ -50,13 +56,8 @@ class AlignedMap:
     def __post_init__(self) -> None:
         if self.channels < 1 or not 0 <= self.dropout < 1:
             raise UserError(f"condition {self.name}: need channels >= 1 and 0 <= dropout < 1")
-        if self.anomaly and self.channels % 2:
-            raise UserError(f"condition {self.name}: anomaly makes two channels of each, which {self.channels} are not")
-
-    @property
-    def given(self) -> int:
-        """Numbers a cell of a map as it is given."""
-        return self.channels // 2 if self.anomaly else self.channels
+        if not self.given:
+            object.__setattr__(self, "given", self.channels)
 
     @property
     def has_null(self) -> bool:
@@ -72,9 +73,8 @@ class AlignedMap:
         present = (self._told(value) for value in values if value is not None)
         count, mean, deviation = channel_moments(present, self.channels)
         same = never_varies(mean, deviation)
-        if self.anomaly:  # maps may share one mean
-            deviation[self.given :][same[self.given :]] = 1.0
-            same[self.given :] &= count[self.given :] == 0
+        derived = same & (np.arange(self.channels) >= self.given) & (count > 0)  # maps may share one mean
+        deviation[derived], same[derived] = 1.0, False
         for channel in np.flatnonzero(same):
             what = "is the same everywhere" if count[channel] else "is never given"
             raise UserError(f"condition {self.name}: channel {channel} {what}; leave it out")
@@ -107,10 +107,14 @@ class AlignedMap:
     def _told(self, value: Any) -> np.ndarray[Any, Any]:
         """What the network is told of a map, before it is standardised."""
         array = self._array(value)
-        if not self.anomaly:
+        if self.shown == "values":
             return array
-        own = array.astype(np.float64).mean(axis=tuple(range(array.ndim - 1)), keepdims=True)
-        return np.concatenate([array - own, np.broadcast_to(own, array.shape)], axis=-1)
+        axes = tuple(range(array.ndim - 1))
+        own = array.astype(np.float64).mean(axis=axes, keepdims=True)
+        shown = [array - own, np.broadcast_to(own, array.shape)]
+        if self.shown == "gradient":
+            shown += [np.gradient(array.astype(np.float64), axis=axis) for axis in axes]
+        return np.concatenate(shown, axis=-1)
 
     def _array(self, value: Any) -> np.ndarray[Any, Any]:
         array = as_array(self.name, value)

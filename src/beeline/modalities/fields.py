@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from beeline.conditioning.field_map import FieldMap
+from beeline.conditioning.map import Shown
 from beeline.conditioning.parameters import Parameters
 from beeline.core.data import Examples, Geometry, Metric, evenly
 from beeline.core.errors import UserError
@@ -55,8 +56,8 @@ class Fields:
         periodic: axes whose last cell is a neighbour of their first, or all.
         box: length of the box along each axis, or one for all, in the units of the axes.
         transform: zscore, log, log10p1, asinh, quantile or occupancy, for each channel of the target or one for all.
-        map_transform: zscore, or anomaly where maps differ more from one another than a map varies within: the mean of
-            each map is told apart from what varies about it.
+        show_maps: as values, as anomaly where maps differ more from one another than a map varies within (the mean of
+            each is told apart from what varies about it), or as gradient, which adds differences along each axis.
         patch: cells along each side of a token, or one number for all; chosen when null.
         missing: what NaN in the target means: refuse, or mask for "not observed".
         augment: roll (along periodic axes), flip and rotate, as far as the law of the fields has no preferred place
@@ -84,7 +85,7 @@ class Fields:
     periodic: tuple[str, ...] = ()
     box: tuple[float, ...] = ()
     transform: tuple[str, ...] = ("zscore",)
-    map_transform: Literal["zscore", "anomaly"] = "zscore"
+    show_maps: Shown = "values"
     patch: int | tuple[int, ...] | None = None
     missing: Literal["refuse", "mask"] = "refuse"
     augment: tuple[str, ...] = ()
@@ -162,9 +163,10 @@ class Fields:
         found: list[Condition] = [
             FieldMap(
                 each.name,
-                len(each.channels) * (2 if self.map_transform == "anomaly" else 1),
+                len(each.channels) * {"values": 1, "anomaly": 2, "gradient": 2 + len(known.axes)}[self.show_maps],
                 self.map_dropout,
-                anomaly=self.map_transform == "anomaly",
+                shown=self.show_maps,
+                given=len(each.channels),
                 variable=variables[each.name],
                 units=tuple(channel.units for channel in each.channels),
                 dims=known.dims,
