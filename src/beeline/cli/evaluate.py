@@ -13,12 +13,13 @@ from beeline.cli import peers
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
 from beeline.core.errors import UserError, unknown, whole_number
-from beeline.core.files import check_writable, claim, write_json
+from beeline.core.files import check_writable, claim, write_bytes, write_json
 
 if TYPE_CHECKING:
     from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.records import Evaluation, Record
     from beeline.generate.engine import Engine
+    from beeline.generate.scalars import Scalar
     from beeline.samplers.config import SampleConfig
 
 SPACE_NAMES = ("pixels", "pca-32", "classifier-a", "classifier-b")
@@ -35,9 +36,13 @@ def evaluate(
     display: Display | None = None,
     likelihood: int = 0,
     members: int = 0,
+    sweep: str | None = None,
     **options: Any,
 ) -> list[Record]:
     """Generate samples under the conditions of held-out examples, measure them and write an evaluation.
+
+    Of fields also sheets of draws beside their truths, what a parameter does to them and, where ``members`` is given,
+    ``ensembles.nc``: mean, deviation and quantiles of the draws for each input, beside the truth.
 
     Args:
         run: a run folder, a checkpoint or a model.safetensors.
@@ -50,6 +55,7 @@ def evaluate(
         display: where progress goes; silent when None.
         likelihood: how many held-out and training examples to tell bits per dimension of; 0 for none.
         members: draws for each held-out input, in place of ``n``; 0 for as many as ``n`` makes.
+        sweep: of fields, the parameter that is moved over its trained range; the first when None, ``none`` for none.
         options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
@@ -58,6 +64,7 @@ def evaluate(
     """
     from beeline.evaluate.curves import steps_for_passes
     from beeline.evaluate.evaluation import Evaluator
+    from beeline.evaluate.field_sweep import chosen_scalar
     from beeline.evaluate.finish import renew_report
     from beeline.evaluate.requests import real_examples
     from beeline.generate.likelihood import check_likelihood
@@ -74,6 +81,7 @@ def evaluate(
     settings = engine.settings(**options)
     if likelihood:
         check_likelihood(engine, settings)
+    scalar = chosen_scalar(engine, sweep)
     training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
     if passes:
         steps_for_passes(engine, settings, passes, held_out[0])
@@ -82,8 +90,11 @@ def evaluate(
     n = members * len(evaluator.sets.held_out) if members else n
     for space, reason in evaluator.left_out.items():
         display.message(f"{space} left out: {reason}")
-    found = _measured(evaluator, Path(run), n, seed, settings, passes, likelihood, display)
+    asked = _Asked(n, seed, settings, passes, likelihood, scalar, bool(members))
+    found, files = _measured(evaluator, Path(run), asked, display)
     target = claim(home, "evaluation", ".json")
+    for name, contents in files.items():
+        write_bytes(target.with_suffix("") / name, contents)
     write_json(target, found.as_json())
     _show(found.records, display)
     display.result(_cost(found.protocol))
@@ -113,39 +124,51 @@ def _cost(protocol: Mapping[str, Any]) -> str:
     return f"{protocol['n']:,} samples at {rate:,.1f} a second, {each} network passes each, on {protocol['device']}"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What is to be measured."""
+
+    n: int
+    seed: int
+    settings: SampleConfig
+    passes: Sequence[int]
+    likelihood: int
+    scalar: Scalar | None
+    with_ensembles: bool
+
+
 def _measured(
-    evaluator: Evaluator,
-    run: Path,
-    n: int,
-    seed: int,
-    settings: SampleConfig,
-    passes: Sequence[int],
-    likelihood: int,
-    display: Display,
-) -> Evaluation:
-    """All numbers that are asked for: of samples, by time, by passes, and of real examples under the model."""
+    evaluator: Evaluator, run: Path, asked: _Asked, display: Display
+) -> tuple[Evaluation, Mapping[str, bytes]]:
+    """All numbers that are asked for: of samples, by time, by passes, and of real examples under the model.
+
+    Returns:
+        the numbers, and the files that belong to them, by name.
+    """
     from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes
     from beeline.evaluate.evaluation import evaluation
-    from beeline.evaluate.field_curves import field_curves
+    from beeline.evaluate.field_pages import field_pages
     from beeline.evaluate.likelihood import measure_likelihood
-    from beeline.evaluate.sets import unfit
 
-    engine, held_out = evaluator.engine, evaluator.sets.held_out
+    engine, held_out, seed, settings = evaluator.engine, evaluator.sets.held_out, asked.seed, asked.settings
     with display.work("sampling") as progress:
-        drawn = evaluator.draw(n, seed, settings, progress)
+        drawn = evaluator.draw(asked.n, seed, settings, progress)
     with display.work("measuring"):
         found = evaluation(evaluator, drawn, "evaluate")
         curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
-        if evaluator.measures.fields is not None and unfit(drawn.samples.examples, held_out) is None:
-            curves["by_channel"] = field_curves(evaluator.measures.fields, drawn.samples.examples, seed)
-    if passes:
+        pages = field_pages(evaluator, drawn, seed, settings, asked.scalar, asked.with_ensembles)
+    for line in pages.left_out:
+        display.message(line)
+    if pages.curves:
+        curves["by_channel"] = pages.curves
+    if asked.passes:
         with display.work("quality by passes") as progress:
-            curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)
+            curves["passes"] = quality_by_passes(evaluator, settings, asked.passes, found.records, progress)
     found = dataclasses.replace(found, curves=curves)
-    if not likelihood:
-        return found
-    with display.work("likelihood") as progress:
-        return measure_likelihood(engine, evaluator.sets, likelihood, seed, progress).added_to(found)
+    if asked.likelihood:
+        with display.work("likelihood") as progress:
+            found = measure_likelihood(engine, evaluator.sets, asked.likelihood, seed, progress).added_to(found)
+    return found, pages.files
 
 
 def with_data(run: str | Path, modality: str | None, device: str) -> Engine:
@@ -236,7 +259,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", type=int, default=1000, help="number of samples (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (0)")
     parser.add_argument(
-        "--members", type=int, default=0, metavar="M", help="draws for each held-out input, in place of -n"
+        "--members",
+        type=int,
+        default=0,
+        metavar="M",
+        help="draws for each held-out input, in place of -n; of fields their mean, deviation and quantiles are kept "
+        "beside the truths in ensembles.nc",
+    )
+    parser.add_argument(
+        "--sweep",
+        metavar="NAME",
+        help="of fields, the parameter that is moved over its trained range (the first); none for none",
     )
     parser.add_argument(
         "--passes",
@@ -272,4 +305,4 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         export(arguments.run, arguments.export, arguments.seed, *shared, **options)
     else:
         asked = (arguments.n, arguments.seed, arguments.passes, arguments.spaces)
-        evaluate(arguments.run, *asked, *shared, arguments.likelihood, arguments.members, **options)
+        evaluate(arguments.run, *asked, *shared, arguments.likelihood, arguments.members, arguments.sweep, **options)

@@ -32,6 +32,7 @@ from beeline.evaluate.field_draws import (
     Ensemble,
     UnfitError,
 )
+from beeline.evaluate.field_totals import RELATIVE_SCATTER, RELATIVE_TOTAL, TOTALS
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.sets import group_codes, spread, unfit
 from beeline.metrics import calibration, catalogue, scores, spectra
@@ -43,7 +44,7 @@ PHYSICAL, ALL_CHANNELS = "physical", ""
 PER_INPUT = (
     *(catalogue.FAIR_CRPS, catalogue.ABSOLUTE_ERROR, catalogue.RMSE_OF_MEAN, RELATIVE_L2_OF_MEAN),
     *(catalogue.SPREAD_SKILL, catalogue.RANK_COVERAGE, catalogue.CALIBRATION_ERROR, MEAN_CORRELATION, MEAN_DEPARTURE),
-    *(MEAN_SCATTER, catalogue.PSNR, catalogue.SSIM),
+    *(MEAN_SCATTER, RELATIVE_TOTAL, RELATIVE_SCATTER, catalogue.PSNR, catalogue.SSIM),
 )
 OF_SINGLE_DRAWS = (catalogue.POWER_DEPARTURE, catalogue.PIXEL_KS, catalogue.PIXEL_W1)
 _LESS_UNITS = {catalogue.PSNR.formula: "dB"}
@@ -69,6 +70,9 @@ class FieldMeasures:
         self.training = training
         self.groups = group_codes(held_out)
         self._sizes, self._deviations = _sizes(training)
+        self._positive = np.all(
+            [(each.array > 0).all(axis=tuple(range(each.array.ndim - 1))) for each in training], axis=0
+        )
         self.shells, self.no_spectrum = _shells(held_out[0].array.shape[:-1], geometry)
 
     def places(self) -> list[tuple[Formula, str, str]]:
@@ -110,7 +114,7 @@ class FieldMeasures:
         found: dict[Place, Outcome] = {}
         for place, name in enumerate(self.geometry.channels):
             ensemble = self.ensemble(samples, place)
-            for formula, function in FUNCTIONS.items():
+            for formula, function in {**FUNCTIONS, **TOTALS}.items():
                 if paired or formula in OF_SINGLE_DRAWS:
                     try:
                         outcome = Outcome(function(ensemble, seed), target=_target(formula, ensemble.draws))
@@ -136,7 +140,8 @@ class FieldMeasures:
         own = np.stack([each.array[..., channel] for each in samples[: count * draws]])
         members = np.moveaxis(own.reshape(draws, count, *own.shape[1:]), 0, 1)
         truths = np.stack([self.held_out[index].array[..., channel] for index in asked]).astype(np.float64)
-        return Ensemble(members, truths, self.groups[asked], self.shells, self._sizes[channel])
+        positive = bool(self._positive[channel])
+        return Ensemble(members, truths, self.groups[asked], self.shells, self._sizes[channel], positive=positive)
 
     def climate(self, samples: Sequence[Example], seed: int) -> list[Example]:
         """Training fields at random, one in the place of each sample.
