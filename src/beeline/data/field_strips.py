@@ -8,6 +8,7 @@ Shapes: H x W cells of a map, L of a line.
 from __future__ import annotations
 
 import itertools
+import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,9 +45,20 @@ class Scale:
     colours: Colours = BLUE_TO_RED
 
     @property
+    def limits(self) -> tuple[str, str]:
+        """Its limits, each with three digits of what lies between them."""
+        largest, width = max(abs(self.low), abs(self.high)), self.high - self.low
+        digits = 3 + (max(0, math.ceil(math.log10(largest / width))) if width > 0 else 0)
+        plain = largest == 0 or 1e-3 <= largest < 1e7
+        low, high = (
+            f"{float(f'{each:.{digits}g}'):,.12g}" if plain else f"{each:.{digits}g}" for each in (self.low, self.high)
+        )
+        return low, f"{high} {self.units}".strip()
+
+    @property
     def text(self) -> str:
         """Its limits in words."""
-        return f"{self.low:.3g} to {self.high:.3g}{f' {self.units}' if self.units else ''}"
+        return " to ".join(self.limits)
 
 
 def scale_of(fields: Sequence[Array], units: str = "") -> Scale:
@@ -192,9 +204,14 @@ def drawn(sheet: Sheet) -> Picture:
         sheet: with at least one panel.
     """
     pictures = [[panel.picture() for panel in row] for _, row in sheet.rows]
-    heads, names = [panel.head for panel in sheet.rows[0][1]], [name for name, _ in sheet.rows]
+    first = sheet.rows[0][1]
+    heads, names = [panel.head for panel in first], [name for name, _ in sheet.rows]
     before = max((_long(name) for name in names), default=0)
     widths = [max(_long(head), *(row[place].width for row in pictures)) for place, head in enumerate(heads)]
+    below = [list(places) for _, places in itertools.groupby(range(len(heads)), lambda place: first[place].scale)]
+    for places in below:
+        room = sum(widths[place] + _GAP for place in places)
+        widths[places[-1]] += max(0, sum(_long(limit) + 2 * _GAP for limit in first[places[0]].scale.limits) - room)
     lefts = list(itertools.accumulate((width + _GAP for width in widths), initial=before + 2 * _GAP))
     heights = [max(picture.height for picture in row) for row in pictures]
     top = _LETTERS + 2 * _GAP
@@ -206,25 +223,21 @@ def drawn(sheet: Sheet) -> Picture:
         _write(page, (_GAP, down + height // 2 - _LETTERS // 2), name)
         for picture, left in zip(row, lefts, strict=False):
             page.paste(picture, (left, down))
-    for scale, columns in itertools.groupby(range(len(heads)), lambda place: sheet.rows[0][1][place].scale):
-        places = list(columns)
-        right = lefts[places[-1]] + widths[places[-1]]
-        _draw_scale(page, scale, (lefts[places[0]], tops[-1], right), isinstance(sheet.rows[0][1][places[0]], MapPanel))
+    for places in below:
+        span = (lefts[places[0]], lefts[places[-1]] + widths[places[-1]])
+        _draw_scale(page, first[places[0]], span, tops[-1])
     return page
 
 
-def _draw_scale(page: Picture, scale: Scale, place: tuple[int, int, int], in_colours: bool) -> None:
-    """A bar of colours from the left to the right, and its limits."""
-    left, down, right = place
-    if in_colours:
+def _draw_scale(page: Picture, panel: Panel, span: tuple[int, int], down: int) -> None:
+    """Limits from the left to the right, and of maps a bar of colours above them."""
+    (left, right), scale = span, panel.scale
+    if isinstance(panel, MapPanel):
         ramp = np.linspace(scale.low, scale.high, right - left)[None].repeat(_BAR, axis=0)
         page.paste(Image.fromarray(_coloured(ramp, scale)), (left, down))
-    low, high = f"{scale.low:.3g}", f"{scale.high:.3g} {scale.units}".strip()
-    if _long(low) + _long(high) + _GAP <= right - left:
-        _write(page, (left, down + _BAR + 2), low)
-        _write(page, (right - _long(high), down + _BAR + 2), high)
-    else:
-        _write(page, (left, down + _BAR + 2), scale.text)
+    low, high = scale.limits
+    _write(page, (left, down + _BAR + 2), low)
+    _write(page, (right - _long(high), down + _BAR + 2), high)
 
 
 def _coloured(cells: Array, scale: Scale) -> Array:

@@ -79,6 +79,7 @@ def summarised(
     whole = framed(inputs, known, provenance, axis)
     if numbers is not None:
         whole.coordinates[INPUT] = (np.asarray(numbers, dtype=np.int32), {"long_name": "number of a held-out example"})
+        whole.attributes.pop("coordinates_note", None)  # they lie where the training fields do
     whole.sizes[QUANTILE] = len(found.levels)
     whole.coordinates[QUANTILE] = (np.asarray(found.levels, dtype=np.float64), {"long_name": "share of draws below"})
     kinds: dict[str, Array | None] = {"mean": found.mean, "deviation": found.deviation, "truth": truths}

@@ -153,7 +153,9 @@ def summaries(members: Array, levels: Sequence[float] | None = None) -> Summarie
         for each in (members[place : place + 1] for place in range(len(members)))
     ]
     means, deviations, quantiles = zip(*rows, strict=True)
-    note = f"{draws} draws have no quantile at {', '.join(f'{each:g}' for each in left)}: it needs {_needed(left[0])}"
+    note = (
+        f"{draws} draws have no quantile at {' and '.join(f'{each:g}' for each in left)}: it needs {_needed(LEVELS[0])}"
+    )
     return Summaries(
         np.concatenate(means),
         np.concatenate(deviations) if several else None,
