@@ -17,6 +17,7 @@ from beeline.samplers.config import SampleConfig
 
 if TYPE_CHECKING:
     from beeline.core.protocols import Condition
+    from beeline.generate.engine import Engine, Request, Samples
     from beeline.model.codec import Codec
 
 
@@ -62,8 +63,6 @@ def sample(
         UserError: something given does not exist, does not fit or is out of range.
     """
     from beeline.generate.engine import by_name
-    from beeline.generate.ensembles import check_summary, write_summary
-    from beeline.generate.film import check_film, write_film
     from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, endings_of, write_samples
@@ -71,16 +70,13 @@ def sample(
     n = whole_number("n", n, 1)
     display = display or Display("silent")
     said: Any = {name: options.pop(name) for name in SaidOptions.__annotations__ if name in options}
-    film, levels = options.pop("trajectory", None), options.pop("summary", None)
+    beside = _Beside(options.pop("trajectory", None), options.pop("summary", None))
     engine = load(run, modality, device, vae, **said)
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out), endings_of(engine.modality))
     requests = engine.requests(n, read_values(engine.codec, by_name(condition), n), shape, options.get("cfg_scale"))
     settings = engine.settings(**with_one_scale(options))
-    if film is not None:
-        check_film(film, settings)
-    if levels is not None:
-        check_summary(engine, requests, levels or None)
+    beside.check(engine, requests, settings)
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, settings, batch_size, progress)
     with display.patience("decoding the samples; this takes a while"):
@@ -88,14 +84,49 @@ def sample(
     where = claim(home, "drawn") if out is None else Path(out)
     latents = samples.examples if decoded is not None else None
     written = write_samples(engine.modality, decoded or samples, where, latents)
-    if film is not None:
-        with display.patience("drawing the trajectory; this takes a while"):
-            written.append(write_film(engine, requests, seed, settings, film, where))
-    if levels is not None:
-        written.append(write_summary(engine, samples, levels or None, where))
+    written += beside.write(engine, requests, samples, settings, where, display)
     for path in written:
         display.result(str(path))
     return written
+
+
+@dataclasses.dataclass(frozen=True)
+class _Beside:
+    """What is made of samples beside them: a film, and of fields a summary with these levels; None for neither."""
+
+    film: Any = None
+    levels: Sequence[float] | None = None
+
+    def check(self, engine: Engine, requests: Sequence[Request], settings: SampleConfig) -> None:
+        """Refuse what cannot be made, before anything is drawn."""
+        from beeline.generate.ensembles import check_summary
+        from beeline.generate.film import check_film
+
+        if self.film is not None:
+            check_film(self.film, settings)
+        if self.levels is not None:
+            check_summary(engine, requests, self.levels or None)
+
+    def write(
+        self,
+        engine: Engine,
+        requests: Sequence[Request],
+        samples: Samples,
+        settings: SampleConfig,
+        where: Path,
+        display: Display,
+    ) -> list[Path]:
+        """The files."""
+        from beeline.generate.ensembles import write_summary
+        from beeline.generate.film import write_film
+
+        found = []
+        if self.film is not None:
+            with display.patience("drawing the trajectory; this takes a while"):
+                found.append(write_film(engine, requests, samples.provenance["seed"], settings, self.film, where))
+        if self.levels is not None:
+            found.append(write_summary(engine, samples, self.levels or None, where))
+        return found
 
 
 def read_values(codec: Codec, condition: Mapping[str, Any], n: int) -> dict[str, Any]:
