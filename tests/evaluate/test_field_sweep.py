@@ -34,6 +34,7 @@ class Answering:
         self.codec = SimpleNamespace(
             conditions=[ClassLabel("kind", 3), LAW, DOSES], form=lambda array: array.shape[:-1]
         )
+        self.modality = SimpleNamespace(geometry=lambda: GEOMETRY)
         self.process = SimpleNamespace(is_regression=is_regression)
         self.asked: list[list[Request]] = []
 
@@ -126,6 +127,9 @@ def test_parameters_are_chosen_by_name(engine: Any) -> None:
     assert chosen_scalar(engine, "none") is None
     with pytest.raises(UserError, match="unknown --sweep 'ags'; did you mean 'age'"):
         chosen_scalar(engine, "ags")
+    engine.modality = None
+    with pytest.raises(UserError, match="--sweep age: the model is not of fields on a grid"):
+        chosen_scalar(engine, "age")
     engine.codec.conditions = []
     assert chosen_scalar(engine, None) is None
     with pytest.raises(UserError, match="--sweep age: the model takes no parameters"):

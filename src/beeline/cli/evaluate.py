@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +15,10 @@ from beeline.core.errors import UserError, unknown, whole_number
 from beeline.core.files import check_writable, claim, write_bytes, write_json
 
 if TYPE_CHECKING:
+    from beeline.core.data import Examples
     from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.records import Evaluation, Record
     from beeline.generate.engine import Engine
-    from beeline.generate.scalars import Scalar
-    from beeline.samplers.config import SampleConfig
 
 SPACE_NAMES = ("pixels", "pca-32", "classifier-a", "classifier-b")
 
@@ -63,9 +61,9 @@ def evaluate(
         RunError: one of the modality's own metrics failed; the others are written all the same.
     """
     from beeline.evaluate.curves import steps_for_passes
-    from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.field_sweep import chosen_scalar
     from beeline.evaluate.finish import renew_report
+    from beeline.evaluate.measured import Asked, measured
     from beeline.evaluate.requests import real_examples
     from beeline.generate.likelihood import check_likelihood
     from beeline.generate.load import output_folder
@@ -85,13 +83,33 @@ def evaluate(
     training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
     if passes:
         steps_for_passes(engine, settings, passes, held_out[0])
-    with display.work("feature spaces"):
-        evaluator = Evaluator(engine, Path(run), training, held_out, spaces)
+    evaluator = _evaluator(engine, Path(run), (training, held_out), spaces, display)
     n = members * len(evaluator.sets.held_out) if members else n
+    asked = Asked(n, seed, settings, passes, likelihood, scalar, bool(members))
+    found, files = measured(evaluator, Path(run), asked, display)
+    _write(found, files, home, display)
+    folder = RunFolder(home.parent)
+    if renew_report(folder, engine, training, held_out):
+        display.result(str(folder.report))
+    found.refuse_failures()
+    return list(found.records)
+
+
+def _evaluator(
+    engine: Engine, run: Path, sets: tuple[Examples, Examples], spaces: Sequence[str], display: Display
+) -> Evaluator:
+    """What measures the model, once it has said what it cannot measure."""
+    from beeline.evaluate.evaluation import Evaluator
+
+    with display.work("feature spaces"):
+        evaluator = Evaluator(engine, run, *sets, spaces)
     for space, reason in evaluator.left_out.items():
         display.message(f"{space} left out: {reason}")
-    asked = _Asked(n, seed, settings, passes, likelihood, scalar, bool(members))
-    found, files = _measured(evaluator, Path(run), asked, display)
+    return evaluator
+
+
+def _write(found: Evaluation, files: Mapping[str, bytes], home: Path, display: Display) -> None:
+    """Write an evaluation, and what belongs to it into a folder of its name; then tell what was found."""
     target = claim(home, "evaluation", ".json")
     for name, contents in files.items():
         write_bytes(target.with_suffix("") / name, contents)
@@ -99,11 +117,6 @@ def evaluate(
     _show(found.records, display)
     display.result(_cost(found.protocol))
     display.result(str(target))
-    folder = RunFolder(home.parent)
-    if renew_report(folder, engine, training, held_out):
-        display.result(str(folder.report))
-    found.refuse_failures()
-    return list(found.records)
 
 
 def check_spaces(spaces: Sequence[str]) -> None:
@@ -122,53 +135,6 @@ def _cost(protocol: Mapping[str, Any]) -> str:
     passes, rate = protocol["passes"], protocol["samples_per_second"]
     each = str(passes) if isinstance(passes, int) else f"{min(passes)} to {max(passes)}"
     return f"{protocol['n']:,} samples at {rate:,.1f} a second, {each} network passes each, on {protocol['device']}"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Asked:
-    """What is to be measured."""
-
-    n: int
-    seed: int
-    settings: SampleConfig
-    passes: Sequence[int]
-    likelihood: int
-    scalar: Scalar | None
-    with_ensembles: bool
-
-
-def _measured(
-    evaluator: Evaluator, run: Path, asked: _Asked, display: Display
-) -> tuple[Evaluation, Mapping[str, bytes]]:
-    """All numbers that are asked for: of samples, by time, by passes, and of real examples under the model.
-
-    Returns:
-        the numbers, and the files that belong to them, by name.
-    """
-    from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes
-    from beeline.evaluate.evaluation import evaluation
-    from beeline.evaluate.field_pages import field_pages
-    from beeline.evaluate.likelihood import measure_likelihood
-
-    engine, held_out, seed, settings = evaluator.engine, evaluator.sets.held_out, asked.seed, asked.settings
-    with display.work("sampling") as progress:
-        drawn = evaluator.draw(asked.n, seed, settings, progress)
-    with display.work("measuring"):
-        found = evaluation(evaluator, drawn, "evaluate")
-        curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
-        pages = field_pages(evaluator, drawn, seed, settings, asked.scalar, asked.with_ensembles)
-    for line in pages.left_out:
-        display.message(line)
-    if pages.curves:
-        curves["by_channel"] = pages.curves
-    if asked.passes:
-        with display.work("quality by passes") as progress:
-            curves["passes"] = quality_by_passes(evaluator, settings, asked.passes, found.records, progress)
-    found = dataclasses.replace(found, curves=curves)
-    if asked.likelihood:
-        with display.work("likelihood") as progress:
-            found = measure_likelihood(engine, evaluator.sets, asked.likelihood, seed, progress).added_to(found)
-    return found, pages.files
 
 
 def with_data(run: str | Path, modality: str | None, device: str) -> Engine:

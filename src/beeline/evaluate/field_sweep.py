@@ -16,6 +16,7 @@ import numpy as np
 
 from beeline.core.data import Example, Geometry, condition_of
 from beeline.core.errors import UserError, unknown
+from beeline.core.offers import Gridded
 from beeline.data.field_strips import DRAW, MEAN, LinePanel, MapPanel, Panel, Sheet, scale_of, scale_of_lines
 from beeline.evaluate.field_strips import middle, slice_note
 from beeline.evaluate.scales import short
@@ -62,8 +63,9 @@ def chosen_scalar(engine: Engine, name: str | None) -> Scalar | None:
         return next(iter(found.values()), None)
     if name == NONE:
         return None
-    if not found:
-        raise UserError(f"--sweep {name}: the model takes no parameters; leave it out")
+    if not found or not isinstance(engine.modality, Gridded):
+        what = "takes no parameters" if not found else "is not of fields on a grid"
+        raise UserError(f"--sweep {name}: the model {what}; leave it out")
     if name not in found:
         raise unknown("--sweep", name, [*found, NONE])
     return found[name]
