@@ -73,3 +73,9 @@ def test_lines_skip_what_is_missing() -> None:
     assert panel.picture().size == blank.picture().size
     colours = {colour for _, colour in panel.picture().getcolors(10_000) or ()}
     assert len(colours) > len(blank.picture().getcolors() or ()) == 2
+
+
+def test_heights_of_lines_are_told_in_words_and_have_room() -> None:
+    line = LinePanel("a", [np.zeros(4)], Scale(98_000.0, 102_000.0, "kilograms a cubic metre"), [DRAW])
+    short = LinePanel("a", [np.zeros(4)], Scale(0.0, 1.0), [DRAW])
+    assert drawn(Sheet([("row", [line])])).width > drawn(Sheet([("row", [short])])).width

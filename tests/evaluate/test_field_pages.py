@@ -144,6 +144,8 @@ def test_a_summary_of_one_condition_lies_beside_its_draws(rods: Path, tmp_path: 
     said = ensemble(load(rods), 4, {"under": np.ones((8, 8, 1)), "law": (1.5, 2.0)}, [0.2, 0.8], seed=2)
     assert isinstance(said, xarray.Dataset)
     np.testing.assert_allclose(said["p_deviation"], draws.std(axis=0, ddof=1)[..., 1], rtol=1e-4)
+    other = ensemble(rods, 4, {"under": np.ones((8, 8, 1)), "law": (1.5, 2.0)}, seed=2, steps=1)
+    assert (other.attrs["steps"], other["quantile"].values.tolist()) == (1, [0.5])
     assert beeline([*words, "--summary", "0.1,x"]) == 2
     assert beeline([*words, "--summary", "0.1"]) == 2, "4 draws have none"
 

@@ -42,7 +42,12 @@ def test_totals_are_told_as_shares_of_those_of_the_truths() -> None:
 
 def test_fields_that_are_not_positive_throughout_have_no_relative_total() -> None:
     training, held_out = fields(20), fields(10)
+    hole = np.ones((6, 6), dtype=bool)
+    hole[2, 3] = False
     training[7].array[2, 3, 0] = 0.0
+    gapped = [*training[:7], Example(training[7].array, observed=hole), *training[8:]]
+    found = FieldMeasures(gapped, held_out, GEOMETRY)(held_out, None)
+    assert any(formula == RELATIVE_TOTAL.formula for formula, _, _ in found), "nobody saw the 0"
     found = FieldMeasures(training, held_out, GEOMETRY)(held_out, None)
     assert not any(formula == RELATIVE_TOTAL.formula for formula, _, _ in found)
     held_out[3] = Example(-held_out[3].array)

@@ -211,7 +211,11 @@ def drawn(sheet: Sheet) -> Picture:
     below = [list(places) for _, places in itertools.groupby(range(len(heads)), lambda place: first[place].scale)]
     for places in below:
         room = sum(widths[place] + _GAP for place in places)
-        widths[places[-1]] += max(0, sum(_long(limit) + 2 * _GAP for limit in first[places[0]].scale.limits) - room)
+        scale = first[places[0]].scale
+        told = (
+            _long(_heights(scale)) if isinstance(first[places[0]], LinePanel) else sum(map(_long, scale.limits)) + _GAP
+        )
+        widths[places[-1]] += max(0, told + 2 * _GAP - room)
     lefts = list(itertools.accumulate((width + _GAP for width in widths), initial=before + 2 * _GAP))
     heights = [max(picture.height for picture in row) for row in pictures]
     top = _LETTERS + 2 * _GAP
@@ -236,8 +240,15 @@ def _draw_scale(page: Picture, panel: Panel, span: tuple[int, int], down: int) -
         ramp = np.linspace(scale.low, scale.high, right - left)[None].repeat(_BAR, axis=0)
         page.paste(Image.fromarray(_coloured(ramp, scale)), (left, down))
     low, high = scale.limits
-    _write(page, (left, down + _BAR + 2), low)
-    _write(page, (right - _long(high), down + _BAR + 2), high)
+    if isinstance(panel, LinePanel):
+        _write(page, (left, down), _heights(scale))
+    else:
+        _write(page, (left, down + _BAR + 2), low)
+        _write(page, (right - _long(high), down + _BAR + 2), high)
+
+
+def _heights(scale: Scale) -> str:
+    return f"heights {scale.text}"
 
 
 def _coloured(cells: Array, scale: Scale) -> Array:

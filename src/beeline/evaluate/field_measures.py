@@ -70,9 +70,7 @@ class FieldMeasures:
         self.training = training
         self.groups = group_codes(held_out)
         self._sizes, self._deviations = _sizes(training)
-        self._positive = np.all(
-            [(each.array > 0).all(axis=tuple(range(each.array.ndim - 1))) for each in training], axis=0
-        )
+        self._positive = _positive(training)
         self.shells, self.no_spectrum = _shells(held_out[0].array.shape[:-1], geometry)
 
     def places(self) -> list[tuple[Formula, str, str]]:
@@ -183,6 +181,15 @@ def _shells(shape: Sequence[int], geometry: Geometry) -> tuple[spectra.Shells | 
     box = [extent * step for extent, step in zip(shape, geometry.spacing, strict=True)]
     turns = geometry.periodic or (False,) * len(shape)
     return spectra.Shells(shape, box, window=[not each for each in turns]), None
+
+
+def _positive(training: Sequence[Example]) -> Array:
+    """(C,) whether every number of a channel that was observed is above 0."""
+    found = []
+    for each in training:
+        seen = each.observed_numbers()
+        found.append(((each.array > 0) if seen is None else (each.array > 0) | ~seen).reshape(-1, each.array.shape[-1]))
+    return np.all([cells.all(axis=0) for cells in found], axis=0)
 
 
 def _sizes(training: Sequence[Example]) -> tuple[list[float], Array]:

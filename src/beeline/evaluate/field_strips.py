@@ -213,7 +213,7 @@ def _note(found: Answers, columns: Sequence[Sequence[Panel]], shape: Sequence[in
         if draws > 1:
             note += f"The deviation over the {draws} draws has its own, {_last(columns).text}. "
     if draws > 1:
-        note += "The mean is smoother than any draw, and is no sample."
+        note += "The mean is smoother than the draws, and is no sample."
     return note.rstrip() + slice_note(shape, axes)
 
 
