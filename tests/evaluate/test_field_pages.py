@@ -12,6 +12,7 @@ import pytest
 from beeline.cli.compare import compare
 from beeline.cli.evaluate import evaluate
 from beeline.cli.main import run as beeline
+from beeline.cli.sample import sample
 from beeline.cli.train import train
 from beeline.core.errors import UserError
 from beeline.evaluate.blocks import png_size
@@ -146,6 +147,10 @@ def test_a_summary_of_one_condition_lies_beside_its_draws(rods: Path, tmp_path: 
     np.testing.assert_allclose(said["p_deviation"], draws.std(axis=0, ddof=1)[..., 1], rtol=1e-4)
     other = ensemble(rods, 4, {"under": np.ones((8, 8, 1)), "law": (1.5, 2.0)}, seed=2, steps=1)
     assert (other.attrs["steps"], other["quantile"].values.tolist()) == (1, [0.5])
+    known = {"under": np.ones((8, 8, 1)), "law": (1.5, 2.0)}
+    written = sample(rods, 1, known, out=tmp_path / "true", summary=True)
+    assert tmp_path / "true" / "summary.nc" in written
+    assert not any("summary" in path.name for path in sample(rods, 1, known, out=tmp_path / "false", summary=False))
     assert beeline([*words, "--summary", "0.1,x"]) == 2
     assert beeline([*words, "--summary", "0.1"]) == 2, "4 draws have none"
 

@@ -9,8 +9,9 @@ from beeline.conditioning.coarse_map import CoarseMap
 from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.points import Points
 from beeline.core.data import Example, Geometry
+from beeline.core.protocols import Condition
 from beeline.data.field_strips import LinePanel, MapPanel, Sheet, scale_of
-from beeline.evaluate.field_strips import answers, strips
+from beeline.evaluate.field_strips import INPUTS, answers, strips
 
 RANDOM = np.random.default_rng(0)
 GEOMETRY = Geometry(("u", "p"), ("m/s", "Pa"), (1.0, 1.0))
@@ -36,7 +37,7 @@ def column(sheet: Sheet, head: str) -> list[MapPanel]:
 
 def test_truths_draws_and_means_have_one_scale_and_inputs_and_deviations_their_own() -> None:
     held_out, samples = made((6, 5), 9, 5)
-    found = strips(answers(held_out, samples, GEOMETRY), [MAP], ("y", "x"))
+    found = strips(answers(held_out, samples, GEOMETRY, INPUTS), [MAP], ("y", "x"))
     assert list(found) == ["u", "p"]
     for place, (channel, units) in enumerate((("u", "m/s"), ("p", "Pa"))):
         sheet = found[channel]
@@ -70,7 +71,7 @@ def test_one_draw_has_no_mean_and_what_was_not_observed_no_colour() -> None:
     seen = np.ones((4, 4), dtype=bool)
     seen[0, 0] = False
     held_out[1] = Example(np.where(seen[..., None], held_out[1].array, -9e9), {}, observed=seen)
-    sheet = strips(answers(held_out, samples, GEOMETRY), [MAP], ("y", "x"))["u"]
+    sheet = strips(answers(held_out, samples, GEOMETRY, INPUTS), [MAP], ("y", "x"))["u"]
     assert [panel.head for panel in sheet.rows[0][1]] == ["input z", "truth", "draw 1"]
     assert np.isnan(column(sheet, "truth")[1].cells[0, 0])
     assert column(sheet, "truth")[1].scale.low > -10, "what stands in a cell that was not observed counts nowhere"
@@ -108,8 +109,8 @@ def test_of_lines_the_mean_has_a_band_of_one_deviation() -> None:
 def test_coarse_maps_are_shown_and_scattered_points_are_not() -> None:
     held_out, samples = made((4, 4), 2, 1)
     held_out = [Example(each.array, {"coarse": each.array[::2, ::2], "seen": np.zeros((3, 3))}) for each in held_out]
-    conditions = [CoarseMap("coarse", (1, 1), channels=2), Points("seen", 2)]
-    sheet = strips(answers(held_out, samples, GEOMETRY), conditions, ("y", "x"))["u"]
+    conditions: list[Condition] = [CoarseMap("coarse", (1, 1), channels=2), Points("seen", 2)]
+    sheet = strips(answers(held_out, samples, GEOMETRY, INPUTS), conditions, ("y", "x"))["u"]
     assert [panel.head for panel in sheet.rows[0][1]] == ["input coarse 0", "input coarse 1", "truth", "draw 1"]
     assert column(sheet, "input coarse 1")[0].cells.shape == (2, 2)
 

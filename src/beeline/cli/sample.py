@@ -17,7 +17,6 @@ from beeline.samplers.config import SampleConfig
 
 if TYPE_CHECKING:
     from beeline.core.protocols import Condition
-    from beeline.generate.engine import Engine, Request, Samples
     from beeline.model.codec import Codec
 
 
@@ -51,8 +50,8 @@ def sample(
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
         options: a ``preset``; fields of ``SampleConfig`` that differ from the run's; ``trajectory``, strip or gif, for
-            a picture of the first samples on their way from noise to data; ``summary``, levels of quantiles, () for
-            0.05, 0.5 and 0.95, for mean, deviation and quantiles of draws of one condition, as ``beeline.ensemble``
+            a picture of the first samples on their way from noise to data; ``summary``, levels of quantiles, True
+            for 0.05, 0.5 and 0.95, for mean, deviation and quantiles of draws of one condition, as ``beeline.ensemble``
             gives them; and what a peer's checkpoint cannot say, see ``beeline.load``: layout, num_heads, null_row,
             input_size, use_rope.
 
@@ -62,6 +61,7 @@ def sample(
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
     """
+    from beeline.generate.beside import Beside
     from beeline.generate.engine import by_name
     from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
@@ -70,7 +70,7 @@ def sample(
     n = whole_number("n", n, 1)
     display = display or Display("silent")
     said: Any = {name: options.pop(name) for name in SaidOptions.__annotations__ if name in options}
-    beside = _Beside(options.pop("trajectory", None), options.pop("summary", None))
+    beside = Beside(options.pop("trajectory", None), options.pop("summary", None))
     engine = load(run, modality, device, vae, **said)
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out), endings_of(engine.modality))
@@ -84,49 +84,11 @@ def sample(
     where = claim(home, "drawn") if out is None else Path(out)
     latents = samples.examples if decoded is not None else None
     written = write_samples(engine.modality, decoded or samples, where, latents)
-    written += beside.write(engine, requests, samples, settings, where, display)
+    with display.patience("drawing what was asked for beside the samples; this takes a while"):
+        written += beside.write(engine, requests, samples, settings, where)
     for path in written:
         display.result(str(path))
     return written
-
-
-@dataclasses.dataclass(frozen=True)
-class _Beside:
-    """What is made of samples beside them: a film, and of fields a summary with these levels; None for neither."""
-
-    film: Any = None
-    levels: Sequence[float] | None = None
-
-    def check(self, engine: Engine, requests: Sequence[Request], settings: SampleConfig) -> None:
-        """Refuse what cannot be made, before anything is drawn."""
-        from beeline.generate.ensembles import check_summary
-        from beeline.generate.film import check_film
-
-        if self.film is not None:
-            check_film(self.film, settings)
-        if self.levels is not None:
-            check_summary(engine, requests, self.levels or None)
-
-    def write(
-        self,
-        engine: Engine,
-        requests: Sequence[Request],
-        samples: Samples,
-        settings: SampleConfig,
-        where: Path,
-        display: Display,
-    ) -> list[Path]:
-        """The files."""
-        from beeline.generate.ensembles import write_summary
-        from beeline.generate.film import write_film
-
-        found = []
-        if self.film is not None:
-            with display.patience("drawing the trajectory; this takes a while"):
-                found.append(write_film(engine, requests, samples.provenance["seed"], settings, self.film, where))
-        if self.levels is not None:
-            found.append(write_summary(engine, samples, self.levels or None, where))
-        return found
 
 
 def read_values(codec: Codec, condition: Mapping[str, Any], n: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from beeline.data.field_summaries import summarised
 from beeline.evaluate.evaluation import Drawn, Evaluator
 from beeline.evaluate.field_curves import field_curves
 from beeline.evaluate.field_measures import FieldMeasures
-from beeline.evaluate.field_strips import Answers, answers, strips
+from beeline.evaluate.field_strips import INPUTS, answers, strips
 from beeline.evaluate.field_sweep import Sweep, sweep_curves, sweep_sheets, swept
 from beeline.evaluate.sets import unfit
 from beeline.generate.ensembles import described, summaries
@@ -64,9 +64,9 @@ def field_pages(
     if measures is None or unfit(examples, held_out) is not None:
         return FieldPages()
     engine = evaluator.engine
-    found = answers(held_out, examples, measures.geometry)
+    shown = answers(held_out, examples, measures.geometry, INPUTS)
     axes = described(engine, held_out[:1])[0].dims
-    sheets = {"strip": strips(found, engine.codec.conditions, axes)}
+    sheets = {"strip": strips(shown, engine.codec.conditions, axes)}
     sweep = None if scalar is None else swept(engine, scalar, measures.training, held_out, seed, settings)
     if sweep is not None:
         sheets["sweep"] = sweep_sheets(sweep, measures.geometry, axes)
@@ -76,7 +76,7 @@ def field_pages(
             title = _STRIP if kind == "strip" else f"{channel} along {scalar.name if scalar else ''}"
             own = pages.curves[channel].setdefault(kind, {})
             own |= {"note": sheet.note, "picture": _name(kind, channel, by_channel), "title": title}
-    return _with_ensembles(pages, evaluator, found, samples) if with_ensembles else pages
+    return _with_ensembles(pages, evaluator, measures, samples) if with_ensembles else pages
 
 
 def _curves(
@@ -99,7 +99,8 @@ def _files(sheets: Mapping[str, Mapping[str, Sheet]]) -> dict[str, bytes]:
     return found
 
 
-def _with_ensembles(pages: FieldPages, evaluator: Evaluator, found: Answers, samples: Drawn) -> FieldPages:
+def _with_ensembles(pages: FieldPages, evaluator: Evaluator, measures: FieldMeasures, samples: Drawn) -> FieldPages:
+    found = answers(evaluator.sets.held_out, samples.samples.examples, measures.geometry)
     known, inputs = described(evaluator.engine, found.inputs)
     try:
         whole = summarised(

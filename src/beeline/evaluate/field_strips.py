@@ -37,7 +37,7 @@ from beeline.evaluate.sets import spread
 from beeline.metrics.ensembles import deviation_map, mean_map
 
 Array = np.ndarray[Any, Any]
-_INPUTS, _DRAWS = 4, 3
+INPUTS, _DRAWS = 4, 3
 
 
 @dataclass(frozen=True)
@@ -49,56 +49,54 @@ class Answers:
         inputs: whose arrays are the truths.
         numbers: (N,) of the inputs among the held-out examples.
         geometry: of the grid.
+        of: how many inputs were asked for in all.
     """
 
     members: Array
     inputs: Sequence[Example]
     numbers: Array
     geometry: Geometry
+    of: int
 
     @property
     def truths(self) -> Array:
         """(N, grid axes, C), NaN where nothing was observed."""
         return np.stack([_observed(each) for each in self.inputs])
 
-    def some(self, most: int) -> Answers:
-        """Those for at most so many inputs, evenly spread."""
-        chosen = spread(len(self.inputs), most)
-        inputs = [self.inputs[place] for place in chosen]
-        return Answers(self.members[chosen], inputs, self.numbers[chosen], self.geometry)
 
-
-def answers(held_out: Sequence[Example], samples: Sequence[Example], geometry: Geometry) -> Answers:
+def answers(
+    held_out: Sequence[Example], samples: Sequence[Example], geometry: Geometry, most: int | None = None
+) -> Answers:
     """Samples as draws of their inputs, of all channels.
 
     Args:
         held_out: the inputs.
         samples: that go round them, as the evaluation draws them.
         geometry: of the grid.
+        most: for how many inputs, evenly spread; for all when None.
     """
     asked = spread(len(held_out), len(samples))
     count, draws = len(asked), len(samples) // len(asked)
-    own = np.stack([each.array for each in samples[: count * draws]])
-    members = np.moveaxis(own.reshape(draws, count, *own.shape[1:]), 0, 1)
-    return Answers(members, [held_out[place] for place in asked], asked, geometry)
+    chosen = spread(count, count if most is None else most)
+    members = np.stack([[samples[draw * count + place].array for draw in range(draws)] for place in chosen])
+    return Answers(members, [held_out[asked[place]] for place in chosen], asked[chosen], geometry, count)
 
 
-def strips(found: Answers, conditions: Sequence[Condition], axes: Sequence[str]) -> dict[str, Sheet]:
+def strips(shown: Answers, conditions: Sequence[Condition], axes: Sequence[str]) -> dict[str, Sheet]:
     """A sheet for each channel.
 
     Args:
-        found: draws and truths of all inputs.
+        shown: draws and truths of a few inputs, a row each.
         conditions: of the model, whose maps are shown.
         axes: names of the axes of the grid.
     """
-    shown = found.some(_INPUTS)
     maps = [panel for each in conditions for panel in _maps(each, shown.inputs)]
     names = [f"input {number}" for number in shown.numbers]
     sheets = {}
-    for place, (channel, units) in enumerate(zip(found.geometry.channels, found.geometry.units, strict=True)):
+    for place, (channel, units) in enumerate(zip(shown.geometry.channels, shown.geometry.units, strict=True)):
         columns = [*maps, *_columns(shown, place, units)]
         rows = [(name, [column[row] for column in columns]) for row, name in enumerate(names)]
-        sheets[channel] = Sheet(rows, _note(found, columns[len(maps) :], shown.members.shape[2:-1], axes))
+        sheets[channel] = Sheet(rows, _note(shown, columns[len(maps) :], axes))
     return sheets
 
 
@@ -197,8 +195,8 @@ def _lines(
     return columns
 
 
-def _note(found: Answers, columns: Sequence[Sequence[Panel]], shape: Sequence[int], axes: Sequence[str]) -> str:
-    draws, count = found.members.shape[1], len(found.inputs)
+def _note(shown: Answers, columns: Sequence[Sequence[Panel]], axes: Sequence[str]) -> str:
+    draws, count = shown.members.shape[1], shown.of
     first = columns[0][0]
     told = f"{min(_DRAWS, draws)} of {draws}" if draws > _DRAWS else f"all {draws}" if draws > 1 else "the one"
     several = "draws" if draws > 1 else "draw"
@@ -214,7 +212,7 @@ def _note(found: Answers, columns: Sequence[Sequence[Panel]], shape: Sequence[in
             note += f"The deviation over the {draws} draws has its own, {_last(columns).text}. "
     if draws > 1:
         note += "The mean is smoother than the draws, and is no sample."
-    return note.rstrip() + slice_note(shape, axes)
+    return note.rstrip() + slice_note(shown.members.shape[2:-1], axes)
 
 
 def _last(columns: Sequence[Sequence[Panel]]) -> Scale:
