@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 # Files whose tests share a run that takes seconds to make: each is for one worker.
 SHARING = {
     "tests/cli/test_convert.py",
+    "tests/evaluate/test_field_pages.py",
     "tests/faults/test_faults.py",
     "tests/generate/test_conditioned_fields.py",
     "tests/modalities/test_five.py",

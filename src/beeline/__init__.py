@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from beeline.data.normalisers import Pixels, Standardise
     from beeline.data.pictures import curves, image_grid, scalar_image
     from beeline.data.splits import split_by_group
+    from beeline.generate.ensembles import ensemble
     from beeline.generate.load import load
     from beeline.model import interop
     from beeline.tokenizers.grid import GridTokenizer
@@ -59,6 +60,7 @@ _HOMES = {
     "curves": "data.pictures",
     "edit": "cli.edit",
     "encode": "cli.encode",
+    "ensemble": "generate.ensembles",
     "evaluate": "cli.evaluate",
     "image_grid": "data.pictures",
     "inspect": "cli.inspect",
@@ -90,6 +92,7 @@ __all__ = [
     "curves",
     "edit",
     "encode",
+    "ensemble",
     "evaluate",
     "image_grid",
     "inspect",

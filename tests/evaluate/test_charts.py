@@ -47,6 +47,8 @@ def test_scales_are_logarithmic_where_values_span_decades() -> None:
     assert tight([4, 8, 16], logarithmic=True).place(8) == pytest.approx(0.5)
     assert tight([4, 8, 16], logarithmic=True).ticks == (4, 8, 16)
     assert len(tight(range(1, 51), logarithmic=True).ticks) < 16
+    assert tight([4, 8, 12, 16, 20, 50], logarithmic=True).ticks == (4, 8, 12, 16, 20, 50)
+    assert tight([0.4, 2.04, 2.15, 2.26], logarithmic=True).ticks == (0.4, 2.26), "long numbers need more room"
     for logarithmic in (False, True):
         assert 0 < tight([7.0], logarithmic).place(7.0) < 1
 

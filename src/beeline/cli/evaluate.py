@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ from beeline.cli import peers
 from beeline.cli.console import Display
 from beeline.cli.sample import add_sampling_arguments, sampling_options
 from beeline.core.errors import UserError, unknown, whole_number
-from beeline.core.files import check_writable, claim, write_json
+from beeline.core.files import check_writable, claim, write_bytes, write_json
 
 if TYPE_CHECKING:
+    from beeline.core.data import Examples
     from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.records import Evaluation, Record
     from beeline.generate.engine import Engine
-    from beeline.samplers.config import SampleConfig
 
 SPACE_NAMES = ("pixels", "pca-32", "classifier-a", "classifier-b")
 
@@ -35,9 +34,13 @@ def evaluate(
     display: Display | None = None,
     likelihood: int = 0,
     members: int = 0,
+    sweep: str | None = None,
     **options: Any,
 ) -> list[Record]:
     """Generate samples under the conditions of held-out examples, measure them and write an evaluation.
+
+    Of fields also sheets of draws beside their truths, what a parameter does to them and, where ``members`` is given,
+    ``ensembles.nc``: mean, deviation and quantiles of the draws for each input, beside the truth.
 
     Args:
         run: a run folder, a checkpoint or a model.safetensors.
@@ -50,6 +53,7 @@ def evaluate(
         display: where progress goes; silent when None.
         likelihood: how many held-out and training examples to tell bits per dimension of; 0 for none.
         members: draws for each held-out input, in place of ``n``; 0 for as many as ``n`` makes.
+        sweep: of fields, the parameter that is moved over its trained range; the first when None, ``none`` for none.
         options: a ``preset``, or fields of ``SampleConfig`` that differ from the run's.
 
     Raises:
@@ -57,8 +61,9 @@ def evaluate(
         RunError: one of the modality's own metrics failed; the others are written all the same.
     """
     from beeline.evaluate.curves import steps_for_passes
-    from beeline.evaluate.evaluation import Evaluator
+    from beeline.evaluate.field_sweep import chosen_scalar
     from beeline.evaluate.finish import renew_report
+    from beeline.evaluate.measured import Asked, measured
     from beeline.evaluate.requests import real_examples
     from beeline.generate.likelihood import check_likelihood
     from beeline.generate.load import output_folder
@@ -74,25 +79,44 @@ def evaluate(
     settings = engine.settings(**options)
     if likelihood:
         check_likelihood(engine, settings)
+    scalar = chosen_scalar(engine, sweep)
     training, held_out = (real_examples(engine, split) for split in ("train", "held_out"))
     if passes:
         steps_for_passes(engine, settings, passes, held_out[0])
-    with display.work("feature spaces"):
-        evaluator = Evaluator(engine, Path(run), training, held_out, spaces)
+    evaluator = _evaluator(engine, Path(run), (training, held_out), spaces, display)
     n = members * len(evaluator.sets.held_out) if members else n
-    for space, reason in evaluator.left_out.items():
-        display.message(f"{space} left out: {reason}")
-    found = _measured(evaluator, Path(run), n, seed, settings, passes, likelihood, display)
-    target = claim(home, "evaluation", ".json")
-    write_json(target, found.as_json())
-    _show(found.records, display)
-    display.result(_cost(found.protocol))
-    display.result(str(target))
+    asked = Asked(n, seed, settings, passes, likelihood, scalar, bool(members))
+    found, files = measured(evaluator, Path(run), asked, display)
+    _write(found, files, home, display)
     folder = RunFolder(home.parent)
     if renew_report(folder, engine, training, held_out):
         display.result(str(folder.report))
     found.refuse_failures()
     return list(found.records)
+
+
+def _evaluator(
+    engine: Engine, run: Path, sets: tuple[Examples, Examples], spaces: Sequence[str], display: Display
+) -> Evaluator:
+    """What measures the model, once it has said what it cannot measure."""
+    from beeline.evaluate.evaluation import Evaluator
+
+    with display.work("feature spaces"):
+        evaluator = Evaluator(engine, run, *sets, spaces)
+    for space, reason in evaluator.left_out.items():
+        display.message(f"{space} left out: {reason}")
+    return evaluator
+
+
+def _write(found: Evaluation, files: Mapping[str, bytes], home: Path, display: Display) -> None:
+    """Write an evaluation, and what belongs to it into a folder of its name; then tell what was found."""
+    target = claim(home, "evaluation", ".json")
+    for name, contents in files.items():
+        write_bytes(target.with_suffix("") / name, contents)
+    write_json(target, found.as_json())
+    _show(found.records, display)
+    display.result(_cost(found.protocol))
+    display.result(str(target))
 
 
 def check_spaces(spaces: Sequence[str]) -> None:
@@ -111,41 +135,6 @@ def _cost(protocol: Mapping[str, Any]) -> str:
     passes, rate = protocol["passes"], protocol["samples_per_second"]
     each = str(passes) if isinstance(passes, int) else f"{min(passes)} to {max(passes)}"
     return f"{protocol['n']:,} samples at {rate:,.1f} a second, {each} network passes each, on {protocol['device']}"
-
-
-def _measured(
-    evaluator: Evaluator,
-    run: Path,
-    n: int,
-    seed: int,
-    settings: SampleConfig,
-    passes: Sequence[int],
-    likelihood: int,
-    display: Display,
-) -> Evaluation:
-    """All numbers that are asked for: of samples, by time, by passes, and of real examples under the model."""
-    from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes
-    from beeline.evaluate.evaluation import evaluation
-    from beeline.evaluate.field_curves import field_curves
-    from beeline.evaluate.likelihood import measure_likelihood
-    from beeline.evaluate.sets import unfit
-
-    engine, held_out = evaluator.engine, evaluator.sets.held_out
-    with display.work("sampling") as progress:
-        drawn = evaluator.draw(n, seed, settings, progress)
-    with display.work("measuring"):
-        found = evaluation(evaluator, drawn, "evaluate")
-        curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
-        if evaluator.measures.fields is not None and unfit(drawn.samples.examples, held_out) is None:
-            curves["by_channel"] = field_curves(evaluator.measures.fields, drawn.samples.examples, seed)
-    if passes:
-        with display.work("quality by passes") as progress:
-            curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)
-    found = dataclasses.replace(found, curves=curves)
-    if not likelihood:
-        return found
-    with display.work("likelihood") as progress:
-        return measure_likelihood(engine, evaluator.sets, likelihood, seed, progress).added_to(found)
 
 
 def with_data(run: str | Path, modality: str | None, device: str) -> Engine:
@@ -236,7 +225,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", type=int, default=1000, help="number of samples (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (0)")
     parser.add_argument(
-        "--members", type=int, default=0, metavar="M", help="draws for each held-out input, in place of -n"
+        "--members",
+        type=int,
+        default=0,
+        metavar="M",
+        help="draws for each held-out input, in place of -n; of fields their mean, deviation and quantiles are kept "
+        "beside the truths in ensembles.nc",
+    )
+    parser.add_argument(
+        "--sweep",
+        metavar="NAME",
+        help="of fields, the parameter that is moved over its trained range (the first); none for none",
     )
     parser.add_argument(
         "--passes",
@@ -272,4 +271,4 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         export(arguments.run, arguments.export, arguments.seed, *shared, **options)
     else:
         asked = (arguments.n, arguments.seed, arguments.passes, arguments.spaces)
-        evaluate(arguments.run, *asked, *shared, arguments.likelihood, arguments.members, **options)
+        evaluate(arguments.run, *asked, *shared, arguments.likelihood, arguments.members, arguments.sweep, **options)

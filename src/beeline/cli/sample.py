@@ -50,8 +50,10 @@ def sample(
         display: where progress goes; silent when None.
         vae: folder of the autoencoder that decodes latents, in place of the model's; ``none`` leaves them latents.
         options: a ``preset``; fields of ``SampleConfig`` that differ from the run's; ``trajectory``, strip or gif, for
-            a picture of the first samples on their way from noise to data; and what a peer's checkpoint cannot say, see
-            ``beeline.load``: layout, num_heads, null_row, input_size, use_rope.
+            a picture of the first samples on their way from noise to data; ``summary``, levels of quantiles, True
+            for 0.05, 0.5 and 0.95, for mean, deviation and quantiles of draws of one condition, as ``beeline.ensemble``
+            gives them; and what a peer's checkpoint cannot say, see ``beeline.load``: layout, num_heads, null_row,
+            input_size, use_rope.
 
     Returns:
         the files written.
@@ -59,8 +61,8 @@ def sample(
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
     """
+    from beeline.generate.beside import Beside
     from beeline.generate.engine import by_name
-    from beeline.generate.film import check_film, write_film
     from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, endings_of, write_samples
@@ -68,14 +70,13 @@ def sample(
     n = whole_number("n", n, 1)
     display = display or Display("silent")
     said: Any = {name: options.pop(name) for name in SaidOptions.__annotations__ if name in options}
-    film = options.pop("trajectory", None)
+    beside = Beside(options.pop("trajectory", None), options.pop("summary", None))
     engine = load(run, modality, device, vae, **said)
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out), endings_of(engine.modality))
     requests = engine.requests(n, read_values(engine.codec, by_name(condition), n), shape, options.get("cfg_scale"))
     settings = engine.settings(**with_one_scale(options))
-    if film is not None:
-        check_film(film, settings)
+    beside.check(engine, requests, settings)
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, settings, batch_size, progress)
     with display.patience("decoding the samples; this takes a while"):
@@ -83,9 +84,8 @@ def sample(
     where = claim(home, "drawn") if out is None else Path(out)
     latents = samples.examples if decoded is not None else None
     written = write_samples(engine.modality, decoded or samples, where, latents)
-    if film is not None:
-        with display.patience("drawing the trajectory; this takes a while"):
-            written.append(write_film(engine, requests, seed, settings, film, where))
+    with display.patience("drawing what was asked for beside the samples; this takes a while"):
+        written += beside.write(engine, requests, samples, settings, where)
     for path in written:
         display.result(str(path))
     return written
@@ -139,6 +139,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--trajectory", metavar="strip|gif", help="also draw how the first samples come about, and what was expected"
+    )
+    parser.add_argument(
+        "--summary",
+        nargs="?",
+        const="",
+        metavar="P,P",
+        help="of fields also write mean, deviation and quantiles of the draws, which are of one condition, as netCDF "
+        "(0.05,0.5,0.95, as far as so many draws have them)",
     )
     add_sampling_arguments(parser)
     peers.add_arguments(parser)
@@ -196,7 +204,9 @@ def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
 @peers.wording()
 def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> None:
     """Run ``beeline sample``."""
-    film = {} if arguments.trajectory is None else {"trajectory": arguments.trajectory}
+    more: dict[str, Any] = {} if arguments.trajectory is None else {"trajectory": arguments.trajectory}
+    if arguments.summary is not None:
+        more["summary"] = _levels("--summary", arguments.summary)
     options = sampling_options(arguments)
     if isinstance(scales := options.get("cfg_scale"), tuple) and arguments.n > 0:
         options["cfg_scale"] = [scales[item % len(scales)] for item in range(arguments.n)]
@@ -212,7 +222,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         arguments.device,
         display,
         arguments.vae,
-        **film,
+        **more,
         **peers.said(arguments),
         **options,
     )
@@ -240,6 +250,14 @@ def _scales(flag: str, text: str) -> float | tuple[float, ...]:
     except ValueError:
         raise UserError(f"{flag} {text}: needs a number, or several such as 1,2,4") from None
     return scales if len(scales) > 1 else scales[0]
+
+
+def _levels(flag: str, text: str) -> tuple[float, ...]:
+    """Levels of quantiles; none where it is left to the number of draws."""
+    try:
+        return tuple(float(part) for part in text.split(",") if text)
+    except ValueError:
+        raise UserError(f"{flag} {text}: needs levels between 0 and 1 such as 0.1,0.5,0.9") from None
 
 
 def _times(flag: str, text: str) -> tuple[float, ...]:

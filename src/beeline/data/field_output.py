@@ -61,41 +61,70 @@ def labelled(samples: Examples, known: FieldDescription, provenance: Mapping[str
     Raises:
         UserError: they have several shapes.
     """
+    alike = len(samples) > 1 and all(same_condition(sample.condition, samples[0].condition) for sample in samples)
+    first = _REALISATION if alike else _SAMPLE
+    whole = framed(samples, known, provenance, first)
+    stack = np.stack([sample.array for sample in samples])
+    for place, channel in enumerate(known.channels):
+        whole.add("field", channel, (first, *known.dims), stack[..., place])
+    add_conditions(whole, samples, known, "" if alike else first)
+    return whole
+
+
+def framed(samples: Examples, known: FieldDescription, provenance: Mapping[str, Any], first: str) -> Labelled:
+    """Axes with coordinates, and attributes, for samples whose variables follow.
+
+    Args:
+        samples: of one shape.
+        known: of the fields that the model was trained on.
+        provenance: where they come from.
+        first: axis that numbers the samples; empty for none.
+
+    Raises:
+        UserError: they have several shapes.
+    """
     shapes = {sample.array.shape for sample in samples}
     if len(shapes) != 1:
         raise UserError(f"samples have several shapes, {', '.join(map(str, sorted(shapes)))}; ask for one, --shape")
     shape = shapes.pop()[:-1]
-    alike = len(samples) > 1 and all(_same(sample.condition, samples[0].condition) for sample in samples)
-    first = _REALISATION if alike else _SAMPLE
-    whole = Labelled({first: len(samples), **dict(zip(known.dims, shape, strict=True))})
-    whole.coordinates[first] = (np.arange(len(samples), dtype=np.int32), {})
+    whole = Labelled({**({first: len(samples)} if first else {}), **dict(zip(known.dims, shape, strict=True))})
+    if first:
+        whole.coordinates[first] = (np.arange(len(samples), dtype=np.int32), {})
     notes = []
     for axis, extent in zip(known.axes, shape, strict=True):
         lies, note = _place(axis, extent, samples, [mapping.name for mapping in known.maps])
         if lies is not None:
             whole.coordinates[axis.name] = (np.asarray(lies.coordinate), lies.attributes)
         notes += [note] if note else []
-    stack = np.stack([sample.array for sample in samples])
-    for place, channel in enumerate(known.channels):
-        whole.add("field", channel, (first, *known.dims), stack[..., place])
-    asked = samples[:1] if alike else samples
-    before = () if alike else (first,)
+    whole.attributes = {name: _attribute(value) for name, value in provenance.items()}
+    if notes:
+        whole.attributes["coordinates_note"] = "; ".join(notes)
+    return whole
+
+
+def add_conditions(whole: Labelled, samples: Examples, known: FieldDescription, first: str) -> None:
+    """The maps and parameters that were asked for, as variables.
+
+    Args:
+        whole: what they are added to.
+        samples: with their conditions, of one shape.
+        known: of the fields that the model was trained on.
+        first: axis that numbers the samples; empty where all have the conditions of the first.
+    """
+    asked, before = (samples, (first,)) if first else (samples[:1], ())
+    shape = samples[0].array.shape[:-1]
     for mapping in known.maps:
         maps = _stacked([sample.condition.get(mapping.name) for sample in asked], (*shape, len(mapping.channels)))
         for place, channel in enumerate(mapping.channels):
             if maps is not None:
-                whole.add("map", channel, (*before, *known.dims), maps[0, ..., place] if alike else maps[..., place])
+                whole.add("map", channel, (*before, *known.dims), maps[..., place] if first else maps[0, ..., place])
     names = [channel.name for channel in known.parameters]
     given = [sample.condition.get(PARAMETERS) for sample in asked]
     rows = [[each.get(name, np.nan) for name in names] if isinstance(each, Mapping) else each for each in given]
     numbers = _stacked(rows, (len(names),))
     for place, channel in enumerate(known.parameters):
         if numbers is not None:
-            whole.add("parameter", channel, before, numbers[0, place] if alike else numbers[:, place])
-    whole.attributes = {name: _attribute(value) for name, value in provenance.items()}
-    if notes:
-        whole.attributes["coordinates_note"] = "; ".join(notes)
-    return whole
+            whole.add("parameter", channel, before, numbers[:, place] if first else numbers[0, place])
 
 
 def _place(axis: FieldAxis, extent: int, samples: Examples, maps: Sequence[str]) -> tuple[FieldAxis | None, str]:
@@ -184,7 +213,13 @@ def _name(text: str) -> str:
     return text.encode().decode("latin1")
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def same_condition(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two samples were asked for alike.
+
+    Args:
+        one: conditions by name.
+        other: of the other.
+    """
     return one.keys() == other.keys() and all(
         np.array_equal(np.asarray(value), np.asarray(other[name])) for name, value in one.items()
     )

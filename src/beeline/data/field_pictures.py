@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from beeline.core.data import Examples
+from beeline.data.field_strips import colour_range
 from beeline.data.pictures import Picture, curves, image_grid, scalar_image
 
 Array = np.ndarray[Any, Any]
@@ -23,7 +24,7 @@ def field_sheet(samples: Examples, maps: Sequence[str]) -> Picture:
     rows = [_columns(sample.array, [sample.condition.get(name) for name in maps]) for sample in samples]
     if rows[0][-1].ndim == 1:
         return curves([line for row in rows for line in row if line.ndim == 1])
-    ranges = [_range([row[place] for row in rows]) for place in range(len(rows[0]))]
+    ranges = [colour_range([row[place] for row in rows]) for place in range(len(rows[0]))]
     images = [scalar_image(each, *ranges[place]) for row in rows for place, each in enumerate(row)]
     across = len(rows[0]) * max(1, round(np.sqrt(len(rows) / len(rows[0]))))
     return image_grid(images, columns=across)
@@ -37,14 +38,3 @@ def _columns(array: Array, maps: Sequence[Any]) -> list[Array]:
     while columns[-1].ndim > 2:
         columns = [each[len(each) // 2] for each in columns]
     return columns
-
-
-def _range(images: Sequence[Array]) -> tuple[float, float]:
-    """What a colour scale spans: symmetric about 0 where the numbers have both signs."""
-    values = np.concatenate([image.ravel() for image in images])
-    if not np.isfinite(values).any():
-        return 0.0, 1.0
-    low, high = np.nanpercentile(np.where(np.isfinite(values), values, np.nan), [0.5, 99.5])
-    if low < 0 < high and min(-low, high) > 0.1 * max(-low, high):
-        return -float(max(-low, high)), float(max(-low, high))
-    return float(low), float(high)

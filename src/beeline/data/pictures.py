@@ -13,6 +13,8 @@ from beeline.data.image_reading import eight_bits, over_white, rounded
 
 Array = np.ndarray[Any, Any]
 Picture = Image.Image
+Colours = tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]
+BLUE_TO_RED: Colours = ((40, 80, 170), (248, 248, 248), (180, 40, 40))
 _INK = (30, 60, 110)
 _PAPER = (255, 255, 255)
 _CLEAR = (0, 0, 0, 0)
@@ -54,14 +56,19 @@ def viewable(images: Sequence[Array]) -> list[Array]:
     return [_as_bytes(image, low, high) for image in images]
 
 
-def scalar_image(field: Array, low: float, high: float) -> Array:
-    """A field (H, W) as uint8 (H, W, 3): blue below the middle of [low, high], white there, red above; NaN is grey."""
+def scalar_image(field: Array, low: float, high: float, colours: Colours = BLUE_TO_RED) -> Array:
+    """A field (H, W) as uint8 (H, W, 3): blue below the middle of [low, high], white there, red above; NaN is grey.
+
+    Args:
+        field: numbers.
+        low: number of the first colour.
+        high: number of the last colour.
+        colours: of low, of the middle and of high.
+    """
     absent = np.isnan(field)[..., None]
     level = np.clip((np.nan_to_num(field) - low) / max(high - low, 1e-12), 0, 1)[..., None]
-    blue, white, red = (
-        np.array(colour, dtype=np.float64) for colour in ((40, 80, 170), (248, 248, 248), (180, 40, 40))
-    )
-    mixed = np.where(level < 0.5, blue + (white - blue) * 2 * level, white + (red - white) * (2 * level - 1))
+    first, middle, last = (np.array(colour, dtype=np.float64) for colour in colours)
+    mixed = np.where(level < 0.5, first + (middle - first) * 2 * level, middle + (last - middle) * (2 * level - 1))
     return np.rint(np.where(absent, 170, mixed)).astype(np.uint8)
 
 

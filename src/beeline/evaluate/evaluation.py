@@ -80,12 +80,12 @@ class Evaluator:
         found, self.left_out = build_spaces(spaces, self.sets, self.classes, home)
         self.space_records = {space.name: space.record for space in found}
         own, name = engine.modality.metrics(), Path(self.modality["name"]).stem
-        if not own and not found:
+        grid = engine.modality.geometry() if isinstance(engine.modality, Gridded) else None
+        if not own and not found and grid is None:
             reasons = "; ".join(f"{space}: {reason}" for space, reason in self.left_out.items())
             raise UserError(
                 f"{path}: nothing to measure: its modality has no metrics" + (f"; {reasons}" if reasons else "")
             )
-        grid = engine.modality.geometry() if isinstance(engine.modality, Gridded) else None
         self.measures = Measures(self.sets, found, own, name, which, own_intervals, grid, self.classes)
         self.left_out |= self.measures.left_out
 

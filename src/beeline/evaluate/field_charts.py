@@ -4,21 +4,53 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from beeline.evaluate.blocks import Block, Grid, Section
+from beeline.evaluate.blocks import Block, Grid, Pictures, Section, Text
 from beeline.evaluate.charts import Bars, Chart, Point
 
 _RIGHT = "right"
 
 
-def field_sections(curves: Mapping[str, Mapping[str, Any]]) -> list[Section]:
+def field_sections(curves: Mapping[str, Mapping[str, Any]], pictures: Path | None = None) -> list[Section]:
     """A section for each channel.
 
     Args:
-        curves: as ``field_curves`` makes them, by channel.
+        curves: as ``field_curves`` makes them, by channel, with what ``field_pages`` adds.
+        pictures: folder of the pictures that they name; None where there are none.
     """
-    return [Section(f"Fields: {name}", [Grid(_charts(each))], _note(each)) for name, each in curves.items()]
+    return [
+        Section(
+            f"Fields: {name}",
+            [*_sheet(each.get("strip"), pictures), Grid(_charts(each)), *_sweep(name, each, pictures)],
+            _note(each),
+        )
+        for name, each in curves.items()
+    ]
+
+
+def _sheet(about: Mapping[str, Any] | None, pictures: Path | None) -> list[Block]:
+    """A picture under what it shows; nothing where it is gone."""
+    path = pictures / about["picture"] if about and pictures is not None else None
+    if about is None or path is None or not path.is_file():
+        return []
+    return [Text(about["note"]), Pictures({about["title"]: path.read_bytes()})]
+
+
+def _sweep(name: str, each: Mapping[str, Any], pictures: Path | None) -> list[Block]:
+    """What moving one parameter does: fields on one scale, and their mean and deviation."""
+    about = each.get("sweep")
+    if about is None:
+        return []
+    units = each.get("units") or ""
+    value = f"{name}, {units}" if units else name
+    x = f"{about['parameter']}, {about['units']}" if about["units"] else about["parameter"]
+    charts: list[Block] = [
+        Chart(f"{title} of {name}", {title.lower(): _points(about["values"], about[kind])}, x, value, points=True)
+        for title, kind in (("Mean over cells", "mean"), ("Standard deviation over cells", "deviation"))
+    ]
+    return [*_sheet(about, pictures), Grid(charts)]
 
 
 def _note(each: Mapping[str, Any]) -> str:

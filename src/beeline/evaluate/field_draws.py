@@ -52,6 +52,7 @@ class Ensemble:
         shells: of the grid, None where it has no spectrum.
         size: largest less smallest value of the training fields.
         at_once: how many numbers of draws are worked on at a time.
+        positive: whether all training fields are above 0, so that their totals can be compared as shares.
     """
 
     members: Array
@@ -60,6 +61,7 @@ class Ensemble:
     shells: spectra.Shells | None
     size: float
     at_once: int = _NUMBERS_AT_ONCE
+    positive: bool = False
 
     @property
     def draws(self) -> int:

@@ -32,6 +32,7 @@ from beeline.evaluate.field_draws import (
     Ensemble,
     UnfitError,
 )
+from beeline.evaluate.field_totals import RELATIVE_SCATTER, RELATIVE_TOTAL, TOTALS
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.sets import group_codes, spread, unfit
 from beeline.metrics import calibration, catalogue, scores, spectra
@@ -43,7 +44,7 @@ PHYSICAL, ALL_CHANNELS = "physical", ""
 PER_INPUT = (
     *(catalogue.FAIR_CRPS, catalogue.ABSOLUTE_ERROR, catalogue.RMSE_OF_MEAN, RELATIVE_L2_OF_MEAN),
     *(catalogue.SPREAD_SKILL, catalogue.RANK_COVERAGE, catalogue.CALIBRATION_ERROR, MEAN_CORRELATION, MEAN_DEPARTURE),
-    *(MEAN_SCATTER, catalogue.PSNR, catalogue.SSIM),
+    *(MEAN_SCATTER, RELATIVE_TOTAL, RELATIVE_SCATTER, catalogue.PSNR, catalogue.SSIM),
 )
 OF_SINGLE_DRAWS = (catalogue.POWER_DEPARTURE, catalogue.PIXEL_KS, catalogue.PIXEL_W1)
 _LESS_UNITS = {catalogue.PSNR.formula: "dB"}
@@ -69,6 +70,7 @@ class FieldMeasures:
         self.training = training
         self.groups = group_codes(held_out)
         self._sizes, self._deviations = _sizes(training)
+        self._positive = _positive(training)
         self.shells, self.no_spectrum = _shells(held_out[0].array.shape[:-1], geometry)
 
     def places(self) -> list[tuple[Formula, str, str]]:
@@ -110,7 +112,7 @@ class FieldMeasures:
         found: dict[Place, Outcome] = {}
         for place, name in enumerate(self.geometry.channels):
             ensemble = self.ensemble(samples, place)
-            for formula, function in FUNCTIONS.items():
+            for formula, function in {**FUNCTIONS, **TOTALS}.items():
                 if paired or formula in OF_SINGLE_DRAWS:
                     try:
                         outcome = Outcome(function(ensemble, seed), target=_target(formula, ensemble.draws))
@@ -136,7 +138,8 @@ class FieldMeasures:
         own = np.stack([each.array[..., channel] for each in samples[: count * draws]])
         members = np.moveaxis(own.reshape(draws, count, *own.shape[1:]), 0, 1)
         truths = np.stack([self.held_out[index].array[..., channel] for index in asked]).astype(np.float64)
-        return Ensemble(members, truths, self.groups[asked], self.shells, self._sizes[channel])
+        positive = bool(self._positive[channel])
+        return Ensemble(members, truths, self.groups[asked], self.shells, self._sizes[channel], positive=positive)
 
     def climate(self, samples: Sequence[Example], seed: int) -> list[Example]:
         """Training fields at random, one in the place of each sample.
@@ -178,6 +181,15 @@ def _shells(shape: Sequence[int], geometry: Geometry) -> tuple[spectra.Shells | 
     box = [extent * step for extent, step in zip(shape, geometry.spacing, strict=True)]
     turns = geometry.periodic or (False,) * len(shape)
     return spectra.Shells(shape, box, window=[not each for each in turns]), None
+
+
+def _positive(training: Sequence[Example]) -> Array:
+    """(C,) whether every number of a channel that was observed is above 0."""
+    found = []
+    for each in training:
+        seen = each.observed_numbers()
+        found.append(((each.array > 0) if seen is None else (each.array > 0) | ~seen).reshape(-1, each.array.shape[-1]))
+    return np.all([cells.all(axis=0) for cells in found], axis=0)
 
 
 def _sizes(training: Sequence[Example]) -> tuple[list[float], Array]:

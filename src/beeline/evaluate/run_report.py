@@ -54,14 +54,20 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
     cost = network_cost(engine.network, engine.codec)
     scores = _of_these_weights(_contents(folder.scores), engine)
     records, curves = records_of(scores), scores.get("curves") or {}
-    evaluations = [_of_these_weights(_contents(path), engine) for path in _newest_first(folder.path / "evaluations")]
+    found_at = {path: _contents(path) for path in _newest_first(folder.path / "evaluations")}
+    evaluations = {path: _of_these_weights(contents, engine) for path, contents in found_at.items()}
     passes: Mapping[str, Any] = next(
-        (found for each in evaluations if (found := (each.get("curves") or {}).get("passes"))), {}
+        (found for each in evaluations.values() if (found := (each.get("curves") or {}).get("passes"))), {}
     )
-    of_fields: Mapping[str, Any] = next(
-        (found for each in evaluations if (found := (each.get("curves") or {}).get("by_channel"))), {}
+    of_fields: tuple[Mapping[str, Any], Path] = next(
+        (
+            (found, path.with_suffix(""))
+            for path, each in evaluations.items()
+            if (found := (each.get("curves") or {}).get("by_channel"))
+        ),
+        ({}, folder.path),
     )
-    later = next((each for each in evaluations if each.get("records")), {})
+    later = next((each for each in evaluations.values() if each.get("records")), {})
     blocks: list[Block] = [
         Cards([*_numbers(cost, engine, log, unit), *score_cards(records)]),
         *figures,
@@ -71,7 +77,7 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
             "Training",
             [Grid([*training_charts(log, unit), time_chart(log, curves, unit), *_widths(folder)]), _progress(folder)],
         ),
-        *field_sections(of_fields),
+        *field_sections(*of_fields),
         Section("Quality by network passes", passes_charts(passes), _PASSES_NOTE) if passes else Text(""),
         _speed(config["train"], cost, log),
         _what_was_run(config, engine, cost, folder),

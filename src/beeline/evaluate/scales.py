@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _RATIO_FOR_LOG = 30.0
 _FINE_DECADES = 2.5
+_LETTER = 0.022  # of the width of a chart
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def tight(values: Sequence[float], logarithmic: bool = False) -> Scale:
     if logarithmic:
         kept: list[float] = []
         for value in sorted(set(values), reverse=True):
-            if not kept or math.log(kept[-1] / value) > 0.07 * math.log(high / low):
+            letters = 1.0 + (len(short(kept[-1])) + len(short(value))) / 2 if kept else 0.0
+            if not kept or math.log(kept[-1] / value) > letters * _LETTER * math.log(high / low):
                 kept.append(value)
         return Scale(low, high, tuple(reversed(kept)), logarithmic=True)
     return Scale(low, high, tuple(tick for tick in linear_ticks(low, high) if low <= tick <= high))

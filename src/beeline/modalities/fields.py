@@ -208,6 +208,10 @@ class Fields:
         """Maps and field of each sample in a row, one colour scale for each channel."""
         return field_sheet(samples, [each.name for each in self._known.maps])
 
+    def described(self) -> FieldDescription:
+        """Names, coordinates and units of axes, channels and conditions."""
+        return self._known
+
     @property
     def endings(self) -> tuple[str, ...]:
         """Of the files that ``files`` makes."""
