@@ -124,6 +124,12 @@ POWER_RATIO = Formula(
 )
 TRANSFER = Formula("transfer", "transfer-1", "square root of the P ratio, per shell", target=1.0)
 POWER_DEPARTURE = Formula("largest P departure", "power-departure-1", "max |P ratio - 1| over complete shells", "lower")
+RESOLVED_DEPARTURE = Formula(
+    "largest P departure, resolved",
+    "power-departure-resolved-1",
+    "max |P ratio - 1| over the largest scales on, as far as they hold 99.9 % of the true variance of complete shells",
+    "lower",
+)
 CORRELATION = Formula("r(k)", "cross-correlation-1", "sum Re F1 F2* / sqrt(sum |F1|^2 sum |F2|^2), per shell", "higher")
 PIXEL_KS = Formula("pixel KS", "pixel-ks-1", "largest difference of the distribution functions of pixels", "lower")
 PIXEL_W1 = Formula("pixel W1", "pixel-w1-1", "Wasserstein-1 distance of the distributions of pixels", "lower")
@@ -143,7 +149,7 @@ RMSE_OF_MEAN = Formula(
     "RMSE of the mean", "rmse-ensemble-mean-1", "root mean square of (mean of draws - truth)", "lower"
 )
 FIELDS = (
-    *(POWER_RATIO, TRANSFER, POWER_DEPARTURE, CORRELATION, PIXEL_KS, PIXEL_W1, SSIM, PSNR),
+    *(POWER_RATIO, TRANSFER, POWER_DEPARTURE, RESOLVED_DEPARTURE, CORRELATION, PIXEL_KS, PIXEL_W1, SSIM, PSNR),
     *(TOTAL, TOTAL_SCATTER, RELATIVE_L2, RMSE_OF_MEAN),
 )
 """Of fields on grids, in physical units."""

@@ -207,6 +207,25 @@ def largest_departure(ratio_S: Array, complete_S: Array) -> float:
     return float(np.abs(ratio_S[complete_S] - 1.0).max())
 
 
+def resolved(real_S: Array, modes_S: Array, complete_S: Array, share: float = 0.999) -> Array:
+    """Which shells hold the variance: complete ones from the largest scale on, until their share of it is reached.
+
+    Variance is the sum of modes times P. Spectra of smooth fields fall by many orders of magnitude; where next to
+    nothing is left of them, a ratio of P is one of noise.
+
+    Args:
+        real_S: (S,) mean P of the real fields.
+        modes_S: (S,) modes of each shell.
+        complete_S: (S,) which shells are complete.
+        share: of the variance of the complete shells.
+
+    Returns:
+        (S,) booleans.
+    """
+    held = np.cumsum(np.where(complete_S, modes_S * real_S, 0.0))
+    return np.asarray(complete_S & (held - np.where(complete_S, modes_S * real_S, 0.0) < share * held[-1]))
+
+
 def overdensity(fields: Array, mean: Array | float | None = None) -> Array:
     """x / <x> - 1 of every example and channel: the contrast of a positive field, which has no unit.
 
