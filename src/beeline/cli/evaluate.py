@@ -128,7 +128,6 @@ def _measured(
     from beeline.evaluate.evaluation import evaluation
     from beeline.evaluate.field_curves import field_curves
     from beeline.evaluate.likelihood import measure_likelihood
-    from beeline.evaluate.sets import unfit
 
     engine, held_out = evaluator.engine, evaluator.sets.held_out
     with display.work("sampling") as progress:
@@ -136,8 +135,9 @@ def _measured(
     with display.work("measuring"):
         found = evaluation(evaluator, drawn, "evaluate")
         curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
-        if evaluator.measures.fields is not None and unfit(drawn.samples.examples, held_out) is None:
-            curves["by_channel"] = field_curves(evaluator.measures.fields, drawn.samples.examples, seed)
+        fields = evaluator.measures.fields
+        if fields is not None and fields.unfit(drawn.samples.examples) is None:
+            curves["by_channel"] = field_curves(fields, drawn.samples.examples, seed)
     if passes:
         with display.work("quality by passes") as progress:
             curves["passes"] = quality_by_passes(evaluator, settings, passes, found.records, progress)

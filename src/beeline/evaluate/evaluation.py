@@ -134,7 +134,7 @@ class Evaluator:
             place = (formula.formula, space, channel)
             if place not in outcomes:
                 continue
-            counts, of_ceiling = self._counts(space, len(examples)), self._counts(space, len(real))
+            counts, of_ceiling = (self._counts(space, len(each), channel) for each in (examples, real))
             metric, outcome = bounds.get(formula.formula), outcomes[place]
             records.append(
                 Record(
@@ -157,10 +157,10 @@ class Evaluator:
             )
         return records
 
-    def _counts(self, space: str, samples: int) -> dict[str, int]:
-        """How many samples a number of a space is of, and how many groups its interval rests on."""
+    def _counts(self, space: str, samples: int, channel: str) -> dict[str, int]:
+        """How many samples a number of a space and channel is of, and how many groups its interval rests on."""
         if space == PHYSICAL and self.measures.fields is not None:
-            return self.measures.fields.counts(samples)
+            return self.measures.fields.counts(samples, channel)
         return {"n": samples, "groups": len(np.unique(self.sets.sample_groups(samples)))}
 
     def quick(self, drawn: Drawn) -> dict[Place, Outcome]:
