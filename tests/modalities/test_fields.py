@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,46 @@ def test_samples_of_another_shape_have_no_coordinates_of_training(trained: Path)
     whole = labelled(samples.examples, engine.modality._known, {})  # type: ignore[attr-defined]
     assert whole.sizes == {"sample": 1, "y": 16, "x": 24}
     assert set(whole.coordinates) == {"sample"}
+
+
+def test_what_no_file_holds_is_refused_before_it_is_drawn(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "height.npy", HEIGHT[0][..., None])
+    asked = ["--condition", f"height={tmp_path / 'height.npy'}", "--condition", "params=2,0.5", "--steps", "1"]
+    monkeypatch.setattr("beeline.data.field_output._LARGEST", 3 * 8 * 12 * 4)
+    monkeypatch.setitem(sys.modules, "h5netcdf", None)
+
+    def drawn(self: Any, *given: Any, **more: Any) -> Any:
+        raise AssertionError("drawn before it was refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("beeline.generate.engine.Engine.generate", drawn)
+        assert run(["sample", str(trained), "-n", "4", *asked, "--out", str(tmp_path / "x.nc")]) == 2
+    assert "rain: 1.43e-06 GiB are more than the 2 that a variable of classic netCDF holds" in capsys.readouterr().err
+    assert run(["sample", str(trained), "-n", "3", *asked, "--out", str(tmp_path / "x.nc")]) == 0
+    assert run(["sample", str(trained), "-n", "4", *asked, "--out", str(tmp_path / "all")]) == 0
+    assert "they are written as .npz alone" in capsys.readouterr().err
+    assert not (tmp_path / "all" / "samples.nc").exists()
+    two = [*asked, "--condition", f"height={tmp_path / 'height.npy'}", "--condition", "params=1,0.5"]
+    assert run(["sample", str(trained), "-n", "2", *two, "--out", str(tmp_path / "y.nc")]) == 2
+    assert "height: 1.43e-06 GiB" in capsys.readouterr().err, "maps of samples that differ are written in float64"
+
+
+def test_a_variable_too_large_for_classic_netcdf_is_written_as_netcdf_4(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xarray = pytest.importorskip("xarray", reason="xarray is not installed (pip install 'beeline[fields]')")
+    pytest.importorskip("h5netcdf", reason="h5netcdf is not installed (pip install 'beeline[fields]')")
+    np.save(tmp_path / "height.npy", HEIGHT[0][..., None])
+    asked = ["--condition", f"height={tmp_path / 'height.npy'}", "--condition", "params=2,0.5", "--steps", "1"]
+    assert run(["sample", str(trained), "-n", "4", *asked, "--out", str(tmp_path / "small.nc")]) == 0
+    monkeypatch.setattr("beeline.data.field_output._LARGEST", 1000)
+    assert run(["sample", str(trained), "-n", "4", *asked, "--out", str(tmp_path / "large.nc")]) == 0
+    assert (tmp_path / "large.nc").read_bytes()[:4] == b"\x89HDF"
+    with xarray.open_dataset(tmp_path / "small.nc") as small, xarray.open_dataset(tmp_path / "large.nc") as large:
+        xarray.testing.assert_identical(small.drop_attrs(deep=False), large.drop_attrs(deep=False))
+        assert large.attrs["sha256"] == small.attrs["sha256"]
 
 
 def test_a_dataset_of_xarray_is_made_of_the_same(trained: Path) -> None:

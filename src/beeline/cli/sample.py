@@ -63,7 +63,7 @@ def sample(
     from beeline.generate.film import check_film, write_film
     from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
-    from beeline.generate.write import check_output, endings_of, write_samples
+    from beeline.generate.write import check_output, check_size, endings_of, write_samples
 
     n = whole_number("n", n, 1)
     display = display or Display("silent")
@@ -73,6 +73,7 @@ def sample(
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out), endings_of(engine.modality))
     requests = engine.requests(n, read_values(engine.codec, by_name(condition), n), shape, options.get("cfg_scale"))
+    check_size(engine, requests, seed, None if out is None else Path(out))
     settings = engine.settings(**with_one_scale(options))
     if film is not None:
         check_film(film, settings)

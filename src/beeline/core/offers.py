@@ -184,3 +184,19 @@ class Native(Protocol):
             UserError: samples of several forms cannot be in one file.
         """
         ...
+
+
+@runtime_checkable
+class Bounded(Native, Protocol):
+    """A modality whose files hold no more than so much."""
+
+    def check_files(self, samples: Examples) -> None:
+        """Refuse samples that no file will hold, before they are drawn.
+
+        Args:
+            samples: as they will be, without their numbers: arrays of the right shape and dtype, conditions.
+
+        Raises:
+            UserError: saying how much they are and how much a file holds.
+        """
+        ...

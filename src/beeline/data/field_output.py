@@ -1,7 +1,8 @@
 """Samples of fields as people of the field keep them: named axes with coordinates, units, inputs beside outputs.
 
 The first axis is ``realisation`` where all samples were asked for alike, else ``sample``. Files are netCDF of the
-classic format, which scipy writes and every reader of netCDF knows; ``as_dataset`` gives the same as an xarray.Dataset.
+classic format, which scipy writes and every reader of netCDF knows; where a variable is larger than that format holds,
+netCDF-4, which takes h5netcdf. ``as_dataset`` gives the same as an xarray.Dataset.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def labelled(samples: Examples, known: FieldDescription, provenance: Mapping[str
     if len(shapes) != 1:
         raise UserError(f"samples have several shapes, {', '.join(map(str, sorted(shapes)))}; ask for one, --shape")
     shape = shapes.pop()[:-1]
-    alike = len(samples) > 1 and all(_same(sample.condition, samples[0].condition) for sample in samples)
+    alike = _alike(samples)
     first = _REALISATION if alike else _SAMPLE
     whole = Labelled({first: len(samples), **dict(zip(known.dims, shape, strict=True))})
     whole.coordinates[first] = (np.arange(len(samples), dtype=np.int32), {})
@@ -126,6 +127,37 @@ def _along(value: Any, name: str) -> FieldAxis | None:
     return value.places.get(name) if isinstance(value, Placed) else None
 
 
+def check_sizes(samples: Examples, known: FieldDescription) -> None:
+    """Refuse samples that no file will hold.
+
+    Args:
+        samples: of which only shapes, dtypes and conditions are looked at.
+        known: of the fields that the model was trained on.
+
+    Raises:
+        UserError: a variable is too large for the classic format, and nothing that writes another is installed.
+    """
+    first = samples[0]
+    cells = len(samples) * int(np.prod(first.array.shape[:-1]))
+    sizes = {channel.name: cells * first.array.dtype.itemsize for channel in known.channels}
+    if not _alike(samples):
+        given = [each for each in known.maps if any(each.name in sample.condition for sample in samples)]
+        sizes |= {channel.name: cells * np.dtype(np.float64).itemsize for each in given for channel in each.channels}
+    if not _has_netcdf4():
+        _check_classic(sizes)
+
+
+def netcdf_bytes(whole: Labelled) -> bytes:
+    """A netCDF file: classic where every variable fits into that format, else netCDF-4.
+
+    Raises:
+        UserError: a variable is too large, and h5netcdf is not installed.
+    """
+    if _has_netcdf4() and any(array.nbytes > _LARGEST for _, array, _ in whole.variables.values()):
+        return bytes(as_dataset(whole).to_netcdf(engine="h5netcdf"))
+    return classic_bytes(whole)
+
+
 def classic_bytes(whole: Labelled) -> bytes:
     """A netCDF file of the classic format with 64-bit offsets, text in UTF-8.
 
@@ -134,12 +166,7 @@ def classic_bytes(whole: Labelled) -> bytes:
     """
     from scipy.io import netcdf_file
 
-    for name, (_, array, _) in whole.variables.items():
-        if array.nbytes > _LARGEST:
-            raise UserError(
-                f"{name}: {array.nbytes / 2**30:.3g} GiB are more than the 2 that a variable of classic netCDF holds; "
-                "ask for fewer samples at a time, or for an .npz"
-            )
+    _check_classic({name: array.nbytes for name, (_, array, _) in whole.variables.items()})
     buffer = io.BytesIO()
     file = netcdf_file(buffer, "w", version=2)
     for name, size in whole.sizes.items():
@@ -182,6 +209,29 @@ def _columns(whole: Labelled) -> dict[str, tuple[tuple[str, ...], Array, dict[st
 def _name(text: str) -> str:
     """A name that scipy, which writes Latin-1, writes as the UTF-8 of the text."""
     return text.encode().decode("latin1")
+
+
+def _check_classic(sizes: Mapping[str, int]) -> None:
+    for name, size in sizes.items():
+        if size > _LARGEST:
+            raise UserError(
+                f"{name}: {size / 2**30:.3g} GiB are more than the 2 that a variable of classic netCDF holds; ask for "
+                "fewer samples at a time, for an .npz, or install what writes netCDF-4: pip install 'beeline[fields]'"
+            )
+
+
+def _has_netcdf4() -> bool:
+    try:
+        needed("h5netcdf", "netCDF-4")
+        needed("xarray", "netCDF-4")
+    except UserError:
+        return False
+    return True
+
+
+def _alike(samples: Examples) -> bool:
+    """Whether several samples answer one and the same input."""
+    return len(samples) > 1 and all(_same(sample.condition, samples[0].condition) for sample in samples)
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from beeline.core.protocols import Condition
 from beeline.data.field_augment import FieldMoves, field_moves
 from beeline.data.field_choice import FieldWishes, find_fields
 from beeline.data.field_description import FieldDescription
-from beeline.data.field_output import as_dataset, classic_bytes, labelled
+from beeline.data.field_output import as_dataset, check_sizes, labelled, netcdf_bytes
 from beeline.data.field_patches import asked_patch, check_chosen, chosen_patch, token_count
 from beeline.data.field_pictures import field_sheet
 from beeline.data.field_sets import PARAMETERS, FieldSet, FoundFields
@@ -206,7 +206,11 @@ class Fields:
 
     def files(self, samples: Examples, provenance: Mapping[str, Any]) -> Mapping[str, bytes]:
         """Samples as netCDF, by ending: coordinates, units, conditions beside them, provenance as attributes."""
-        return {".nc": classic_bytes(labelled(samples, self._known, provenance))}
+        return {".nc": netcdf_bytes(labelled(samples, self._known, provenance))}
+
+    def check_files(self, samples: Examples) -> None:
+        """Refuse samples of which a variable is larger than the netCDF that can be written here holds."""
+        check_sizes(samples, self._known)
 
     def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
         """Samples as an xarray.Dataset.
