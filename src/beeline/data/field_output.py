@@ -73,6 +73,8 @@ def labelled(samples: Examples, known: FieldDescription, provenance: Mapping[str
     notes = []
     for axis, extent in zip(known.axes, shape, strict=True):
         lies, note = _place(axis, extent, samples, [mapping.name for mapping in known.maps])
+        if (moved := _moved(known, axis, samples)) is not None:
+            lies, note = None, f"{axis.name}: left out, since {moved} lies elsewhere than in training"
         if lies is not None:
             whole.coordinates[axis.name] = (np.asarray(lies.coordinate), lies.attributes)
         notes += [note] if note else []
@@ -120,6 +122,16 @@ def _place(axis: FieldAxis, extent: int, samples: Examples, maps: Sequence[str])
         return None, ""
     untold = any(value is not None for each, lies in zip(given, own, strict=True) if not lies for value in each)
     return axis, f"{axis.name}: that of training; maps were given without" if untold else ""
+
+
+def _moved(known: FieldDescription, axis: FieldAxis, samples: Examples) -> str | None:
+    """A map of another grid that was read from elsewhere along an axis of the data; None where there is none."""
+    number = known.axes.index(axis)
+    for mapping in known.coarse:
+        found = (_along(sample.condition.get(mapping.name), mapping.dims[number]) for sample in samples)
+        if any(each is not None and each.coordinate != mapping.axes[number].coordinate for each in found):
+            return mapping.name
+    return None
 
 
 def _along(value: Any, name: str) -> FieldAxis | None:

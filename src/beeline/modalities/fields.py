@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from beeline.conditioning.field_beside import beside_fields
 from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.parameters import Parameters
 from beeline.core.data import Examples, Geometry, Metric, evenly
@@ -39,6 +40,9 @@ class Fields:
         path: a netCDF (.nc), zarr, HDF5 (.h5, .hdf5), .npz or .npy file.
         target: variables to be generated; each is a channel, or several where it has an axis named channel.
         maps: variables on the same grid that are given; where they lack an axis, they are the same along it.
+        coarse: variables on another grid over the same ground that are given, and attended to.
+        points: variables of scattered observations that are given, and attended to: rows of places along the axes
+            (their coordinates where the file has them, else cells) and of what was seen there, padded with NaN.
         parameters: variables or coordinates that give a sample one number each, or one row of them.
         parameter_names: of the numbers in such a row.
         log_parameters: those of the parameters whose logarithm is taken.
@@ -58,7 +62,7 @@ class Fields:
         augment: roll (along periodic axes), flip and rotate, as far as the law of the fields has no preferred place
             and direction.
         scalars: whether no channel is a component of a vector, which flips and turns would change.
-        map_dropout: share of training samples whose maps are hidden, at least 0, below 1.
+        map_dropout: share of training samples whose maps, coarse maps and points are hidden, at least 0, below 1.
         parameter_dropout: share of training samples whose parameters are hidden, at least 0, below 1.
         description: what was found in the file, as training writes it; leave it out.
     """
@@ -66,6 +70,8 @@ class Fields:
     path: str | None = None
     target: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
+    coarse: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     parameter_names: tuple[str, ...] = ()
     log_parameters: tuple[str, ...] = ()
@@ -167,6 +173,7 @@ class Fields:
             )
             for each in known.maps
         ]
+        found += beside_fields(known, self.coarse, self.points, self.map_dropout)
         if known.parameters:
             names, units = (tuple(getattr(each, what) for each in known.parameters) for what in ("name", "units"))
             found.append(Parameters(PARAMETERS, names, self.log_parameters, units, self.parameter_dropout))
@@ -233,6 +240,8 @@ class Fields:
                 path=Path(self.path).expanduser(),
                 target=self.target,
                 maps=self.maps,
+                coarse=self.coarse,
+                points=self.points,
                 parameters=self.parameters,
                 parameter_names=self.parameter_names,
                 sample_dims=self.sample_dims,
