@@ -52,13 +52,7 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
     Raises:
         UserError: the file, a variable, an axis or a coordinate is missing or does not fit.
     """
-    if not wishes.target:
-        raise UserError("target: missing; name what is to be generated, --data.target u,v")
-    given = (*wishes.maps, *wishes.coarse, *wishes.points)
-    what = "maps" if wishes.maps == given else "maps, coarse, points"
-    for of, names in (("target", wishes.target), (what, [_condition_name(name) for name in given])):
-        if len(set(names)) < len(names):
-            raise UserError(f"{of} {','.join(names)}: names one of them twice; leave it out")
+    _check_names(wishes)
     store = open_store(wishes.path, _told_dims(wishes.dims))
     target = [store.variable(name) for name in wishes.target]
     maps, coarse, points = (
@@ -115,6 +109,16 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
         tuple(filter(None, notes)),
         wishes.masked,
     )
+
+
+def _check_names(wishes: FieldWishes) -> None:
+    if not wishes.target:
+        raise UserError("target: missing; name what is to be generated, --data.target u,v")
+    given = (*wishes.maps, *wishes.coarse, *wishes.points)
+    what = "maps" if wishes.maps == given else "maps, coarse, points"
+    for of, names in (("target", wishes.target), (what, [_condition_name(name) for name in given])):
+        if len(set(names)) < len(names):
+            raise UserError(f"{of} {','.join(names)}: names one of them twice; leave it out")
 
 
 class _Table:
