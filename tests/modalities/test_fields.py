@@ -325,3 +325,25 @@ def test_darcy_and_the_tiles_settle(real_data: Callable[[str], Path]) -> None:
     assert settled.patch == (2, 2)
     assert any("x holds uint8 numbers, taken as float32" in reason for reason in reasons)
     assert set(np.unique(settled.dataset("train")[0].condition["x"])) == {0.0, 1.0}
+
+
+def test_the_mean_map_and_the_deviation_are_those_of_the_observed_cells(file: Path) -> None:
+    own = {metric.name: metric.function for metric in Fields(**options(file)).metrics()}
+    arrays = RANDOM.normal(size=(30, 8, 12, 2)) * np.array([2.0, 1.0])
+    truth = [Example(each) for each in arrays]
+    where = np.linspace(0, 1, 12)[None, None, :, None]
+    moved = [Example(each) for each in (arrays + 4.0 * where)[::-1]]
+    deviation = arrays[..., 0].std()
+    wanted = 4.0 * np.sqrt(np.mean(where**2)) / deviation
+    assert own["rain mean map error"](truth, truth, moved) == pytest.approx(wanted)
+    assert own["rain mean map error"](truth, truth, truth[::-1]) == pytest.approx(0, abs=1e-12)
+    assert own["wind deviation ratio"](truth, truth, [Example(3 * each) for each in arrays]) == pytest.approx(3)
+    hidden = [Example(np.where(where > 0.5, 1e9, each), observed=np.broadcast_to(where[0] <= 0.5, each.shape))
+              for each in arrays]  # fmt: skip
+    half = [Example(each[:, :6]) for each in arrays]
+    for name, function in own.items():
+        assert function(hidden, hidden, [Example(2 * each) for each in arrays]) == pytest.approx(
+            function(half, half, [Example(2 * each.array) for each in half])
+            if "map" in name
+            else function(half, half, [Example(2 * each) for each in arrays])
+        ), name

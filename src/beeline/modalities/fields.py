@@ -193,11 +193,11 @@ class Fields:
         return Geometry(names, units, spacing, known.axes[0].units if same else "", known.periodic)
 
     def metrics(self) -> Sequence[Metric]:
-        """Mean and deviation of each channel beside those of what was held out, in physical units."""
+        """Mean map and deviation of each channel beside those of what was held out, in physical units."""
         found = []
         for place, channel in enumerate(self._known.channels):
-            shift = "difference of the means of samples and held-out fields, in deviations of the latter"
-            found.append(Metric(f"{channel.name} mean shift", shift, _Compared(place, "shift")))
+            apart = "root mean square over cells of (mean of samples - mean of held-out fields), in deviations of these"
+            found.append(Metric(f"{channel.name} mean map error", apart, _Compared(place, "mean")))
             ratio = "deviation of samples over that of held-out fields"
             found.append(Metric(f"{channel.name} deviation ratio", ratio, _Compared(place, "ratio")))
         return found
@@ -270,17 +270,26 @@ class _Compared:
     """A channel of samples beside what was held out."""
 
     channel: int
-    what: Literal["shift", "ratio"]
+    what: Literal["mean", "ratio"]
 
     def __call__(self, training: Examples, held_out: Examples, generated: Examples) -> float:
-        """The shift of the mean or the ratio of deviations."""
+        """The error of the mean map or the ratio of deviations, over observed cells."""
         truth, samples = (
-            np.concatenate([each[index].array[..., self.channel].ravel() for index in evenly(each, _MOST)])
+            [each[index].known_numbers()[..., self.channel] for index in evenly(each, _MOST)]
             for each in (held_out, generated)
         )
+        deviation = float(np.nanstd(np.concatenate([each.ravel() for each in truth])))
         if self.what == "ratio":
-            return float(np.nanstd(samples) / np.nanstd(truth))
-        return float((np.nanmean(samples) - np.nanmean(truth)) / np.nanstd(truth))
+            return float(np.nanstd(np.concatenate([each.ravel() for each in samples]))) / deviation
+        apart = _mean_map(samples) - _mean_map(truth)
+        return float(np.sqrt(np.nanmean(apart**2))) / deviation
+
+
+def _mean_map(fields: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Mean over fields of what was observed of each cell; NaN where nothing was."""
+    seen = np.sum([~np.isnan(each) for each in fields], axis=0)
+    total = np.sum([np.nan_to_num(each, nan=0.0) for each in fields], axis=0, dtype=np.float64)
+    return np.divide(total, seen, out=np.full(np.shape(total), np.nan), where=seen > 0)
 
 
 MODALITY = Fields
