@@ -98,6 +98,41 @@ def test_a_run_keeps_axes_units_and_transforms_and_holds_the_group_out(trained: 
     assert [axis["length"] for axis in said["axes"]] == [8, 6]
 
 
+def test_a_run_keeps_a_card_of_its_data_which_inspect_and_the_report_show(trained: Path) -> None:
+    card = json.loads((trained / "model.json").read_text())["card"]
+    kept = np.arange(COUNT) % 6 != 2
+    rain = card["channels"]["rain"]
+    seen = RAIN[kept].astype(np.float64)
+    third = ((seen - seen.mean()) ** 3).mean() / seen.std() ** 3
+    told = {"least": 0.0, "mean": seen.mean(), "largest": seen.max(), "deviation": seen.std(), "skewness": third}
+    assert {name: rain[name] for name in told} == pytest.approx(told)
+    assert rain["zeros"] == pytest.approx((seen == 0).mean())
+    assert (rain["units"], rain["missing"], rain["transform"]) == ("mm", 0.0, "occupancy")
+    assert card["maps"]["height"]["mean"] == pytest.approx(HEIGHT[kept].mean(dtype=np.float64))
+    assert card["samples"] == {"training": 20, "held out": 4, "read for this card": 20}
+    assert (card["groups"]["held out"], card["groups"]["held out are"]) == (1, "simulation=2")
+    assert card["axes"] == {
+        "y": "8 cells from 7 to 0 Mpc, descending by 1, length 8 Mpc",
+        "x": "12 cells from 0 to 5.5 Mpc, a step by 0.5, periodic, length 6 Mpc",
+    }
+    assert card["parameters"]["simulation"] == {"least": 0.0, "largest": 5.0, "distinct": 5, "missing": 0}
+    assert [note.partition(":")[0] for note in card["notes"]] == ["wind"], "an occupancy has seen to the tail of rain"
+    assert (len(card["sha256"]), card["file"]) == (64, "gone.nc")
+    shown = beeline.inspect(trained)
+    assert shown["data"] == card
+    assert "description" not in shown["data options"]
+    page = (trained / "report.html").read_text()
+    assert 'id="data"' in page
+    assert "simulation=2" in page
+
+
+def test_a_long_tail_under_a_z_score_is_told(file: Path) -> None:
+    notes = Fields(**options(file, transform=("zscore",))).card()["notes"]
+    assert len(notes) == 2
+    assert notes[0].startswith("rain: is never below 0 and has a long tail (skewness ")
+    assert "of it is 0: --data.transform occupancy, or asinh, may do better" in notes[0]
+
+
 def test_samples_come_back_as_netcdf_with_coordinates_units_inputs_and_provenance(
     trained: Path, tmp_path: Path
 ) -> None:

@@ -161,6 +161,15 @@ class Gridded(Protocol):
 
 
 @runtime_checkable
+class Carded(Protocol):
+    """A modality that can say what its data are, for people: kept with the model, shown by ``inspect`` and reports."""
+
+    def card(self) -> dict[str, Any]:
+        """Facts, dicts of facts, and lists of them under ``notes``, as JSON holds them."""
+        ...
+
+
+@runtime_checkable
 class Native(Protocol):
     """A modality whose samples are also written as files that people of its field open.
 

@@ -117,9 +117,14 @@ class FoundFields:
         variable, place = self.store.variable(name), self.place(index)
         return self.store.read(name, {dim: place[dim] for dim in variable.dims if dim in place})
 
+    @property
+    def is_hashed_whole(self) -> bool:
+        """Whether ``identity`` is the sha256 of the file."""
+        return self.path.is_file() and self.path.stat().st_size <= _SMALL
+
     def identity(self) -> str:
         """A hash of what the file holds: of all of a small file, else of samples spread evenly and what is known."""
-        if self.path.is_file() and self.path.stat().st_size <= _SMALL:
+        if self.is_hashed_whole:
             return sha256(self.path)
         digest = hashlib.sha256(self.description.text().encode())
         names = (*self.target, *self.maps.values())

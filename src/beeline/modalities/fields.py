@@ -18,6 +18,7 @@ from beeline.core.data import Examples, Geometry, Metric, evenly
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
 from beeline.data.field_augment import FieldMoves, field_moves
+from beeline.data.field_card import field_card
 from beeline.data.field_choice import FieldWishes, find_fields
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_output import as_dataset, check_sizes, labelled, netcdf_bytes
@@ -141,12 +142,15 @@ class Fields:
         """The samples of a split."""
         return FieldSet(self._found, self._sides[0 if split == "train" else 1])
 
+    def card(self) -> dict[str, Any]:
+        """Where the fields come from, their axes, channels, groups and parameters, and what their numbers are like."""
+        training, held_out = (FieldSet(self._found, side) for side in self._sides)
+        return field_card(self._found, training, held_out, self._kinds)
+
     def normaliser(self) -> Standardise | FieldTransforms:
         """The transform of each channel, and a z-score."""
-        names = tuple(channel.name for channel in self._known.channels)
-        kinds = self.transform * len(names) if len(self.transform) == 1 else self.transform
-        transforms = FieldTransforms(kinds, names)
-        return Standardise() if set(kinds) == {"zscore"} else transforms
+        transforms = FieldTransforms(self._kinds, tuple(channel.name for channel in self._known.channels))
+        return Standardise() if set(self._kinds) == {"zscore"} else transforms
 
     def tokenizer(self) -> GridTokenizer:
         """Patches along every axis, which know the periodic ones."""
@@ -230,6 +234,11 @@ class Fields:
             UserError: xarray is not installed, or samples have several shapes.
         """
         return as_dataset(labelled(samples, self._known, provenance or {}))
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The transform of each channel of the target."""
+        return self.transform * len(self._known.channels) if len(self.transform) == 1 else self.transform
 
     @cached_property
     def _found(self) -> FoundFields:
