@@ -218,6 +218,13 @@ def test_units_of_a_coarse_map_are_those_of_training(trained: Path, tmp_path: Pa
     other = written(tmp_path / "other.nc", mean=(("clat", "clon"), COARSE[0]))
     with pytest.raises(UserError, match=r"mean is in 'km/h' here and was in 'm/s' in training; convert it"):
         coarse.parse(str(other))
+    monkeypatch.setitem(ABOUT, "stations", "km/h")
+    other = written(tmp_path / "points.nc", stations=(("station", "number"), STATIONS[0]))
+    with pytest.raises(UserError, match=r"stations is in 'km/h' here and was in 'm/s' in training; convert it"):
+        beeline.load(trained).codec.condition("stations").parse(str(other))
+    for name in ("mean", "stations"):
+        with pytest.raises(UserError, match=rf"condition {name}=nowhere.nc: no such file; name one with the"):
+            beeline.load(trained).codec.condition(name).parse("nowhere.nc")
 
 
 def test_a_station_outside_of_the_fields_is_told(trained: Path) -> None:

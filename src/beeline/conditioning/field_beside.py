@@ -18,6 +18,7 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Condition, Tokenizer
 from beeline.core.tokens import Tokens
 from beeline.data.field_beside import among_cells, in_coordinates, observations
+from beeline.data.field_checks import same_units
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_files import open_store
 from beeline.data.field_patches import chosen_patch
@@ -63,10 +64,12 @@ class FieldPoints(Points):
 
     Args:
         variable: its name in files; that of the condition when empty.
+        units: of what is seen in training, one each; empty where they are not known.
         coordinates: of the cells along each axis in training, which places are given in; empty for cells.
     """
 
     variable: str = ""
+    units: tuple[str, ...] = ()
     coordinates: tuple[tuple[float, ...], ...] = ()
 
     def parse(self, text: str) -> Array:
@@ -79,9 +82,9 @@ class FieldPoints(Points):
         if not colon or not Path(file).exists():
             file, name = text, self.variable or self.name
         path = Path(file).expanduser()
-        rows = super().parse(text) if path.suffix.lower() == ".npy" or not path.exists() else None
-        if rows is None:
-            rows = open_store(path, {}).read(name)
+        if not path.exists():
+            raise UserError(f"condition {self.name}={text}: no such file; name one with the points, or FILE:VARIABLE")
+        rows = super().parse(text) if path.suffix.lower() == ".npy" else self._read(path, name)
         while rows.ndim > 2 and len(rows) == 1:
             rows = rows[0]
         if rows.ndim != 2:
@@ -90,6 +93,17 @@ class FieldPoints(Points):
                 f"{self.axes + self.channels})"
             )
         return observations(rows, self.axes, f"condition {self.name}={text}") if rows.dtype.kind == "f" else rows
+
+    def _read(self, path: Path, name: str) -> Array:
+        store = open_store(path, {})
+        units = store.variable(name).units
+        for known in filter(None, self.units):
+            if not same_units(known, units):
+                raise UserError(
+                    f"condition {self.name}={path}: {name} is in '{units}' here and was in '{known}' in training; "
+                    "convert it, and its units attribute with it"
+                )
+        return store.read(name)
 
     def context(self, encoded: Tensor, tokens: Tokens, tokenizer: Tokenizer) -> Context:
         """The points among the tokens of a sample, N = 1.
@@ -150,5 +164,8 @@ def beside_fields(
     places = tuple(axis.coordinate for axis in known.axes) if in_coordinates(known.axes) else ()
     for each, variable in zip(known.points, points, strict=True):
         axes, channels = len(known.axes), len(each.channels)
-        found.append(FieldPoints(each.name, axes, channels, dropout, variable=variable, coordinates=places))
+        units = tuple(channel.units for channel in each.channels)
+        found.append(
+            FieldPoints(each.name, axes, channels, dropout, variable=variable, units=units, coordinates=places)
+        )
     return found
