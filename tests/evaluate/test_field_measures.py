@@ -306,3 +306,6 @@ def test_the_climate_of_training_fields_with_gaps_has_none() -> None:
     mean = (1 + 2 + 2 + 5) / 4
     wanted = [[[1.0, 2.0], [5.0, mean]], [[2.0, 2.0], [5.0, mean]]]
     assert found == {np.array(each).tobytes() for each in wanted}
+    whole = [each.array for each in fields.without_gaps()]
+    np.testing.assert_array_equal(whole[0], np.array([[[1.0], [2.0]], [[5.0], [mean]]]))
+    assert all(np.isfinite(each).all() for each in whole), "so that a mean of the training fields is a baseline"

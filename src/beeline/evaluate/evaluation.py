@@ -120,12 +120,13 @@ class Evaluator:
         """A record for each number, with what the same function gives for the baselines and for real examples."""
         examples, seed = drawn.samples.examples, int(drawn.samples.provenance["seed"])
         outcomes = self.measures(examples, seed)
-        low = {name: self.measures(each) for name, each in floors(self.sets.used, examples, self.classes, seed).items()}
+        fields = self.measures.fields
+        baseline = self.sets.used if fields is None else fields.without_gaps()
+        low = {name: self.measures(each) for name, each in floors(baseline, examples, self.classes, seed).items()}
         chosen = spread(len(self.sets.used), len(examples))
         real = [self.sets.used[index] for index in chosen]
         high = self.measures(real, seen=chosen.tolist(), paired=False)
         bounds = {formula.formula: metric for formula, metric in self.measures.own.items()}
-        fields = self.measures.fields
         if fields is not None:
             found = fields(fields.climate(examples, seed), None)
             low["training fields"] = {place: each for place, each in found.items() if place not in high}

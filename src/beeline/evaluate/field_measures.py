@@ -7,8 +7,8 @@ together, each in units of its standard deviation over the training fields: it s
 
 Draws go round the inputs: draw r of input j is sample r k + j, of k inputs. Intervals redraw whole groups (simulations,
 months) of inputs; floors are the same numbers of baselines: the mean of the training fields, and ``training fields``, m
-of them at random for each input (a climate that knows nothing of the input; a cell of it that was not observed is that
-of another training field).
+of them at random for each input (a climate that knows nothing of the input). In baselines a cell that was not observed
+is that of another training field.
 
 Cells that were not observed count nowhere, and inputs of which no cell of a channel was observed are none of that
 channel's: ``counts`` and ``notes`` say how many are left. Real fields with gaps have no spectrum.
@@ -45,6 +45,7 @@ from beeline.metrics.intervals import Estimate, group_bootstrap
 
 Array = np.ndarray[Any, Any]
 PHYSICAL, ALL_CHANNELS = "physical", ""
+_MOST_LOOKED_AT = 256
 PER_INPUT = (
     *(catalogue.FAIR_CRPS, catalogue.ABSOLUTE_ERROR, catalogue.RMSE_OF_MEAN, RELATIVE_L2_OF_MEAN),
     *(catalogue.SPREAD_SKILL, catalogue.RANK_COVERAGE, catalogue.CALIBRATION_ERROR, MEAN_CORRELATION, MEAN_DEPARTURE),
@@ -183,18 +184,25 @@ class FieldMeasures:
         """
         draws = Key.range(seed, 0, len(samples)).fold("climate").uniform(1).numpy()[:, 0]
         chosen = (draws * len(self.training)).astype(np.int64)
-        whole = self._filled if self._gaps.any() else lambda place: self._known[place]
-        return [Example(whole(int(place)), each.condition) for place, each in zip(chosen, samples, strict=True)]
+        return [Example(self._filled(int(i)), each.condition) for i, each in zip(chosen, samples, strict=True)]
+
+    def without_gaps(self) -> Sequence[Example]:
+        """The training fields, with what others saw in the place of what was not observed: for baselines."""
+        if not self._gaps.any():
+            return self.training
+        return [Example(self._filled(place), each.condition) for place, each in enumerate(self.training)]
 
     def _filled(self, place: int) -> Array:
         """A training field whose gaps hold what the following ones saw there; the channel's mean where none did."""
+        if not self._gaps.any():
+            return self._known[place]
         found = np.where(self._ever, self._known[place], self._means)
-        for step in range(1, len(self._known)):
+        for step in range(1, min(_MOST_LOOKED_AT, len(self._known))):
             gaps = np.isnan(found)
             if not gaps.any():
                 break
             found[gaps] = self._known[(place + step) % len(self._known)][gaps]
-        return found
+        return np.where(np.isnan(found), self._means, found)
 
     @cached_property
     def _ever(self) -> Array:
