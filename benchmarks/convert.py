@@ -5,11 +5,11 @@ python -m benchmarks.convert darcy DARCY.npz OUT.npz
 python -m benchmarks.convert burgers BURGERS.npz OUT.npz
 
 winds: windows of 64x64 cells of geopotential, u and v, in m and s. Of every (month, level) but the one that is held
-out they lie 8 rows and 20 columns apart, 552 of each; of that one they are 32, 59 rows and 60 columns apart, which share
-at most 5 rows or 4 columns with a neighbour. band and half tell eight parts of the globe, four of these in each. Windows
-to train on are there a second time, as the other side of the equator would have them half a year later, which the
-equations of motion allow: rows turned over, v and the latitude of the other sign, 8 - month. source is the month that a
-window was measured in, and groups are by it.
+out they lie 8 rows and 20 columns apart, 552 of each; of that one they are 32, 59 rows and 60 columns apart, which
+share at most 5 rows or 4 columns with a neighbour. band and half tell eight parts of the globe, four of these in each.
+Windows to train on are there a second time, as the other side of the equator would have them half a year later, which
+the equations of motion allow: rows turned over, v and the latitude of the other sign, 8 - month. source is the month
+that a window was measured in, and groups are by it.
 
 darcy: permeability and pressure as floats; observed has the pressure at 13 of the 256 cells, the same in all samples
 and spread by a fixed draw, 0 elsewhere, and beside it 1 where it is known.

@@ -216,7 +216,10 @@ def test_fields_that_cannot_be_measured_say_why(evaluator: Evaluator) -> None:
     gappy = [dataclasses.replace(each, array=np.full((4, 4, 1), np.nan)) for each in evaluator.sets.used[:20]]
     geometry = Geometry(("u",), ("m",), (1.0, 1.0))
     measures = Measures(Sets(gappy, gappy, gappy, {}), [], [], "fields", geometry=geometry)
-    assert measures.left_out == {"numbers by channel": "examples have missing numbers"}
+    reason = "100.0% of those held out were not observed, among them all cells of 20 of 20 inputs"
+    assert measures.left_out == {"cells of u": reason}
+    assert measures.fields is not None
+    assert not measures.fields(evaluator.sets.used[:20], 0, paired=False).keys() & measures.places()
     whole = [dataclasses.replace(each, array=np.ones((4, 4, 1))) for each in gappy]
     mixed = dataclasses.replace(geometry, spacing=(1.0, 5.0))
     assert list(Measures(Sets(whole, whole, whole, {}), [], [], "fields", geometry=mixed).left_out) == ["spectra"]

@@ -228,3 +228,84 @@ def test_scatter_and_energy_score_tell_what_means_and_channels_alone_do_not(
     assert value(other, MEAN_SCATTER) > 2.5 > 1.5 > value(one, MEAN_SCATTER)
     assert value(one, catalogue.FAIR_ENERGY_SCORE, "") > 0
     assert value(other, catalogue.FAIR_ENERGY_SCORE, "") > value(one, catalogue.FAIR_ENERGY_SCORE, "")
+
+
+def with_gaps(examples: list[Example], kept: np.ndarray, marked: bool = False) -> list[Example]:
+    """The same fields with NaN where nothing is kept, or with any number there, which is said to be no observation."""
+    if marked:
+        return [dataclasses.replace(each, array=np.where(kept, each.array, 1e9), observed=kept) for each in examples]
+    return [dataclasses.replace(each, array=np.where(kept, each.array, np.nan)) for each in examples]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_numbers_of_fields_with_gaps_are_those_of_the_observed_cells(
+    measures: tuple[FieldMeasures, np.ndarray], marked: bool
+) -> None:
+    """Rows 0 ... 7 of 12 were observed: every number is that of fields of 8 x 12, to rounding."""
+    fields, known = measures
+    random = np.random.default_rng(2)
+    samples = [Example(each) for _ in range(DRAWS) for each in answers(random, known)]
+    kept = np.zeros((12, 12, 2), dtype=bool)
+    kept[:8] = True
+    training, held_out = (list(each) for each in (fields.training, fields.held_out))
+    masked = FieldMeasures(with_gaps(training, kept, marked), with_gaps(held_out, kept, marked), GEOMETRY)
+    cut = [[dataclasses.replace(each, array=each.array[:8]) for each in some] for some in (training, held_out, samples)]
+    small = FieldMeasures(cut[0], cut[1], GEOMETRY)
+    for n in (len(samples), INPUTS):
+        found, expected = masked(samples[:n], 0), small(cut[2][:n], 0)
+        assert found.keys() | {(catalogue.SSIM.formula, PHYSICAL, each) for each in "uv"} == found.keys()
+        for place, each in expected.items():
+            if place[0] in (catalogue.POWER_DEPARTURE.formula, MEAN_CORRELATION.formula):
+                assert "some cells were not observed" in str(found[place].failure)
+                continue
+            own, wanted = found[place].estimate, each.estimate
+            assert found[place].failure is None
+            assert (own.value, own.low, own.high) == pytest.approx((wanted.value, wanted.low, wanted.high)), place
+    curves, wanted_curves = field_curves(masked, samples, 0)["v"], field_curves(small, cut[2], 0)["v"]
+    assert "k" not in curves
+    for name in ("rank_counts", "below", "edges", "pdf", "pdf_truth", "spread", "skill"):
+        assert curves[name] == pytest.approx(wanted_curves[name]), name
+    real = masked(masked.training[:INPUTS], None, paired=False)
+    of_real = small(cut[0][:INPUTS], None, paired=False)
+    assert value(real, catalogue.PIXEL_KS) == pytest.approx(value(of_real, catalogue.PIXEL_KS))
+    assert masked.notes == {
+        f"cells of {each}": "33.3% of those held out were not observed" for each in GEOMETRY.channels
+    }
+
+
+def test_inputs_of_which_a_channel_was_never_observed_are_counted_and_told() -> None:
+    random = np.random.default_rng(0)
+    geometry = Geometry(("u", "v"), ("", ""), (1.0, 1.0))
+    whole = [random.normal(size=(6, 6, 2)) for _ in range(10)]
+    held_out = [Example(each.copy(), group=index) for index, each in enumerate(whole)]
+    held_out[3].array[..., 1] = np.nan
+    held_out[4].array[:2, 2, 1] = np.nan
+    fields = FieldMeasures([Example(each) for each in whole], held_out, geometry)
+    samples = [Example(random.normal(size=(6, 6, 2))) for _ in range(20)]
+    found = fields(samples, 0)
+    errors = np.stack([(samples[i].array + samples[10 + i].array) / 2 - held_out[i].array for i in range(10)])
+    for channel, name in enumerate("uv"):
+        inputs = [i for i in range(10) if name == "u" or i != 3]
+        wanted = np.sqrt(np.mean([np.nanmean(np.square(errors[i, ..., channel])) for i in inputs]))
+        assert value(found, catalogue.RMSE_OF_MEAN, name) == pytest.approx(wanted)
+    assert fields.counts(20, "u") == {"n": 20, "inputs": 10, "draws": 2, "groups": 10}
+    assert fields.counts(20, "v") == {"n": 18, "inputs": 9, "draws": 2, "groups": 9}
+    assert fields.notes == {
+        "cells of v": "10.6% of those held out were not observed, among them all cells of 1 of 10 inputs"
+    }
+    assert found[catalogue.POWER_DEPARTURE.formula, PHYSICAL, "u"].failure is None, "u is whole, and has a spectrum"
+
+
+def test_the_climate_of_training_fields_with_gaps_has_none() -> None:
+    """A cell takes what another training field saw there; where none did, the mean of the channel."""
+    arrays = np.full((3, 2, 2, 1), np.nan)
+    arrays[0, 0, 0], arrays[1, 0], arrays[2, 1, 0] = 1.0, 2.0, 5.0
+    training = [Example(each) for each in arrays]
+    fields = FieldMeasures(training, [Example(np.zeros((2, 2, 1)))], Geometry(("u",), ("",), (1.0, 1.0)))
+    found = {each.array.tobytes() for each in fields.climate(training * 20, 0)}
+    mean = (1 + 2 + 2 + 5) / 4
+    wanted = [[[1.0, 2.0], [5.0, mean]], [[2.0, 2.0], [5.0, mean]]]
+    assert found == {np.array(each).tobytes() for each in wanted}
+    whole = [each.array for each in fields.without_gaps()]
+    np.testing.assert_array_equal(whole[0], np.array([[[1.0], [2.0]], [[5.0], [mean]]]))
+    assert all(np.isfinite(each).all() for each in whole), "so that a mean of the training fields is a baseline"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,41 @@ def test_a_run_keeps_axes_units_and_transforms_and_holds_the_group_out(trained: 
     assert [axis["length"] for axis in said["axes"]] == [8, 6]
 
 
+def test_a_run_keeps_a_card_of_its_data_which_inspect_and_the_report_show(trained: Path) -> None:
+    card = json.loads((trained / "model.json").read_text())["card"]
+    kept = np.arange(COUNT) % 6 != 2
+    rain = card["channels"]["rain"]
+    seen = RAIN[kept].astype(np.float64)
+    third = ((seen - seen.mean()) ** 3).mean() / seen.std() ** 3
+    told = {"least": 0.0, "mean": seen.mean(), "largest": seen.max(), "deviation": seen.std(), "skewness": third}
+    assert {name: rain[name] for name in told} == pytest.approx(told)
+    assert rain["zeros"] == pytest.approx((seen == 0).mean())
+    assert (rain["units"], rain["missing"], rain["transform"]) == ("mm", 0.0, "occupancy")
+    assert card["maps"]["height"]["mean"] == pytest.approx(HEIGHT[kept].mean(dtype=np.float64))
+    assert card["samples"] == {"training": 20, "held out": 4, "read for this card": 20}
+    assert (card["groups"]["held out"], card["groups"]["held out are"]) == (1, "simulation=2")
+    assert card["axes"] == {
+        "y": "8 cells from 7 to 0 Mpc, descending by 1, length 8 Mpc",
+        "x": "12 cells from 0 to 5.5 Mpc, a step by 0.5, periodic, length 6 Mpc",
+    }
+    assert card["parameters"]["simulation"] == {"least": 0.0, "largest": 5.0, "distinct": 5, "missing": 0}
+    assert [note.partition(":")[0] for note in card["notes"]] == ["wind"], "an occupancy has seen to the tail of rain"
+    assert (len(card["sha256"]), card["file"]) == (64, "gone.nc")
+    shown = beeline.inspect(trained)
+    assert shown["data"] == card
+    assert "description" not in shown["data options"]
+    page = (trained / "report.html").read_text()
+    assert 'id="data"' in page
+    assert "simulation=2" in page
+
+
+def test_a_long_tail_under_a_z_score_is_told(file: Path) -> None:
+    notes = Fields(**options(file, transform=("zscore",))).card()["notes"]
+    assert len(notes) == 2
+    assert notes[0].startswith("rain: is never below 0 and has a long tail (skewness ")
+    assert "of it is 0: --data.transform occupancy, or asinh, may do better" in notes[0]
+
+
 def test_samples_come_back_as_netcdf_with_coordinates_units_inputs_and_provenance(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -139,6 +175,46 @@ def test_samples_of_another_shape_have_no_coordinates_of_training(trained: Path)
     whole = labelled(samples.examples, engine.modality._known, {})  # type: ignore[attr-defined]
     assert whole.sizes == {"sample": 1, "y": 16, "x": 24}
     assert set(whole.coordinates) == {"sample"}
+
+
+def test_what_no_file_holds_is_refused_before_it_is_drawn(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "height.npy", HEIGHT[0][..., None])
+    asked = ["--condition", f"height={tmp_path / 'height.npy'}", "--condition", "params=2,0.5", "--steps", "1"]
+    monkeypatch.setattr("beeline.data.field_output._LARGEST", 3 * 8 * 12 * 4)
+    monkeypatch.setitem(sys.modules, "h5netcdf", None)
+
+    def drawn(self: Any, *given: Any, **more: Any) -> Any:
+        raise AssertionError("drawn before it was refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("beeline.generate.engine.Engine.generate", drawn)
+        assert run(["sample", str(trained), "-n", "4", *asked, "--out", str(tmp_path / "x.nc")]) == 2
+    assert "rain: 1.43e-06 GiB are more than the 2 that a variable of classic netCDF holds" in capsys.readouterr().err
+    assert run(["sample", str(trained), "-n", "3", *asked, "--out", str(tmp_path / "x.nc")]) == 0
+    assert run(["sample", str(trained), "-n", "4", *asked, "--out", str(tmp_path / "all")]) == 0
+    assert "they are written as .npz alone" in capsys.readouterr().err
+    assert not (tmp_path / "all" / "samples.nc").exists()
+    two = [*asked, "--condition", f"height={tmp_path / 'height.npy'}", "--condition", "params=1,0.5"]
+    assert run(["sample", str(trained), "-n", "2", *two, "--out", str(tmp_path / "y.nc")]) == 2
+    assert "height: 1.43e-06 GiB" in capsys.readouterr().err, "maps of samples that differ are written in float64"
+
+
+def test_a_variable_too_large_for_classic_netcdf_is_written_as_netcdf_4(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xarray = pytest.importorskip("xarray", reason="xarray is not installed (pip install 'beeline[fields]')")
+    pytest.importorskip("h5netcdf", reason="h5netcdf is not installed (pip install 'beeline[fields]')")
+    np.save(tmp_path / "height.npy", HEIGHT[0][..., None])
+    asked = ["--condition", f"height={tmp_path / 'height.npy'}", "--condition", "params=2,0.5", "--steps", "1"]
+    assert run(["sample", str(trained), "-n", "4", *asked, "--out", str(tmp_path / "small.nc")]) == 0
+    monkeypatch.setattr("beeline.data.field_output._LARGEST", 1000)
+    assert run(["sample", str(trained), "-n", "4", *asked, "--out", str(tmp_path / "large.nc")]) == 0
+    assert (tmp_path / "large.nc").read_bytes()[:4] == b"\x89HDF"
+    with xarray.open_dataset(tmp_path / "small.nc") as small, xarray.open_dataset(tmp_path / "large.nc") as large:
+        xarray.testing.assert_identical(small.drop_attrs(deep=False), large.drop_attrs(deep=False))
+        assert large.attrs["sha256"] == small.attrs["sha256"]
 
 
 def test_a_dataset_of_xarray_is_made_of_the_same(trained: Path) -> None:
@@ -284,3 +360,20 @@ def test_darcy_and_the_tiles_settle(real_data: Callable[[str], Path]) -> None:
     assert settled.patch == (2, 2)
     assert any("x holds uint8 numbers, taken as float32" in reason for reason in reasons)
     assert set(np.unique(settled.dataset("train")[0].condition["x"])) == {0.0, 1.0}
+
+
+def test_the_mean_map_and_the_deviation_are_those_of_the_observed_cells(file: Path) -> None:
+    own = {metric.name: metric.function for metric in Fields(**options(file)).metrics()}
+    arrays = RANDOM.normal(size=(30, 8, 12, 2)) * np.array([2.0, 1.0])
+    truth = [Example(each) for each in arrays]
+    where = np.linspace(0, 1, 12)[None, :, None]
+    moved = [Example(each) for each in (arrays + 4.0 * where)[::-1]]
+    wanted = 4.0 * np.sqrt(np.mean(where**2)) / arrays[..., 0].std()
+    assert own["rain mean map error"](truth, truth, moved) == pytest.approx(wanted)
+    assert own["rain mean map error"](truth, truth, truth[::-1]) == pytest.approx(0, abs=1e-12)
+    assert own["wind deviation ratio"](truth, truth, [Example(3 * each) for each in arrays]) == pytest.approx(3)
+    seen = np.broadcast_to(where < 0.5, arrays[0].shape)
+    hidden = [Example(np.where(seen, each, 1e9), observed=seen) for each in arrays]
+    half = [Example(each[:, :6]) for each in arrays]
+    for name, function in own.items():
+        assert function(hidden, hidden, hidden[::2]) == pytest.approx(function(half, half, half[::2])), name

@@ -267,4 +267,6 @@ def test_vectors_are_held_too() -> None:
     mine = Codec(Pixels(), GridTokenizer((2, 2), channels=2), (vector,))
     data = [Example(Stored()[index].array, {"law": (index, 2)} if index else {}) for index in range(5)]
     held, read = (supply(replace(CONFIG, in_memory=each), mine, data, None)[0] for each in (True, False))
+    assert isinstance(held, HeldFeed)
+    assert not isinstance(read, HeldFeed)
     same(held.batch(3, 9), read.batch(3, 9))

@@ -44,7 +44,10 @@ def inspect(run: str | Path, modality: str | None = None, device: str = "cpu", *
         **({"began from": _began(description["began"])} if "began" in description else {}),
         "library": description["library"],
         "modality": description["modality"]["name"],
-        "data options": description["modality"]["options"],
+        "data options": {
+            name: value for name, value in (description["modality"]["options"] or {}).items() if name != "description"
+        },
+        **({"data": description["card"]} if "card" in description else {}),
         "training examples": description["training"]["examples"],
         "conventions": description["conventions"],
         "normaliser": description["normaliser"],
@@ -121,6 +124,7 @@ def as_text(facts: dict[str, Any], indent: int = 0) -> list[str]:
             lines += [f"{' ' * indent}{name}", *as_text(value, indent + 2)]
         else:
             shown = f"{value:,} ({amount(value)})" if isinstance(value, int) and value >= 10**6 else value
+            shown = f"{value:.6g}" if isinstance(value, float) else shown
             lines.append(f"{' ' * indent}{name}: {shown}")
     return lines
 

@@ -65,7 +65,7 @@ def sample(
     from beeline.generate.engine import by_name
     from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
-    from beeline.generate.write import check_output, endings_of, write_samples
+    from beeline.generate.write import check_output, check_size, endings_of, write_samples
 
     n = whole_number("n", n, 1)
     display = display or Display("silent")
@@ -75,6 +75,7 @@ def sample(
     home = samples_folder(engine, Path(run))
     check_writable(home) if out is None else check_output(Path(out), endings_of(engine.modality))
     requests = engine.requests(n, read_values(engine.codec, by_name(condition), n), shape, options.get("cfg_scale"))
+    check_size(engine, requests, seed, None if out is None else Path(out))
     settings = engine.settings(**with_one_scale(options))
     beside.check(engine, requests, settings)
     with display.work("sampling") as progress:

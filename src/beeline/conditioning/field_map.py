@@ -46,7 +46,9 @@ class FieldMap(AlignedMap):
         if not colon or not Path(file).exists():
             file, name = text, self.variable or self.name
         path = Path(file).expanduser()
-        if path.suffix.lower() == ".npy" or not path.exists():
+        if not path.exists():
+            raise UserError(f"condition {self.name}={text}: no such file; name one with the map, or FILE:VARIABLE")
+        if path.suffix.lower() == ".npy":
             return self._whole(self._by_shape(super().parse(text), path))
         store = open_store(path, {})
         variable = store.variable(name)

@@ -20,10 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beeline.conditioning.numbers import as_array
+from beeline.conditioning.numbers import fitted_moments, real_array
 from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
-from beeline.data.moments import channel_moments, never_varies
 
 Shown = Literal["values", "anomaly", "gradient"]
 
@@ -71,14 +70,8 @@ class AlignedMap:
             UserError: a channel never varies.
         """
         present = (self._told(value) for value in values if value is not None)
-        count, mean, deviation = channel_moments(present, self.channels)
-        same = never_varies(mean, deviation)
-        derived = same & (np.arange(self.channels) >= self.given) & (count > 0)  # maps may share one mean
-        deviation[derived], same[derived] = 1.0, False
-        for channel in np.flatnonzero(same):
-            what = "is the same everywhere" if count[channel] else "is never given"
-            raise UserError(f"condition {self.name}: channel {channel} {what}; leave it out")
-        return replace(self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
+        mean, deviation = fitted_moments(self.name, present, self.channels, "everywhere", self.given)
+        return replace(self, mean=mean, deviation=deviation)
 
     def encode(self, value: Any) -> Tensor:
         """The standardised map; None as one cell of zeros, whose place the null takes.
@@ -117,15 +110,10 @@ class AlignedMap:
         return np.concatenate(shown, axis=-1)
 
     def _array(self, value: Any) -> np.ndarray[Any, Any]:
-        array = as_array(self.name, value)
-        if array.dtype.kind not in "fiub" or array.ndim < 2 or array.shape[-1] != self.given:
-            raise UserError(
-                f"condition {self.name}: need a real array with {self.given} channels last, not {array.dtype} "
-                f"of shape {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise UserError(f"condition {self.name}: the map holds NaN or infinity")
-        return array
+        wanted = f"a real array with {self.given} channels last"
+        return real_array(
+            self.name, value, "the map", wanted, lambda array: array.ndim >= 2 and array.shape[-1] == self.given
+        )
 
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """Hands the map's token features on; a trained token takes their place where the condition is absent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor
 
 from beeline.core.errors import UserError
+from beeline.data.moments import channel_moments, never_varies
+
+Array = np.ndarray[Any, Any]
 
 
 def parse_numbers(name: str, text: str, size: int) -> list[float]:
@@ -42,6 +46,52 @@ def as_array(name: str, value: Any) -> np.ndarray[Any, Any]:
         return np.asarray(value)
     except ValueError:
         raise UserError(f"condition {name}: need one array, not a {type(value).__name__} of several shapes") from None
+
+
+def real_array(name: str, value: Any, what: str, wanted: str, fits: Callable[[Array], bool]) -> Array:
+    """A value as one array of finite real numbers.
+
+    Args:
+        name: of the condition, for the message.
+        value: anything that may be one.
+        what: holds the numbers, for the message: the map, a point.
+        wanted: what form it must have, for the message.
+        fits: whether an array has it.
+
+    Raises:
+        UserError: it is none, has another form, or holds NaN or infinity.
+    """
+    array = as_array(name, value)
+    if array.dtype.kind not in "fiub" or not fits(array):
+        raise UserError(f"condition {name}: need {wanted}, not {array.dtype} of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise UserError(f"condition {name}: {what} holds NaN or infinity")
+    return array
+
+
+def fitted_moments(
+    name: str, pieces: Iterable[Array], channels: int, where: str, given: int | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over training values.
+
+    Args:
+        name: of the condition, for the message.
+        pieces: whose last axis is the channels.
+        channels: how many.
+        where: a channel must not be the same, for the message: everywhere, at every point.
+        given: how many of them must vary, the first; the others, made of these, may not. All when None.
+
+    Raises:
+        UserError: a channel never varies, or is never given.
+    """
+    count, mean, deviation = channel_moments(pieces, channels)
+    same = never_varies(mean, deviation)
+    derived = same & (np.arange(channels) >= (channels if given is None else given)) & (count > 0)
+    deviation[derived], same[derived] = 1.0, False
+    for channel in np.flatnonzero(same):
+        what = f"is the same {where}" if count[channel] else "is never given"
+        raise UserError(f"condition {name}: channel {channel} {what}; leave it out")
+    return tuple(mean.tolist()), tuple(deviation.tolist())
 
 
 def finite_numbers(name: str, value: Any, size: int) -> Tensor:

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from beeline.conditioning.attended import ContextEmbedding, among_tokens
 from beeline.conditioning.map import AlignedMap
-from beeline.conditioning.numbers import as_array
+from beeline.conditioning.numbers import fitted_moments, real_array
 from beeline.core.context import Context
 from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
 from beeline.core.tokens import Tokens
-from beeline.data.moments import channel_moments, never_varies
 
 Array = np.ndarray[Any, Any]
 
@@ -74,11 +73,8 @@ class Points:
                     most = max(most, len(points := self._points(value)))
                     yield points[:, self.axes :]
 
-        count, mean, deviation = channel_moments(seen(), self.channels)
-        for channel in np.flatnonzero(never_varies(mean, deviation)):
-            what = "is the same at every point" if count[channel] else "is never given"
-            raise UserError(f"condition {self.name}: channel {channel} {what}; leave it out")
-        return replace(self, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()), most=most)
+        mean, deviation = fitted_moments(self.name, seen(), self.channels, "at every point")
+        return replace(self, mean=mean, deviation=deviation, most=most)
 
     def encode(self, value: Any) -> Tensor:
         """Places and standardised numbers (M, axes + channels); None as zeros.
@@ -131,13 +127,6 @@ class Points:
         return ContextEmbedding(self.channels, hidden_size, has_null=self.dropout > 0)
 
     def _points(self, value: Any) -> Array:
-        points = as_array(self.name, value)
-        width = self.axes + self.channels
-        if points.dtype.kind not in "fiub" or points.ndim != 2 or points.shape[1] != width:
-            raise UserError(
-                f"condition {self.name}: need rows of {self.axes} coordinates and {self.channels} numbers, not "
-                f"{points.dtype} of shape {points.shape}"
-            )
-        if not np.isfinite(points).all():
-            raise UserError(f"condition {self.name}: a point holds NaN or infinity")
+        wanted, width = f"rows of {self.axes} coordinates and {self.channels} numbers", self.axes + self.channels
+        points = real_array(self.name, value, "a point", wanted, lambda rows: rows.ndim == 2 and rows.shape[1] == width)
         return points.astype(np.float64)

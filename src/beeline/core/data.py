@@ -49,6 +49,17 @@ class Example:
             )
         return given if given.shape == shape else np.broadcast_to(given[..., None], shape)
 
+    def known_numbers(self) -> np.ndarray[Any, Any]:
+        """The array, with NaN where nothing was observed.
+
+        Raises:
+            UserError: ``observed`` does not fit.
+        """
+        observed = self.observed_numbers()
+        if observed is None:
+            return self.array
+        return np.where(observed, self.array, np.array(np.nan, np.result_type(self.array, np.float32)))
+
 
 @dataclass(frozen=True)
 class Batch:

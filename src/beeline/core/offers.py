@@ -161,6 +161,15 @@ class Gridded(Protocol):
 
 
 @runtime_checkable
+class Carded(Protocol):
+    """A modality that can say what its data are, for people: kept with the model, shown by ``inspect`` and reports."""
+
+    def card(self) -> dict[str, Any]:
+        """Facts, dicts of facts, and lists of them under ``notes``, as JSON holds them."""
+        ...
+
+
+@runtime_checkable
 class Native(Protocol):
     """A modality whose samples are also written as files that people of its field open.
 
@@ -182,5 +191,21 @@ class Native(Protocol):
 
         Raises:
             UserError: samples of several forms cannot be in one file.
+        """
+        ...
+
+
+@runtime_checkable
+class Bounded(Native, Protocol):
+    """A modality whose files hold no more than so much."""
+
+    def check_files(self, samples: Examples) -> None:
+        """Refuse samples that no file will hold, before they are drawn.
+
+        Args:
+            samples: as they will be, without their numbers: arrays of the right shape and dtype, conditions.
+
+        Raises:
+            UserError: saying how much they are and how much a file holds.
         """
         ...

@@ -148,6 +148,8 @@ def check_same_grid(variable: Variable, target: Variable, apart: Sequence[str], 
         mend = f"where axes are shared, name them, such as --data.dims '{_naming(target, variable)}'"
     else:
         mend = f"bring it to the grid of {target.name} first, in xarray: .interp_like"
+    if len(own) == len(grid):
+        mend += "; a map may stay on a grid of its own, --data.coarse"
     raise UserError(f"{path}: {names}, which is another grid; {mend}")
 
 

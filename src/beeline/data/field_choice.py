@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from beeline.core.errors import UserError, unknown
+from beeline.data.field_beside import channels_of, coarse_mapping, points_mapping
 from beeline.data.field_checks import check_axis, check_kind, check_same_grid
 from beeline.data.field_description import FieldChannel, FieldDescription, FieldMapping, with_periods
 from beeline.data.field_files import open_store
@@ -39,6 +40,8 @@ class FieldWishes:
     periodic: tuple[str, ...] = ()
     box: tuple[float, ...] = ()
     masked: bool = False
+    coarse: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
 
 
 def find_fields(wishes: FieldWishes) -> FoundFields:
@@ -50,25 +53,28 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
     Raises:
         UserError: the file, a variable, an axis or a coordinate is missing or does not fit.
     """
-    if not wishes.target:
-        raise UserError("target: missing; name what is to be generated, --data.target u,v")
-    for what, names in (("target", wishes.target), ("maps", [_condition_name(name) for name in wishes.maps])):
-        if len(set(names)) < len(names):
-            raise UserError(f"{what} {','.join(names)}: names one of them twice; leave it out")
+    _check_names(wishes)
     store = open_store(wishes.path, _told_dims(wishes.dims))
     target = [store.variable(name) for name in wishes.target]
-    maps = {_condition_name(name): store.variable(name) for name in wishes.maps}
+    maps, coarse, points = (
+        {_condition_name(name): store.variable(name) for name in names}
+        for names in (wishes.maps, wishes.coarse, wishes.points)
+    )
     sample_dims = _sample_dims(wishes, target[0])
     apart = (*sample_dims, CHANNEL)
     notes = [check_kind(each, store.path) for each in (*target, *maps.values())]
     for each in (*target[1:], *maps.values()):
         check_same_grid(each, target[0], apart, store.path)
-    samples = {dim: _common_size(dim, [*target, *maps.values()], store.path) for dim in sample_dims}
+    every = [*target, *maps.values(), *coarse.values(), *points.values()]
+    samples = {dim: _common_size(dim, every, store.path) for dim in sample_dims}
     axes = tuple(axis_of(store, dim, target[0].size(dim)) for dim in target[0].dims if dim not in apart)
     if not axes:
         raise UserError(f"{store.path}: {target[0].name} has no axis left beside {', '.join(apart)}; need a grid")
     axes = with_periods(axes, wishes.periodic, wishes.box)
     notes += [note for axis in axes for note in check_axis(axis, store.path)]
+    over = [coarse_mapping(store, name, each, axes, sample_dims) for name, each in coarse.items()]
+    scattered = [points_mapping(store, name, each, axes, sample_dims) for name, each in points.items()]
+    notes += [note for _, said in (*over, *scattered) for note in said]
     table = _Table(store, samples)
     parameters = [column for name in wishes.parameters for column in table.parameters(name, wishes.parameter_names)]
     known = {channel.name: values for channel, values in parameters}
@@ -80,11 +86,13 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
         axes,
         _target_channels(wishes, target),
         tuple(
-            FieldMapping(name, _channels(each), tuple(axis.name for axis in axes if axis.name in each.dims))
+            FieldMapping(name, channels_of(each), tuple(axis.name for axis in axes if axis.name in each.dims))
             for name, each in maps.items()
         ),
         tuple(channel for channel, _ in parameters),
         wishes.group,
+        tuple(mapping for mapping, _ in over),
+        tuple(mapping for mapping, _ in scattered),
         wishes.blocks,
     )
     values = np.stack([values for _, values in parameters], axis=1).astype(np.float64) if parameters else None
@@ -99,7 +107,7 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
         store,
         description,
         wishes.target,
-        {name: each.name for name, each in maps.items()},
+        {name: each.name for name, each in (maps | coarse | points).items()},
         samples,
         values,
         columns,
@@ -107,6 +115,16 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
         wishes.masked,
         blocks,
     )
+
+
+def _check_names(wishes: FieldWishes) -> None:
+    if not wishes.target:
+        raise UserError("target: missing; name what is to be generated, --data.target u,v")
+    given = (*wishes.maps, *wishes.coarse, *wishes.points)
+    what = "maps" if wishes.maps == given else "maps, coarse, points"
+    for of, names in (("target", wishes.target), (what, [_condition_name(name) for name in given])):
+        if len(set(names)) < len(names):
+            raise UserError(f"{of} {','.join(names)}: names one of them twice; leave it out")
 
 
 class _Table:
@@ -218,20 +236,13 @@ def _common_size(dim: str, variables: Sequence[Variable], path: object) -> int:
 
 def _target_channels(wishes: FieldWishes, target: Sequence[Variable]) -> tuple[FieldChannel, ...]:
     """Names and units of the channels of the target: told, or the file's own."""
-    own = [channel for each in target for channel in _channels(each)]
+    own = [channel for each in target for channel in channels_of(each)]
     for what, told in (("names", wishes.names), ("units", wishes.units)):
         if told and len(told) != len(own):
             raise UserError(f"{what} {', '.join(told)}: the target has {len(own)} channels; give one for each")
     names = wishes.names or [channel.name for channel in own]
     units = wishes.units or [channel.units for channel in own]
     return tuple(FieldChannel(name, unit) for name, unit in zip(names, units, strict=True))
-
-
-def _channels(variable: Variable) -> tuple[FieldChannel, ...]:
-    count = variable.size(CHANNEL) if CHANNEL in variable.dims else 1
-    if count == 1:
-        return (FieldChannel(variable.name, variable.units),)
-    return tuple(FieldChannel(f"{variable.name}_{place}", variable.units) for place in range(count))
 
 
 def _condition_name(name: str) -> str:

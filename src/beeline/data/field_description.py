@@ -84,17 +84,19 @@ class FieldChannel:
 
 @dataclass(frozen=True)
 class FieldMapping:
-    """A map that conditions a field, on the same grid.
+    """A map that conditions a field, on the same grid, or what lies beside that grid.
 
     Args:
         name: of the condition.
         channels: of the map.
         dims: axes that it has; it is the same along the others.
+        axes: of a map of another grid; empty on the same one, and of scattered points.
     """
 
     name: str
     channels: tuple[FieldChannel, ...]
     dims: tuple[str, ...] = ()
+    axes: tuple[FieldAxis, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class FieldDescription:
         maps: that condition it.
         parameters: numbers that condition it, in order.
         group: names of what tells groups apart; empty where each sample is its own.
+        coarse: maps of another grid over the same ground.
+        points: scattered observations.
         blocks: names of what tells parts of a group apart that intervals take as independent.
     """
 
@@ -115,6 +119,8 @@ class FieldDescription:
     maps: tuple[FieldMapping, ...] = ()
     parameters: tuple[FieldChannel, ...] = ()
     group: tuple[str, ...] = ()
+    coarse: tuple[FieldMapping, ...] = ()
+    points: tuple[FieldMapping, ...] = ()
     blocks: tuple[str, ...] = ()
 
     @property

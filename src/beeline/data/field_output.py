@@ -1,7 +1,8 @@
 """Samples of fields as people of the field keep them: named axes with coordinates, units, inputs beside outputs.
 
 The first axis is ``realisation`` where all samples were asked for alike, else ``sample``. Files are netCDF of the
-classic format, which scipy writes and every reader of netCDF knows; ``as_dataset`` gives the same as an xarray.Dataset.
+classic format, which scipy writes and every reader of netCDF knows; where a variable is larger than that format holds,
+netCDF-4, which takes h5netcdf. ``as_dataset`` gives the same as an xarray.Dataset.
 """
 
 from __future__ import annotations
@@ -61,13 +62,13 @@ def labelled(samples: Examples, known: FieldDescription, provenance: Mapping[str
     Raises:
         UserError: they have several shapes.
     """
-    alike = len(samples) > 1 and all(same_condition(sample.condition, samples[0].condition) for sample in samples)
-    first = _REALISATION if alike else _SAMPLE
+    one = alike(samples)
+    first = _REALISATION if one else _SAMPLE
     whole = framed(samples, known, provenance, first)
     stack = np.stack([sample.array for sample in samples])
     for place, channel in enumerate(known.channels):
         whole.add("field", channel, (first, *known.dims), stack[..., place])
-    add_conditions(whole, samples, known, "" if alike else first)
+    add_conditions(whole, samples, known, "" if one else first)
     return whole
 
 
@@ -93,6 +94,8 @@ def framed(samples: Examples, known: FieldDescription, provenance: Mapping[str, 
     notes = []
     for axis, extent in zip(known.axes, shape, strict=True):
         lies, note = _place(axis, extent, samples, [mapping.name for mapping in known.maps])
+        if (moved := _moved(known, axis, samples)) is not None:
+            lies, note = None, f"{axis.name}: left out, since {moved} lies elsewhere than in training"
         if lies is not None:
             whole.coordinates[axis.name] = (np.asarray(lies.coordinate), lies.attributes)
         notes += [note] if note else []
@@ -150,9 +153,50 @@ def _place(axis: FieldAxis, extent: int, samples: Examples, maps: Sequence[str])
     return axis, f"{axis.name}: that of training; maps were given without" if untold else ""
 
 
+def _moved(known: FieldDescription, axis: FieldAxis, samples: Examples) -> str | None:
+    """A map of another grid that was read from elsewhere along an axis of the data; None where there is none."""
+    number = known.axes.index(axis)
+    for mapping in known.coarse:
+        found = (_along(sample.condition.get(mapping.name), mapping.dims[number]) for sample in samples)
+        if any(each is not None and each.coordinate != mapping.axes[number].coordinate for each in found):
+            return mapping.name
+    return None
+
+
 def _along(value: Any, name: str) -> FieldAxis | None:
     """An axis of a map, where the map knows it."""
     return value.places.get(name) if isinstance(value, Placed) else None
+
+
+def check_sizes(samples: Examples, known: FieldDescription) -> None:
+    """Refuse samples that no file will hold.
+
+    Args:
+        samples: of which only shapes, dtypes and conditions are looked at.
+        known: of the fields that the model was trained on.
+
+    Raises:
+        UserError: a variable is too large for the classic format, and nothing that writes another is installed.
+    """
+    first = samples[0]
+    cells = len(samples) * int(np.prod(first.array.shape[:-1]))
+    sizes = {channel.name: cells * first.array.dtype.itemsize for channel in known.channels}
+    if not alike(samples):
+        given = [each for each in known.maps if any(each.name in sample.condition for sample in samples)]
+        sizes |= {channel.name: cells * np.dtype(np.float64).itemsize for each in given for channel in each.channels}
+    if not _has_netcdf4():
+        _check_classic(sizes)
+
+
+def netcdf_bytes(whole: Labelled) -> bytes:
+    """A netCDF file: classic where every variable fits into that format, else netCDF-4.
+
+    Raises:
+        UserError: a variable is too large, and h5netcdf is not installed.
+    """
+    if _has_netcdf4() and any(array.nbytes > _LARGEST for _, array, _ in whole.variables.values()):
+        return bytes(as_dataset(whole).to_netcdf(engine="h5netcdf"))
+    return classic_bytes(whole)
 
 
 def classic_bytes(whole: Labelled) -> bytes:
@@ -163,12 +207,7 @@ def classic_bytes(whole: Labelled) -> bytes:
     """
     from scipy.io import netcdf_file
 
-    for name, (_, array, _) in whole.variables.items():
-        if array.nbytes > _LARGEST:
-            raise UserError(
-                f"{name}: {array.nbytes / 2**30:.3g} GiB are more than the 2 that a variable of classic netCDF holds; "
-                "ask for fewer samples at a time, or for an .npz"
-            )
+    _check_classic({name: array.nbytes for name, (_, array, _) in whole.variables.items()})
     buffer = io.BytesIO()
     file = netcdf_file(buffer, "w", version=2)
     for name, size in whole.sizes.items():
@@ -211,6 +250,33 @@ def _columns(whole: Labelled) -> dict[str, tuple[tuple[str, ...], Array, dict[st
 def _name(text: str) -> str:
     """A name that scipy, which writes Latin-1, writes as the UTF-8 of the text."""
     return text.encode().decode("latin1")
+
+
+def _check_classic(sizes: Mapping[str, int]) -> None:
+    for name, size in sizes.items():
+        if size > _LARGEST:
+            raise UserError(
+                f"{name}: {size / 2**30:.3g} GiB are more than the 2 that a variable of classic netCDF holds; ask for "
+                "fewer samples at a time, for an .npz, or install what writes netCDF-4: pip install 'beeline[fields]'"
+            )
+
+
+def _has_netcdf4() -> bool:
+    try:
+        needed("h5netcdf", "netCDF-4")
+        needed("xarray", "netCDF-4")
+    except UserError:
+        return False
+    return True
+
+
+def alike(samples: Examples) -> bool:
+    """Whether several samples answer one and the same input.
+
+    Args:
+        samples: with their conditions.
+    """
+    return len(samples) > 1 and all(same_condition(sample.condition, samples[0].condition) for sample in samples)
 
 
 def same_condition(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

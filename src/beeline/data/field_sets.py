@@ -17,6 +17,7 @@ import numpy as np
 from beeline.core.data import Deferred, Example
 from beeline.core.errors import UserError
 from beeline.core.files import sha256
+from beeline.data.field_beside import observations
 from beeline.data.field_checks import check_finite
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_stores import CHANNEL, FieldStore, float_type
@@ -37,7 +38,7 @@ class FoundFields:
         store: the file.
         description: axes, channels, units.
         target: variables that are stacked as channels.
-        maps: variables, by the name of their condition.
+        maps: variables that are given, on the grid or beside it, by the name of their condition.
         samples: axes along which the file is cut into samples, and their extents.
         parameters: (samples, numbers); None where there are none.
         columns: what tells groups apart, one value a sample, by name; empty where each sample is its own.
@@ -91,20 +92,46 @@ class FoundFields:
         Raises:
             UserError: it cannot be read.
         """
-        variable, place = self.store.variable(name), self.place(index)
-        raw = self.store.read(name, {dim: place[dim] for dim in variable.dims if dim in place})
-        left = [dim for dim in variable.dims if dim not in place]
-        wanted = [dim for dim in (*self.description.dims, CHANNEL) if dim in left]
+        array = self.on(self.description.dims, name, index)
+        return np.broadcast_to(array, (*self.description.shape, array.shape[-1]))
+
+    def on(self, dims: Sequence[str], name: str, index: int) -> Array:
+        """A variable of a sample along some axes, channels last, as floats; of one cell along those that it lacks.
+
+        Args:
+            dims: the axes, in order.
+            name: of the variable.
+            index: of the sample.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        raw = self.raw(name, index)
+        left = [dim for dim in self.store.variable(name).dims if dim not in self.samples]
+        wanted = [dim for dim in (*dims, CHANNEL) if dim in left]
         array = np.transpose(raw, [left.index(dim) for dim in wanted])
-        for axis, dim in enumerate((*self.description.dims, CHANNEL)):
+        for axis, dim in enumerate((*dims, CHANNEL)):
             if dim not in left:
                 array = np.expand_dims(array, axis)
-        array = np.broadcast_to(array, (*self.description.shape, array.shape[-1]))
         return array.astype(float_type(array.dtype), copy=False)
+
+    def raw(self, name: str, index: int) -> Array:
+        """A variable of a sample along the axes that the file has it on.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        variable, place = self.store.variable(name), self.place(index)
+        return self.store.read(name, {dim: place[dim] for dim in variable.dims if dim in place})
+
+    @property
+    def is_hashed_whole(self) -> bool:
+        """Whether ``identity`` is the sha256 of the file."""
+        return self.path.is_file() and self.path.stat().st_size <= _SMALL
 
     def identity(self) -> str:
         """A hash of what the file holds: of all of a small file, else of samples spread evenly and what is known."""
-        if self.path.is_file() and self.path.stat().st_size <= _SMALL:
+        if self.is_hashed_whole:
             return sha256(self.path)
         digest = hashlib.sha256(self.description.text().encode())
         names = (*self.target, *self.maps.values())
@@ -118,7 +145,7 @@ class FoundFields:
         rows = min(_MOST_ROWS, max(_LEAST_ROWS, _LARGEST // size))
         for index in range(0, len(self), max(1, -(-len(self) // rows))):
             for name in names:
-                digest.update(self.array(name, index).tobytes())
+                digest.update(self.raw(name, index).tobytes())
         return digest.hexdigest()
 
     def split(self, held_out: float, groups: str | None) -> tuple[Array, Array]:
@@ -203,7 +230,8 @@ class FieldSet(Deferred):
         found, number = self._found, int(self._indices[range(len(self))[index]])
         array = np.concatenate([found.array(name, number) for name in found.target], axis=-1)
         if not found.masked:
-            self._check(array, found.description.channels, number, "fill them in, or --data.missing mask")
+            about, mend = found.description, "fill them in, or --data.missing mask"
+            self._check(array, about.channels, number, mend, about.dims)
             return Example(array, self._conditions(number), found.block(number))
         observed = ~np.isnan(array)
         if not observed.any():
@@ -229,7 +257,7 @@ class FieldSet(Deferred):
 
     @property
     def condition_names(self) -> list[str]:
-        """Of the maps, and of the parameters where there are any."""
+        """Of what is given as arrays, and of the parameters where there are any."""
         found = self._found
         return [*found.maps, *([] if found.parameters is None else [PARAMETERS])]
 
@@ -240,23 +268,27 @@ class FieldSet(Deferred):
             KeyError: there is none of that name.
             UserError: it cannot be read, or holds NaN.
         """
-        found = self._found
+        found, known = self._found, self._found.description
         if name == PARAMETERS and found.parameters is not None:
             return found.parameters[number].tolist()
-        channels = next(each.channels for each in found.description.maps if each.name == name)
-        array = found.array(found.maps[name], number)
-        self._check(array, channels, number, "fill them in, and give what is missing as a map of its own")
+        mapping = next(each for each in (*known.maps, *known.coarse, *known.points) if each.name == name)
+        if mapping in known.points:
+            rows = found.raw(found.maps[name], number).astype(np.float64)
+            return observations(rows, len(known.axes), f"{found.name(number)}: points {name}")
+        on_grid = mapping in known.maps
+        array = found.array(found.maps[name], number) if on_grid else found.on(mapping.dims, found.maps[name], number)
+        mend = "fill them in, and give what is missing as a map of its own"
+        self._check(array, mapping.channels, number, mend, known.dims if on_grid else mapping.dims)
         return array
 
     def _conditions(self, number: int) -> dict[str, Any]:
         return dict(_Conditions(self, number))
 
-    def _check(self, array: Array, channels: Sequence[Any], number: int, mend: str) -> None:
+    def _check(self, array: Array, channels: Sequence[Any], number: int, mend: str, dims: Sequence[str]) -> None:
         if np.isfinite(array).all():
             return
         for place, channel in enumerate(channels):
-            dims, where = self._found.description.dims, self._found.name(number)
-            check_finite(array[..., place], dims, channel.name, where, mend)
+            check_finite(array[..., place], dims, channel.name, self._found.name(number), mend)
 
 
 class _Conditions(Mapping[str, Any]):

@@ -120,12 +120,13 @@ class Evaluator:
         """A record for each number, with what the same function gives for the baselines and for real examples."""
         examples, seed = drawn.samples.examples, int(drawn.samples.provenance["seed"])
         outcomes = self.measures(examples, seed)
-        low = {name: self.measures(each) for name, each in floors(self.sets.used, examples, self.classes, seed).items()}
+        fields = self.measures.fields
+        baseline = self.sets.used if fields is None else fields.without_gaps()
+        low = {name: self.measures(each) for name, each in floors(baseline, examples, self.classes, seed).items()}
         chosen = spread(len(self.sets.used), len(examples))
         real = [self.sets.used[index] for index in chosen]
         high = self.measures(real, seen=chosen.tolist(), paired=False)
         bounds = {formula.formula: metric for formula, metric in self.measures.own.items()}
-        fields = self.measures.fields
         if fields is not None:
             found = fields(fields.climate(examples, seed), None)
             low["training fields"] = {place: each for place, each in found.items() if place not in high}
@@ -134,7 +135,7 @@ class Evaluator:
             place = (formula.formula, space, channel)
             if place not in outcomes:
                 continue
-            counts, of_ceiling = self._counts(space, len(examples)), self._counts(space, len(real))
+            counts, of_ceiling = (self._counts(space, len(each), channel) for each in (examples, real))
             metric, outcome = bounds.get(formula.formula), outcomes[place]
             records.append(
                 Record(
@@ -157,10 +158,10 @@ class Evaluator:
             )
         return records
 
-    def _counts(self, space: str, samples: int) -> dict[str, int]:
-        """How many samples a number of a space is of, and how many groups its interval rests on."""
+    def _counts(self, space: str, samples: int, channel: str) -> dict[str, int]:
+        """How many samples a number of a space and channel is of, and how many groups its interval rests on."""
         if space == PHYSICAL and self.measures.fields is not None:
-            return self.measures.fields.counts(samples)
+            return self.measures.fields.counts(samples, channel)
         return {"n": samples, "groups": len(np.unique(self.sets.sample_groups(samples)))}
 
     def quick(self, drawn: Drawn) -> dict[Place, Outcome]:

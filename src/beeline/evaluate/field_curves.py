@@ -8,7 +8,8 @@
            "edges": [E + 1], "pdf": [E], "pdf_truth": [E],           values of cells
            "probability": [10], "frequency": [10]}}                  of binary fields
 
-Of one draw for each input only the spectra and the values of cells are there.
+Of one draw for each input only the spectra and the values of cells are there. Cells that were not observed count
+nowhere; fields that have some have no spectra.
 
 Shapes: N inputs, m draws of each, S shells of |k|, B bins of spread, E bins of values.
 """
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from beeline.core.data import Example
-from beeline.evaluate.field_draws import Ensemble
+from beeline.evaluate.ensemble import Ensemble
 from beeline.evaluate.field_measures import FieldMeasures
 from beeline.metrics import calibration, reliability, spectra
 from beeline.metrics.intervals import redrawn_groups
@@ -48,7 +49,7 @@ def field_curves(measures: FieldMeasures, samples: Sequence[Example], seed: int)
 
 
 def _spectral(each: Ensemble, seed: int) -> dict[str, Any]:
-    if each.shells is None:
+    if each.shells is None or each.gaps:
         return {}
     own, real, cross = each.spectra
     ratio = spectra.power_ratio(own, real)
@@ -75,29 +76,34 @@ def _spectral(each: Ensemble, seed: int) -> dict[str, Any]:
 
 
 def _values(each: Ensemble) -> dict[str, Any]:
-    both = np.concatenate([each.members.ravel(), each.truths.ravel()])
+    members, truths = each.members, each.truths
+    if each.observed is not None:
+        members, truths = np.moveaxis(members, 1, -1)[each.observed], truths[each.observed]
+    both = np.concatenate([members.ravel(), truths.ravel()])
     low, high = np.quantile(both, (0.001, 0.999))
     edges = np.linspace(low, high, _BINS + 1) if high > low else np.linspace(low - 0.5, low + 0.5, _BINS + 1)
     width = edges[1] - edges[0]
-    shares = [np.histogram(part, edges)[0] / part.size / width for part in (each.members, each.truths)]
+    shares = [np.histogram(part, edges)[0] / part.size / width for part in (members, truths)]
     return {"edges": edges.tolist(), "pdf": shares[0].tolist(), "pdf_truth": shares[1].tolist()}
 
 
 def _calibrated(each: Ensemble) -> dict[str, Any]:
     if each.draws < 2:
         return {}
-    levels, below = calibration.calibration_curve(each.ranks, each.draws)
-    expected = each.by_input(lambda part: calibration.expected_squared_error(part.members)).ravel()
-    found = each.by_input(lambda part: calibration.squared_error_of_mean(part.members, part.truths)).ravel()
+    levels, below = calibration.calibration_curve(each.ranks, each.draws, each.observed)
+    seen = slice(None) if each.observed is None else each.observed
+    expected = each.by_input(lambda part: calibration.expected_squared_error(part.members))[seen].ravel()
+    found = each.by_input(lambda part: calibration.squared_error_of_mean(part.members, part.truths))[seen].ravel()
     bins = np.array_split(np.argsort(expected, kind="stable"), _SPREAD_BINS)
     curves: dict[str, Any] = {
-        "rank_counts": calibration.rank_histogram(each.ranks, each.draws).tolist(),
+        "rank_counts": calibration.rank_histogram(each.ranks, each.draws, each.observed).tolist(),
         "levels": levels.tolist(),
         "below": below.tolist(),
         "spread": [float(np.sqrt(expected[part].mean())) for part in bins if len(part)],
         "skill": [float(np.sqrt(found[part].mean())) for part in bins if len(part)],
     }
-    if np.isin(each.truths, (0.0, 1.0)).all():
-        diagram = reliability.reliability(each.by_input(lambda part: (part.members > 0.5).mean(axis=1)), each.truths)
+    if each.binary:
+        stated = each.by_input(lambda part: (part.members > 0.5).mean(axis=1))
+        diagram = reliability.reliability(stated, each.truths, mask=each.observed)
         curves |= {"probability": diagram.probability.tolist(), "frequency": diagram.frequency.tolist()}
     return curves

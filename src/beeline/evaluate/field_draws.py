@@ -1,20 +1,20 @@
-"""Draws beside the truths of their inputs, of one channel of fields, and each number of them with its interval.
+"""Each number of draws beside the truths of their inputs, of one channel of fields, with its interval.
 
 Numbers come of sums and means over the cells of an input, made a few inputs at a time: no block of draws is held twice
-in memory, and no value depends on how many inputs a block has. Intervals redraw whole groups of inputs.
+in memory, and no value depends on how many inputs a block has. Intervals redraw whole groups of inputs. Cells that were
+not observed count nowhere: each number is of the observed cells, and numbers of whole maps are refused with a reason.
 
 Shapes: N inputs, m draws of each, grid axes, S shells of |k|, P cells of a field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from beeline.evaluate.ensemble import Ensemble
 from beeline.metrics import calibration, catalogue, reduction, reliability, scores, similarity, spectra
 from beeline.metrics.fields import Pooled, relative_l2
 from beeline.metrics.formula import Formula
@@ -22,7 +22,7 @@ from beeline.metrics.intervals import Estimate, group_bootstrap
 
 Array = np.ndarray[Any, Any]
 WANTED_COVERAGE = 0.9
-_MOST_CELLS, _NUMBERS_AT_ONCE = 100_000, 2**22
+GAPS = "some cells were not observed, and it is a number of whole maps"
 RELATIVE_L2_OF_MEAN = Formula(
     "relative L2 of the mean", "relative-l2-mean-1", "mean over inputs of |mean of draws - y| / |y|", "lower"
 )
@@ -41,83 +41,6 @@ class UnfitError(Exception):
     """A number that these fields do not have."""
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """Draws beside the truths of their inputs, of one channel.
-
-    Args:
-        members: (N, m, grid axes) in physical units.
-        truths: (N, grid axes), of the same inputs where the two are paired.
-        groups: (N,) which group each input belongs to.
-        shells: of the grid, None where it has no spectrum.
-        size: largest less smallest value of the training fields.
-        at_once: how many numbers of draws are worked on at a time.
-        positive: whether all training fields are above 0, so that their totals can be compared as shares.
-    """
-
-    members: Array
-    truths: Array
-    groups: Array
-    shells: spectra.Shells | None
-    size: float
-    at_once: int = _NUMBERS_AT_ONCE
-    positive: bool = False
-
-    @property
-    def draws(self) -> int:
-        """m."""
-        return int(self.members.shape[1])
-
-    def parts(self) -> Iterator[Ensemble]:
-        """A few inputs at a time, in double precision."""
-        step = max(1, self.at_once // max(1, self.members[0].size))
-        for start in range(0, len(self.members), step):
-            rows = slice(start, start + step)
-            members, truths = (each[rows].astype(np.float64) for each in (self.members, self.truths))
-            yield replace(self, members=members, truths=truths, groups=self.groups[rows])
-
-    def by_input(self, function: Callable[[Ensemble], Array]) -> Array:
-        """What a function gives for each input, input by input.
-
-        Args:
-            function: of an ensemble of some of the inputs; its result has one row an input.
-        """
-        return np.concatenate([function(part) for part in self.parts()])
-
-    @cached_property
-    def ranks(self) -> Array:
-        """(N, grid axes) how many draws lie below each truth."""
-        return calibration.ranks(self.members, self.truths)
-
-    @cached_property
-    def spectra(self) -> tuple[Array, Array, Array]:
-        """(N, S) mean P of the draws of each input, P of its truth, and mean cross spectrum of the two."""
-        own, real, cross = np.moveaxis(self.by_input(_three_spectra), 1, 0)
-        return own, real, cross
-
-    @cached_property
-    def cells(self) -> Pooled:
-        """Values of cells of draws and of truths at the same places: all of them, or a part of each draw at random."""
-        count, draws = self.members.shape[:2]
-        own, real = self.members.reshape(count, draws, -1), self.truths.reshape(count, 1, -1)
-        most = max(1, _MOST_CELLS // (count * draws))
-        real = np.broadcast_to(real, own.shape)
-        if most < own.shape[2]:
-            place = np.random.default_rng(0).integers(0, own.shape[2], (count, draws, most))
-            own, real = (np.take_along_axis(each, place, axis=2) for each in (own, real))
-        return Pooled(own.reshape(count, -1), real.reshape(count, -1))
-
-
-def _three_spectra(part: Ensemble) -> Array:
-    assert part.shells is not None
-    repeated = np.repeat(part.truths[..., None], part.draws, axis=0)
-    flat = part.members.reshape(repeated.shape)
-    own, cross = part.shells.power(flat), part.shells.cross_power(flat, repeated)
-    shape = (len(part.truths), part.draws, -1)
-    real = part.shells.power(part.truths[..., None])[..., 0]
-    return np.stack([own.reshape(shape).mean(axis=1), real, cross.reshape(shape).mean(axis=1)], axis=1)
-
-
 def _of_inputs(values: Callable[[Ensemble], Sequence[Array]], statistic: Callable[..., float]) -> Any:
     """A number that is a statistic of values of inputs, whose groups are redrawn for its interval."""
 
@@ -132,10 +55,13 @@ def _of_cells(statistic: Callable[[Pooled, Array], float]) -> Any:
 
     def function(ensemble: Ensemble, seed: int | None) -> Estimate:
         pooled, count = ensemble.cells, len(ensemble.truths)
+        rows = np.flatnonzero(pooled.cells_N)
+        if not len(rows):
+            raise ValueError("no cell was observed both in a truth and in what stands in the place of its draws")
         return group_bootstrap(
-            [np.arange(count)],
-            lambda rows: statistic(pooled, np.bincount(rows, minlength=count)),
-            ensemble.groups,
+            [rows],
+            lambda drawn: statistic(pooled, np.bincount(drawn, minlength=count)),
+            ensemble.groups[rows],
             seed,
         )
 
@@ -148,51 +74,61 @@ def _several(each: Ensemble) -> None:
 
 
 def _crps(each: Ensemble) -> list[Array]:
+    def crps(part: Ensemble) -> Array:
+        return reduction.masked_mean(scores.fair_crps(part.members, part.truths), part.observed)
+
     _several(each)
-    return [each.by_input(lambda part: reduction.masked_mean(scores.fair_crps(part.members, part.truths)))]
+    return [each.by_input(crps)]
 
 
 def _absolute(each: Ensemble) -> list[Array]:
+    def apart(part: Ensemble) -> Array:
+        return reduction.masked_mean(np.abs(part.members[:, 0] - part.truths), part.observed)
+
     if each.draws > 1:
         raise UnfitError
-    return [each.by_input(lambda part: reduction.masked_mean(np.abs(part.members[:, 0] - part.truths)))]
+    return [each.by_input(apart)]
 
 
 def _squares(each: Ensemble) -> list[Array]:
     def squares(part: Ensemble) -> Array:
-        return reduction.masked_mean(calibration.squared_error_of_mean(part.members, part.truths))
+        return reduction.masked_mean(calibration.squared_error_of_mean(part.members, part.truths), part.observed)
 
     return [each.by_input(squares)]
 
 
 def _relative(each: Ensemble) -> list[Array]:
     def relative(part: Ensemble) -> Array:
-        return relative_l2(part.members.mean(axis=1)[..., None], part.truths[..., None])[:, 0]
+        return relative_l2(part.members.mean(axis=1)[..., None], part.truths[..., None], _by_channel(part))[:, 0]
 
     return [each.by_input(relative)]
 
 
 def _spread_and_skill(each: Ensemble) -> list[Array]:
+    def expected(part: Ensemble) -> Array:
+        return reduction.masked_mean(calibration.expected_squared_error(part.members), part.observed)
+
     _several(each)
-    expected = each.by_input(lambda part: reduction.masked_mean(calibration.expected_squared_error(part.members)))
-    return [expected, *_squares(each)]
+    return [each.by_input(expected), *_squares(each)]
 
 
 def _covered(each: Ensemble) -> list[Array]:
     _several(each)
     order, _ = calibration.nearest_level(each.draws, WANTED_COVERAGE)
-    return [reduction.masked_mean(calibration.covered(each.ranks, each.draws, order))]
+    return [reduction.masked_mean(calibration.covered(each.ranks, each.draws, order), each.observed)]
 
 
 def _binary(each: Ensemble) -> list[Array]:
     """(N, 3, B) counts, sums of stated probabilities and of ones of each input, bin by bin."""
-    if not np.isin(each.truths, (0.0, 1.0)).all():
+    if not each.binary:
         raise UnfitError
     _several(each)
 
     def sums(part: Ensemble) -> Array:
         stated = (part.members > 0.5).mean(axis=1)
-        return np.stack([reliability.bin_sums(*pair) for pair in zip(stated, part.truths, strict=True)])
+        kept = np.ones(stated.shape, dtype=bool) if part.observed is None else part.observed
+        rows = zip(stated, part.truths, kept, strict=True)
+        return np.stack([reliability.bin_sums(one[where], other[where]) for one, other, where in rows])
 
     return [each.by_input(sums)]
 
@@ -205,7 +141,7 @@ def _calibration_error(sums: Array) -> float:
 def _peak_ratio(each: Ensemble) -> list[Array]:
     def ratio(part: Ensemble) -> Array:
         mean = part.members.mean(axis=1)[..., None]
-        return similarity.peak_signal_to_noise(mean, part.truths[..., None], part.size)[:, 0]
+        return similarity.peak_signal_to_noise(mean, part.truths[..., None], part.size, _by_channel(part))[:, 0]
 
     return [each.by_input(ratio)]
 
@@ -213,6 +149,7 @@ def _peak_ratio(each: Ensemble) -> list[Array]:
 def _similarity(each: Ensemble) -> list[Array]:
     if each.truths.ndim != 3 or min(each.truths.shape[1:]) < 11:
         raise UnfitError
+    _check_whole(each)
 
     def similar(part: Ensemble) -> Array:
         mean = part.members.mean(axis=1)[..., None]
@@ -225,8 +162,10 @@ def _departures(each: Ensemble) -> Array:
     """(N, m) mean of each draw less the true mean."""
 
     def departures(part: Ensemble) -> Array:
-        own = part.members.reshape(*part.members.shape[:2], -1).mean(axis=2)
-        return np.asarray(own - part.truths.reshape(len(part.truths), -1).mean(axis=1, keepdims=True))
+        observed = None if part.observed is None else part.observed[:, None]
+        own, real = part.members, part.truths[:, None]
+        axes = tuple(range(2, own.ndim))
+        return reduction.masked_mean(own, observed, axes) - reduction.masked_mean(real, observed, axes)
 
     return each.by_input(departures)
 
@@ -257,10 +196,32 @@ def _power(ensemble: Ensemble, seed: int | None) -> Estimate:
     )
 
 
+def _resolved_power(ensemble: Ensemble, seed: int | None) -> Estimate:
+    shells = _shells(ensemble)
+    counted = spectra.resolved(ensemble.spectra[1].mean(axis=0), shells.modes_S, shells.complete_S)
+    return group_bootstrap(
+        ensemble.spectra[:2],
+        lambda own, real: spectra.largest_departure(spectra.power_ratio(own, real), counted),
+        ensemble.groups,
+        seed,
+    )
+
+
 def _shells(ensemble: Ensemble) -> spectra.Shells:
     if ensemble.shells is None or not ensemble.shells.complete_S.any():
         raise UnfitError
+    _check_whole(ensemble)
     return ensemble.shells
+
+
+def _check_whole(ensemble: Ensemble) -> None:
+    if ensemble.gaps:
+        raise ValueError(GAPS)
+
+
+def _by_channel(part: Ensemble) -> Array | None:
+    """(N, grid axes, 1) where the truths were observed; None for everywhere."""
+    return None if part.observed is None else part.observed[..., None]
 
 
 FUNCTIONS: Mapping[Formula, Callable[[Ensemble, int | None], Estimate]] = {
@@ -277,6 +238,7 @@ FUNCTIONS: Mapping[Formula, Callable[[Ensemble, int | None], Estimate]] = {
     catalogue.PSNR: _of_inputs(_peak_ratio, np.mean),
     catalogue.SSIM: _of_inputs(_similarity, np.mean),
     catalogue.POWER_DEPARTURE: _power,
+    catalogue.RESOLVED_DEPARTURE: _resolved_power,
     catalogue.PIXEL_KS: _of_cells(Pooled.kolmogorov_smirnov),
     catalogue.PIXEL_W1: _of_cells(Pooled.wasserstein),
 }

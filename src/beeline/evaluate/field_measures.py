@@ -7,7 +7,11 @@ together, each in units of its standard deviation over the training fields: it s
 
 Draws go round the inputs: draw r of input j is sample r k + j, of k inputs. Intervals redraw whole groups (simulations,
 months) of inputs; floors are the same numbers of baselines: the mean of the training fields, and ``training fields``, m
-of them at random for each input (a climate that knows nothing of the input).
+of them at random for each input (a climate that knows nothing of the input). In baselines a cell that was not observed
+is that of another training field.
+
+Cells that were not observed count nowhere, and inputs of which no cell of a channel was observed are none of that
+channel's: ``counts`` and ``notes`` say how many are left. Real fields with gaps have no spectrum.
 
 Shapes: N inputs, m draws of each, grid axes, C channels.
 """
@@ -16,12 +20,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from beeline.core.data import Example, Geometry
 from beeline.core.random import Key
+from beeline.evaluate.ensemble import Ensemble
 from beeline.evaluate.field_draws import (
     FUNCTIONS,
     MEAN_CORRELATION,
@@ -29,24 +35,24 @@ from beeline.evaluate.field_draws import (
     MEAN_SCATTER,
     RELATIVE_L2_OF_MEAN,
     WANTED_COVERAGE,
-    Ensemble,
     UnfitError,
 )
 from beeline.evaluate.field_totals import RELATIVE_SCATTER, RELATIVE_TOTAL, TOTALS
 from beeline.evaluate.outcome import Outcome, Place
-from beeline.evaluate.sets import group_codes, spread, unfit
+from beeline.evaluate.sets import group_codes, not_finite, several_shapes, spread
 from beeline.metrics import calibration, catalogue, scores, spectra
 from beeline.metrics.formula import Formula
 from beeline.metrics.intervals import Estimate, group_bootstrap
 
 Array = np.ndarray[Any, Any]
 PHYSICAL, ALL_CHANNELS = "physical", ""
+_MOST_LOOKED_AT = 256
 PER_INPUT = (
     *(catalogue.FAIR_CRPS, catalogue.ABSOLUTE_ERROR, catalogue.RMSE_OF_MEAN, RELATIVE_L2_OF_MEAN),
     *(catalogue.SPREAD_SKILL, catalogue.RANK_COVERAGE, catalogue.CALIBRATION_ERROR, MEAN_CORRELATION, MEAN_DEPARTURE),
     *(MEAN_SCATTER, RELATIVE_TOTAL, RELATIVE_SCATTER, catalogue.PSNR, catalogue.SSIM),
 )
-OF_SINGLE_DRAWS = (catalogue.POWER_DEPARTURE, catalogue.PIXEL_KS, catalogue.PIXEL_W1)
+OF_SINGLE_DRAWS = (catalogue.POWER_DEPARTURE, catalogue.RESOLVED_DEPARTURE, catalogue.PIXEL_KS, catalogue.PIXEL_W1)
 _LESS_UNITS = {catalogue.PSNR.formula: "dB"}
 _IN_UNITS = {each.formula for each in (catalogue.FAIR_CRPS, catalogue.ABSOLUTE_ERROR, catalogue.RMSE_OF_MEAN)} | {
     MEAN_DEPARTURE.formula,
@@ -69,9 +75,12 @@ class FieldMeasures:
         self.geometry = geometry
         self.training = training
         self.groups = group_codes(held_out)
-        self._sizes, self._deviations = _sizes(training)
-        self._positive = _positive(training)
+        self._known, self._truths = ([each.known_numbers() for each in split] for split in (training, held_out))
+        self._sizes, self._means, self._deviations = _moments(self._known)
+        self._positive = _positive(self._known)
         self.shells, self.no_spectrum = _shells(held_out[0].array.shape[:-1], geometry)
+        self._gaps = _gaps_of(self._known) | _gaps_of(self._truths)
+        self._seen_NC = np.stack([~_all_nan(each) for each in self._truths])
 
     def places(self) -> list[tuple[Formula, str, str]]:
         """Formula, space and channel of every number, in the order in which they are shown."""
@@ -85,16 +94,30 @@ class FieldMeasures:
         own = self.geometry.units[self.geometry.channels.index(channel)]
         return own if formula in _IN_UNITS else _LESS_UNITS.get(formula, "")
 
-    def counts(self, samples: int) -> dict[str, int]:
+    def counts(self, samples: int, channel: str = ALL_CHANNELS) -> dict[str, int]:
         """How many of so many samples are used: n, inputs, draws for each, and groups of inputs.
 
         Args:
             samples: how many there are.
+            channel: name of the channel, of which some inputs may have no observed cell.
         """
+        place = None if channel == ALL_CHANNELS else self.geometry.channels.index(channel)
         asked = spread(len(self.held_out), samples)
-        draws = samples // max(1, len(asked))
-        groups = len(np.unique(self.groups[asked]))
-        return {"n": len(asked) * draws, "inputs": len(asked), "draws": draws, "groups": groups}
+        draws, kept = samples // max(1, len(asked)), asked[self._has(asked, place)]
+        groups = len(np.unique(self.groups[kept]))
+        return {"n": len(kept) * draws, "inputs": len(kept), "draws": draws, "groups": groups}
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What is not measured, and why."""
+        found = {} if self.no_spectrum is None else {"spectra": self.no_spectrum}
+        for place, name in enumerate(self.geometry.channels):
+            missing = np.mean([np.isnan(each[..., place]).mean() for each in self._truths])
+            blind = int((~self._seen_NC[:, place]).sum())
+            if missing:
+                of_inputs = f", among them all cells of {blind:,} of {len(self.held_out):,} inputs" if blind else ""
+                found[f"cells of {name}"] = f"{missing:.1%} of those held out were not observed{of_inputs}"
+        return found
 
     def __call__(self, samples: Sequence[Example], seed: int | None, paired: bool = True) -> dict[Place, Outcome]:
         """Every number of some samples; of samples that cannot be measured, why.
@@ -105,12 +128,14 @@ class FieldMeasures:
             paired: whether they answer the inputs; of real fields in the place of samples, which do not, only what is
                 about single draws is measured.
         """
-        reason = unfit(samples, self.held_out)
+        reason = self.unfit(samples, paired)
         if reason is not None:
             failed = Outcome(Estimate(math.nan), reason)
             return {(formula.formula, space, channel): failed for formula, space, channel in self.places()}
         found: dict[Place, Outcome] = {}
         for place, name in enumerate(self.geometry.channels):
+            if not self._seen_NC[:, place].any():
+                continue
             ensemble = self.ensemble(samples, place)
             for formula, function in {**FUNCTIONS, **TOTALS}.items():
                 if paired or formula in OF_SINGLE_DRAWS:
@@ -126,20 +151,32 @@ class FieldMeasures:
             found[catalogue.FAIR_ENERGY_SCORE.formula, PHYSICAL, ALL_CHANNELS] = energy
         return found
 
+    def unfit(self, samples: Sequence[Example], paired: bool = True) -> str | None:
+        """Why samples cannot be measured; None where they can.
+
+        Args:
+            samples: that go round the inputs.
+            paired: whether they are draws, which are finite everywhere; real fields may have gaps.
+        """
+        return (not_finite(samples) if paired else None) or several_shapes(samples, self.held_out[:1])
+
     def ensemble(self, samples: Sequence[Example], channel: int) -> Ensemble:
-        """Samples as draws of their inputs.
+        """Samples as draws of their inputs, of which some cell of the channel was observed.
 
         Args:
             samples: that go round the inputs.
             channel: place of the channel.
         """
         asked = spread(len(self.held_out), len(samples))
-        count, draws = len(asked), len(samples) // len(asked)
-        own = np.stack([each.array[..., channel] for each in samples[: count * draws]])
+        count, draws, kept = len(asked), len(samples) // len(asked), self._has(asked, channel)
+        own = np.stack([each.known_numbers()[..., channel] for each in samples[: count * draws]])
         members = np.moveaxis(own.reshape(draws, count, *own.shape[1:]), 0, 1)
-        truths = np.stack([self.held_out[index].array[..., channel] for index in asked]).astype(np.float64)
+        truths = np.stack([self._truths[index][..., channel] for index in asked]).astype(np.float64)
+        if not kept.all():
+            members, truths = members[kept], truths[kept]
+        gaps, groups = bool(self._gaps[channel]), self.groups[asked[kept]]
         positive = bool(self._positive[channel])
-        return Ensemble(members, truths, self.groups[asked], self.shells, self._sizes[channel], positive=positive)
+        return Ensemble(members, truths, groups, self.shells, float(self._sizes[channel]), gaps, positive)
 
     def climate(self, samples: Sequence[Example], seed: int) -> list[Example]:
         """Training fields at random, one in the place of each sample.
@@ -150,18 +187,48 @@ class FieldMeasures:
         """
         draws = Key.range(seed, 0, len(samples)).fold("climate").uniform(1).numpy()[:, 0]
         chosen = (draws * len(self.training)).astype(np.int64)
-        return [Example(self.training[i].array, each.condition) for i, each in zip(chosen, samples, strict=True)]
+        return [Example(self._filled(int(i)), each.condition) for i, each in zip(chosen, samples, strict=True)]
+
+    def without_gaps(self) -> Sequence[Example]:
+        """The training fields, with what others saw in the place of what was not observed: for baselines."""
+        if not self._gaps.any():
+            return self.training
+        return [Example(self._filled(place), each.condition) for place, each in enumerate(self.training)]
+
+    def _filled(self, place: int) -> Array:
+        """A training field whose gaps hold what the following ones saw there; the channel's mean where none did."""
+        if not self._gaps.any():
+            return self._known[place]
+        found = np.where(self._ever, self._known[place], self._means)
+        for step in range(1, min(_MOST_LOOKED_AT, len(self._known))):
+            gaps = np.isnan(found)
+            if not gaps.any():
+                break
+            found[gaps] = self._known[(place + step) % len(self._known)][gaps]
+        return np.where(np.isnan(found), self._means, found)
+
+    @cached_property
+    def _ever(self) -> Array:
+        """(grid axes, C) what was observed in some training field."""
+        return np.logical_or.reduce([~np.isnan(each) for each in self._known])
+
+    def _has(self, asked: Array, channel: int | None) -> Array:
+        """Which of some held-out fields have an observed cell, of a channel or of any."""
+        seen = self._seen_NC[asked]
+        return np.asarray(seen.any(axis=1) if channel is None else seen[:, channel])
 
     def _energy_score(self, samples: Sequence[Example], seed: int | None) -> Estimate:
         """Mean over inputs of the energy score of all channels, per root of the number of values."""
         asked = spread(len(self.held_out), len(samples))
-        count, found = len(asked), np.empty(len(asked))
-        for place, index in enumerate(asked):
+        count, found, kept = len(asked), np.full(len(asked), np.nan), self._has(asked, None)
+        for place in np.flatnonzero(kept).tolist():
             rows = samples[place : len(samples) // count * count : count]
             members = np.stack([each.array for each in rows])[None] / self._deviations
-            truth = self.held_out[index].array[None] / self._deviations
-            found[place] = scores.fair_energy_score(members, truth)[0] / math.sqrt(truth.size)
-        return group_bootstrap([found], np.mean, self.groups[asked], seed)
+            truth = self._truths[asked[place]][None] / self._deviations
+            observed = ~np.isnan(truth) if self._gaps.any() else None
+            numbers = truth.size if observed is None else int(observed.sum())
+            found[place] = scores.fair_energy_score(members, truth, observed)[0] / math.sqrt(numbers)
+        return group_bootstrap([found[kept]], np.mean, self.groups[asked[kept]], seed)
 
 
 def _target(formula: Formula, draws: int) -> float | None:
@@ -183,17 +250,27 @@ def _shells(shape: Sequence[int], geometry: Geometry) -> tuple[spectra.Shells | 
     return spectra.Shells(shape, box, window=[not each for each in turns]), None
 
 
-def _positive(training: Sequence[Example]) -> Array:
+def _positive(known: Sequence[Array]) -> Array:
     """(C,) whether every number of a channel that was observed is above 0."""
+    return np.all([((each > 0) | np.isnan(each)).reshape(-1, each.shape[-1]).all(axis=0) for each in known], axis=0)
+
+
+def _moments(known: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """(C,) largest less smallest value, mean and standard deviation (1 where it is 0) of each channel of fields."""
     found = []
-    for each in training:
-        seen = each.observed_numbers()
-        found.append(((each.array > 0) if seen is None else (each.array > 0) | ~seen).reshape(-1, each.array.shape[-1]))
-    return np.all([cells.all(axis=0) for cells in found], axis=0)
+    for column in np.concatenate([each.reshape(-1, each.shape[-1]) for each in known]).T:
+        seen = column[~np.isnan(column)] if np.isnan(column).any() else column
+        seen = seen if len(seen) else np.zeros(1)
+        found.append((np.ptp(seen), seen.mean(dtype=np.float64), seen.std(dtype=np.float64)))
+    sizes, means, deviations = np.array(found, dtype=np.float64).T
+    return sizes, means, np.where(deviations > 0, deviations, 1.0)
 
 
-def _sizes(training: Sequence[Example]) -> tuple[list[float], Array]:
-    """Of each channel of the training fields: largest less smallest value, and standard deviation (1 where it is 0)."""
-    cells = np.concatenate([each.array.reshape(-1, each.array.shape[-1]) for each in training])
-    deviations = cells.std(axis=0, dtype=np.float64)
-    return [float(each) for each in np.ptp(cells, axis=0)], np.where(deviations > 0, deviations, 1.0)
+def _gaps_of(fields: Sequence[Array]) -> Array:
+    """(C,) whether some number of a channel was not observed."""
+    return np.logical_or.reduce([np.isnan(each).any(axis=tuple(range(each.ndim - 1))) for each in fields])
+
+
+def _all_nan(field: Array) -> Array:
+    """(C,) whether no number of a channel was observed."""
+    return np.asarray(np.isnan(field).all(axis=tuple(range(field.ndim - 1))))

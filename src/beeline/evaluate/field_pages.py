@@ -10,7 +10,7 @@ from typing import Any
 
 from beeline.core.data import Example
 from beeline.core.errors import UserError
-from beeline.data.field_output import classic_bytes
+from beeline.data.field_output import netcdf_bytes
 from beeline.data.field_strips import Sheet, drawn
 from beeline.data.field_summaries import summarised
 from beeline.evaluate.evaluation import Drawn, Evaluator
@@ -18,7 +18,6 @@ from beeline.evaluate.field_curves import field_curves
 from beeline.evaluate.field_measures import FieldMeasures
 from beeline.evaluate.field_strips import INPUTS, answers, strips
 from beeline.evaluate.field_sweep import Sweep, sweep_curves, sweep_sheets, swept
-from beeline.evaluate.sets import unfit
 from beeline.generate.ensembles import described, summaries
 from beeline.generate.scalars import Scalar
 from beeline.samplers.config import SampleConfig
@@ -61,7 +60,7 @@ def field_pages(
         with_ensembles: whether mean, deviation and quantiles of the draws for every input are kept.
     """
     measures, held_out, examples = evaluator.measures.fields, evaluator.sets.held_out, samples.samples.examples
-    if measures is None or unfit(examples, held_out) is not None:
+    if measures is None or measures.unfit(examples) is not None:
         return FieldPages()
     engine = evaluator.engine
     shown = answers(held_out, examples, measures.geometry, INPUTS)
@@ -106,7 +105,7 @@ def _with_ensembles(pages: FieldPages, evaluator: Evaluator, measures: FieldMeas
         whole = summarised(
             summaries(found.members), inputs, known, samples.samples.provenance, found.truths, found.numbers.tolist()
         )
-        pages.files[ENSEMBLES] = classic_bytes(whole)
+        pages.files[ENSEMBLES] = netcdf_bytes(whole)
     except UserError as error:
         return FieldPages(pages.curves, pages.files, [f"{ENSEMBLES} left out: {error}"])
     return pages

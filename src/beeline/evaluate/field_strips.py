@@ -131,16 +131,17 @@ def _maps(condition: Condition, inputs: Sequence[Example]) -> list[list[Panel]]:
     axes = inputs[0].array.ndim
     if not isinstance(condition, (AlignedMap, CoarseMap)) or all(each is None for each in values):
         return []
-    blank = np.full((1,) * (axes - 1) + (condition.channels,), np.nan)
+    count = condition.given if isinstance(condition, AlignedMap) else condition.channels
+    blank = np.full((1,) * (axes - 1) + (count,), np.nan)
     arrays = [blank if each is None else np.asarray(each, dtype=np.float64) for each in values]
     if any(each.ndim != axes for each in arrays):
         return []
     known = condition.units if isinstance(condition, FieldMap) else ()
     columns: list[list[Panel]] = []
-    for place in range(condition.channels):
+    for place in range(count):
         cells = [middle(each[..., place]) for each in arrays]
         units = known[place] if known else ""
-        name = condition.name if condition.channels == 1 else f"{condition.name} {place}"
+        name = condition.name if count == 1 else f"{condition.name} {place}"
         if cells[0].ndim == 2:
             scale = scale_of(cells, units)
             columns.append([MapPanel(f"input {name}", each, scale) for each in cells])

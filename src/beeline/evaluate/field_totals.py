@@ -1,6 +1,6 @@
 """Totals of fields that are positive throughout, such as masses and densities, over the totals of their truths.
 
-    q_jr = (sum over cells of draw r of input j) / (sum over cells of truth j)
+    q_jr = (sum over cells of draw r of input j) / (sum over cells of truth j),     cells that were observed
 
 Right is a mean of 1. The scatter of q is that of the model about each truth: of many right answers it is not 0.
 
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from beeline.evaluate.field_draws import Ensemble, UnfitError
+from beeline.evaluate.ensemble import Ensemble
+from beeline.evaluate.field_draws import UnfitError
 from beeline.metrics.formula import Formula
 from beeline.metrics.intervals import Estimate, group_bootstrap
 
@@ -45,8 +46,10 @@ def relative_totals(each: Ensemble) -> Array:
         raise UnfitError
 
     def totals(part: Ensemble) -> Array:
-        own = part.members.reshape(*part.members.shape[:2], -1).sum(axis=2)
-        real = part.truths.reshape(len(part.truths), -1).sum(axis=1)
+        seen = part.observed
+        members = part.members if seen is None else np.where(seen[:, None], part.members, 0.0)
+        own = members.reshape(*members.shape[:2], -1).sum(axis=2)
+        real = np.nansum(part.truths.reshape(len(part.truths), -1), axis=1)
         if not (real > 0).all():
             raise UnfitError
         return np.asarray(own / real[:, None])

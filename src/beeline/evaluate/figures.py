@@ -97,6 +97,7 @@ def strip_section(engine: Engine, held_out: Examples) -> Section:
     """A few samples at some nodes of the sampling grid, and what the model expects them to become."""
 
     def blocks() -> list[Block]:
+        """The strip."""
         asked = requests_like(_spread(held_out, _STRIP_SAMPLES), _STRIP_SAMPLES, engine)
         stages = trajectory(engine, asked, stages=_STRIP_STAGES)
         rows: list[tuple[str, Sequence[Cell]]] = []
@@ -129,6 +130,7 @@ def neighbour_section(engine: Engine, training: Examples, held_out: Examples, sa
     searched = len(training)
 
     def blocks() -> list[Block]:
+        """The pairs; none where nothing can be compared."""
         found = find_neighbours(engine.codec.normaliser, training, held_out, shown)
         if found is None:
             return []

@@ -13,7 +13,7 @@ from beeline.core.protocols import Condition
 from beeline.evaluate.features import LEAST_SAMPLES, Space
 from beeline.evaluate.field_measures import FieldMeasures
 from beeline.evaluate.outcome import Outcome, Place
-from beeline.evaluate.sets import Sets, one_shape, unfit
+from beeline.evaluate.sets import Sets, several_shapes, unfit
 from beeline.evaluate.space_measures import MEASURES, Reference
 from beeline.metrics.formula import Formula
 from beeline.metrics.intervals import Estimate, group_of, jackknife
@@ -57,13 +57,10 @@ class Measures:
         self.fields: FieldMeasures | None = None
         self.left_out: dict[str, str] = {}
         if geometry is not None:
-            reason = one_shape(sets.used, sets.held_out)
+            reason = several_shapes(sets.used, sets.held_out)
             if reason is None:
                 self.fields = FieldMeasures(sets.used, sets.held_out, geometry)
-                reason, what = self.fields.no_spectrum, "spectra"
-            else:
-                what = "numbers by channel"
-            self.left_out |= {what: reason} if reason is not None else {}
+            self.left_out |= {"numbers by channel": str(reason)} if self.fields is None else self.fields.notes
 
     def places(self) -> list[tuple[Formula, str, str]]:
         """Formula, space and channel of every number that may be there, in the order in which they are shown."""

@@ -16,6 +16,7 @@ from beeline.core.errors import UserError
 from beeline.core.files import read_json
 from beeline.core.units import amount, clock, operations
 from beeline.evaluate.blocks import Block, Card, Cards, Code, Fold, Grid, Pictures, Section, Table, Text
+from beeline.evaluate.data_card import data_section
 from beeline.evaluate.field_charts import field_sections
 from beeline.evaluate.report import build_report
 from beeline.evaluate.run_charts import loss_unit, passes_charts, points, time_chart, training_charts, width_chart
@@ -80,6 +81,7 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
         *field_sections(*of_fields),
         Section("Quality by network passes", passes_charts(passes), _PASSES_NOTE) if passes else Text(""),
         _speed(config["train"], cost, log),
+        data_section(_contents(folder.description).get("card") or {}),
         _what_was_run(config, engine, cost, folder),
         _again(folder, config["origin"]),
         _files(folder),

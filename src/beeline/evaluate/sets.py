@@ -118,17 +118,23 @@ def group_codes(examples: Sequence[Example]) -> Array:
 
 def unfit(samples: Sequence[Example], held_out: Sequence[Example]) -> str | None:
     """Why samples cannot be compared with held-out examples, number by number; None where they can."""
+    return not_finite(samples) or one_shape(samples, held_out[:1])
+
+
+def not_finite(samples: Sequence[Example]) -> str | None:
+    """Why samples are no samples; None where all of their numbers are finite."""
     bad = sum(not np.isfinite(each.array).all() for each in samples)
-    if bad:
-        return f"{bad:,} of {len(samples):,} samples have numbers that are not finite"
-    return one_shape(samples, held_out[:1])
+    return f"{bad:,} of {len(samples):,} samples have numbers that are not finite" if bad else None
 
 
 def one_shape(*sets: Sequence[Example]) -> str | None:
     """Why examples cannot be compared number by number; None where they can: one shape, no missing number."""
-    shapes = {example.array.shape for examples in sets for example in examples}
-    if len(shapes) > 1:
-        return f"examples have {len(shapes)} shapes"
     if not all(np.isfinite(example.array).all() for examples in sets for example in examples):
-        return "examples have missing numbers"
-    return None
+        return several_shapes(*sets) or "examples have missing numbers"
+    return several_shapes(*sets)
+
+
+def several_shapes(*sets: Sequence[Example]) -> str | None:
+    """Why examples cannot be compared cell by cell; None where all have one shape."""
+    shapes = {example.array.shape for examples in sets for example in examples}
+    return f"examples have {len(shapes)} shapes" if len(shapes) > 1 else None

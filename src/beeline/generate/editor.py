@@ -98,6 +98,7 @@ class Editor:
         noise, errors = list[Tokens](), list[float]()
 
         def way(stretch: Stretch) -> SamplerState:
+            """Up to noise and down again, both ends kept."""
             x0, plan = rows(data, stretch), stretch.plan
             top = invert(
                 plan.solver, stretch.predictor, x0, plan.times, stretch.conditions, process, stretch.after_step

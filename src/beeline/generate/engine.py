@@ -279,14 +279,18 @@ class Engine:
         return stretch.down_from(self.process.prior(stretch.tokens, self.source, key, first))
 
     def _encode(self, request: Request, key: Key) -> Encoded:
+        blank = self.codec.tokenizer.blank(self.form_of(request, key))
+        self.network.check_extents(blank.layout[0].extents)
+        return self.codec.with_conditions(blank, request.condition)
+
+    def form_of(self, request: Request, key: Key) -> Form:
+        """The form of a sample: told, that of its maps, or one of training, which the key draws."""
         form = self.codec.form_of_maps(request.condition) if request.form is None else request.form
         if form is None:
             form = self._draw_form(key)
         if self.codec.tokenizer.axes and math.prod(form) > _CELLS_A_SAMPLE:
             raise UserError(f"shape {'x'.join(map(str, form))}: more than {_CELLS_A_SAMPLE:,} cells a sample")
-        blank = self.codec.tokenizer.blank(form)
-        self.network.check_extents(blank.layout[0].extents)
-        return self.codec.with_conditions(blank, request.condition)
+        return form
 
     def _draw_form(self, key: Key) -> Form:
         counts = np.array([count for _, count in self.codec.forms], dtype=np.float64)

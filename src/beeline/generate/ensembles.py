@@ -178,7 +178,7 @@ def described(engine: Engine, inputs: Sequence[Example]) -> tuple[FieldDescripti
         return modality.described(), list(inputs)
     assert isinstance(modality, Gridded)
     numbers = scalars_of(engine.codec.conditions)
-    maps = {each.name: each.channels for each in engine.codec.conditions if isinstance(each, AlignedMap)}
+    maps = {each.name: each.given for each in engine.codec.conditions if isinstance(each, AlignedMap)}
     parameters = [FieldChannel(each.name, each.units) for each in numbers]
     known = by_geometry(modality.geometry(), inputs[0].array.shape[:-1], maps, parameters)
     plain = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from beeline.core.data import Examples
-from beeline.core.errors import RunError, UserError
+from beeline.core.data import Example, Examples
+from beeline.core.errors import InputWarning, RunError, UserError
 from beeline.core.files import check_writable, write_bytes, write_json, written
-from beeline.core.offers import Native
+from beeline.core.offers import Bounded, Native
 from beeline.core.protocols import Modality
-from beeline.generate.engine import Samples
+from beeline.core.random import Key
+from beeline.generate.engine import Engine, Request, Samples
 
 OWN_ENDINGS = (".png", ".npz")
 _OTHER_ENDINGS = (
@@ -120,6 +122,41 @@ def check_output(out: Path, endings: Sequence[str] = OWN_ENDINGS) -> None:
     if ending in endings and out.is_dir():
         raise UserError(f"{out}: is a folder, and its ending is that of a file; choose another --out")
     check_writable(out)
+
+
+def check_size(engine: Engine, requests: Sequence[Request], seed: int, out: Path | None) -> None:
+    """Refuse samples that the file which was asked for will not hold, before they are drawn.
+
+    Args:
+        engine: that will draw them.
+        requests: what is asked for.
+        seed: of the samples.
+        out: where they go; a folder, None among them, also holds them as arrays, and is warned of alone.
+
+    Raises:
+        UserError: they are too many, or too large.
+    """
+    if not isinstance(engine.modality, Bounded) or (out is not None and out.suffix.lower() in OWN_ENDINGS):
+        return
+    try:
+        engine.modality.check_files(_outline(engine, requests, seed))
+    except UserError as error:
+        if out is not None and out.suffix.lower() in engine.modality.endings:
+            raise
+        warnings.warn(f"{error}; they are written as .npz alone", InputWarning, stacklevel=2)
+
+
+def _outline(engine: Engine, requests: Sequence[Request], seed: int) -> list[Example]:
+    """What will be drawn: arrays of its shapes and dtypes that take no memory, with the conditions asked for."""
+    natives: dict[tuple[int, ...], np.ndarray[Any, Any]] = {}
+    found = []
+    for item, request in enumerate(requests):
+        form = engine.form_of(request, Key.range(seed, item, 1))
+        if form not in natives:
+            (native,) = engine.codec.decode(engine.codec.tokenizer.blank(form))
+            natives[form] = np.broadcast_to(np.zeros((), native.dtype), native.shape)
+        found.append(Example(natives[form], request.condition))
+    return found
 
 
 def write_samples(modality: Modality, samples: Samples, out: Path, latents: Examples | None = None) -> list[Path]:

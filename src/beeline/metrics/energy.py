@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from beeline.metrics.distances import squared_distances
-from beeline.metrics.intervals import Estimate
 from beeline.metrics.pairs import PairDiscrepancy
 
 Array = np.ndarray[Any, Any]
@@ -40,21 +39,8 @@ class EnergyDistance(PairDiscrepancy):
 
     def __init__(self, real_MD: Array, group_M: Array | None = None) -> None:
         # Distances do not change, and numbers far from zero (pressures of 1e5) lose no digits in |x|^2.
-        self._centre_D = np.asarray(real_MD, dtype=np.float64).mean(axis=0)
-        super().__init__(np.asarray(real_MD, dtype=np.float64) - self._centre_D, _minus_distances, group_M)
-
-    def __call__(self, generated_ND: Array, interval: bool = False, group_N: Array | None = None) -> Estimate:
-        """E.
-
-        Args:
-            generated_ND: at least 3 samples.
-            interval: whether to leave out every item (or group) of either set in turn, for an interval of both.
-            group_N: which group each sample belongs to; each its own when None.
-
-        Raises:
-            ValueError: there are fewer samples.
-        """
-        return super().__call__(np.asarray(generated_ND, dtype=np.float64) - self._centre_D, interval, group_N)
+        centre_D = np.asarray(real_MD, dtype=np.float64).mean(axis=0)
+        super().__init__(real_MD, _minus_distances, group_M, centre_D)
 
 
 def squared_energy_distance(real_MD: Array, generated_ND: Array) -> float:

@@ -141,23 +141,29 @@ def kolmogorov_smirnov(one_M: Array, other_N: Array) -> float:
 class Pooled:
     """Values of two sets of cells, in order once; of inputs that count as often as a bootstrap draws them.
 
+    Attributes:
+        cells_N: how many places of each input count.
+
     Args:
         one: (N, P) values of each input.
         other: (N, P), no less and no more: each input then weighs the same in both.
+        mask: (N, P) True where a place counts, in both; None keeps all.
     """
 
-    def __init__(self, one: Array, other: Array) -> None:
-        values = np.concatenate([np.asarray(each, dtype=np.float64).ravel() for each in (one, other)])
+    def __init__(self, one: Array, other: Array, mask: Array | None = None) -> None:
+        kept = np.ones(one.shape, dtype=bool) if mask is None else mask
+        values = np.concatenate([np.asarray(each, dtype=np.float64)[kept] for each in (one, other)])
         order = np.argsort(values)
         values = values[order]
-        self._input = (order % one.size // one.shape[1]).astype(np.int32)
-        self._sign = np.where(order < one.size, 1.0, -1.0)
+        owner, size = np.nonzero(kept)[0].astype(np.int32), len(values) // 2
+        self._input = owner[order % max(1, size)]
+        self._sign = np.where(order < size, 1.0, -1.0)
         self._step = np.diff(values)
-        self._cells = one.shape[1]
-        self._known = not np.isnan(values).any()
+        self.cells_N = kept.sum(axis=1)
+        self._known = len(values) > 0 and not np.isnan(values).any()
 
     def kolmogorov_smirnov(self, weight_N: Array) -> float:
-        """Largest difference of the two distribution functions; NaN where a value is.
+        """Largest difference of the two distribution functions; NaN where a value is, and where there is none.
 
         Args:
             weight_N: how often each input counts.
@@ -176,7 +182,7 @@ class Pooled:
     def _apart(self, weight_N: Array) -> Array:
         """F_one - F_other from each value to the next."""
         steps = np.asarray(weight_N, dtype=np.float64)[self._input] * self._sign
-        return np.asarray(np.cumsum(steps)[:-1] / (weight_N.sum() * self._cells))
+        return np.asarray(np.cumsum(steps)[:-1] / (weight_N @ self.cells_N))
 
 
 def _difference(generated: Array, real: Array) -> Array:

@@ -40,12 +40,17 @@ class PairDiscrepancy:
         real_MD: at least 3 samples.
         kernel: k.
         group_M: which group each belongs to; each its own when None.
+        centre_D: subtracted from the samples of both sets, where k does not depend on it; None for nothing.
 
     Raises:
         ValueError: there are fewer samples.
     """
 
-    def __init__(self, real_MD: Array, kernel: Kernel, group_M: Array | None = None) -> None:
+    def __init__(
+        self, real_MD: Array, kernel: Kernel, group_M: Array | None = None, centre_D: Array | None = None
+    ) -> None:
+        self._centre_D = centre_D
+        real_MD = self._centred(real_MD)
         self.real_MD = real_MD
         self._kernel = kernel
         self._real = _within(real_MD, kernel, group_M)
@@ -61,6 +66,7 @@ class PairDiscrepancy:
         Raises:
             ValueError: there are fewer samples.
         """
+        generated_ND = self._centred(generated_ND)
         generated, real = _within(generated_ND, self._kernel, group_N), self._real
         cross_N, cross_M = np.empty(len(generated_ND)), np.zeros(len(self.real_MD))
         for rows, values in self._kernel(generated_ND, self.real_MD):
@@ -80,6 +86,11 @@ class PairDiscrepancy:
         without_real = combined(real.without, generated.total, across - real.of_groups(cross_M), kept_m, n)
         without_generated = combined(real.total, generated.without, across - generated.of_groups(cross_N), m, kept_n)
         return jackknife(value, [without_real, without_generated])
+
+    def _centred(self, samples_ND: Array) -> Array:
+        if self._centre_D is None:
+            return samples_ND
+        return np.asarray(samples_ND, dtype=np.float64) - self._centre_D
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from beeline.conditioning.field_beside import beside_fields
 from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.map import Shown
 from beeline.conditioning.parameters import Parameters
@@ -18,9 +19,10 @@ from beeline.core.data import Examples, Geometry, Metric, evenly
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
 from beeline.data.field_augment import FieldMoves, field_moves
+from beeline.data.field_card import field_card
 from beeline.data.field_choice import FieldWishes, find_fields
 from beeline.data.field_description import FieldDescription
-from beeline.data.field_output import as_dataset, classic_bytes, labelled
+from beeline.data.field_output import as_dataset, check_sizes, labelled, netcdf_bytes
 from beeline.data.field_patches import asked_patch, check_chosen, chosen_patch, token_count
 from beeline.data.field_pictures import field_sheet
 from beeline.data.field_sets import PARAMETERS, FieldSet, FoundFields
@@ -40,6 +42,9 @@ class Fields:
         path: a netCDF (.nc), zarr, HDF5 (.h5, .hdf5), .npz or .npy file.
         target: variables to be generated; each is a channel, or several where it has an axis named channel.
         maps: variables on the same grid that are given; where they lack an axis, they are the same along it.
+        coarse: variables on another grid over the same ground that are given, and attended to.
+        points: variables of scattered observations that are given, and attended to: rows of places along the axes
+            (their coordinates where the file has them, else cells) and of what was seen there, padded with NaN.
         parameters: variables or coordinates that give a sample one number each, or one row of them.
         parameter_names: of the numbers in such a row.
         log_parameters: those of the parameters whose logarithm is taken.
@@ -63,7 +68,7 @@ class Fields:
         augment: roll (along periodic axes), flip and rotate, as far as the law of the fields has no preferred place
             and direction.
         scalars: whether no channel is a component of a vector, which flips and turns would change.
-        map_dropout: share of training samples whose maps are hidden, at least 0, below 1.
+        map_dropout: share of training samples whose maps, coarse maps and points are hidden, at least 0, below 1.
         parameter_dropout: share of training samples whose parameters are hidden, at least 0, below 1.
         description: what was found in the file, as training writes it; leave it out.
     """
@@ -71,6 +76,8 @@ class Fields:
     path: str | None = None
     target: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
+    coarse: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     parameter_names: tuple[str, ...] = ()
     log_parameters: tuple[str, ...] = ()
@@ -116,10 +123,10 @@ class Fields:
             the same modality with nothing left to choose, and what was found and chosen, a line each.
         """
         found, description = self._found, self._found.description
-        patch = asked_patch(self.patch, description)
-        if patch is None:
-            patch = chosen_patch(description.shape, description.periodic, tokens)
-            check_chosen(patch, description, tokens)
+        patch, sides = self.patch, asked_patch(self.patch, description)
+        if sides is None:
+            patch = sides = chosen_patch(description.shape, description.periodic, tokens)
+            check_chosen(sides, description, tokens)
         share = None if self.held_out_groups is not None else self.held_out or _HELD_OUT
         settled = dataclasses.replace(
             self, path=str(found.path.absolute()), held_out=share, patch=patch, description=description.text()
@@ -128,26 +135,29 @@ class Fields:
         size = " x ".join(f"{axis.name} {axis.size}" for axis in description.axes)
         channels = ", ".join(f"{each.name}{f' ({each.units})' if each.units else ''}" for each in description.channels)
         told = f"the groups {self.held_out_groups}" if share is None else f"a share of {share:g}, by group"
-        count = token_count(description.shape, patch)
+        count = token_count(description.shape, sides)
         reasons = [
             f"found {len(found):,} samples of {channels} on {size} in {found.path.name}",
             f"split: {training:,} training samples, {held_out:,} held out ({told})",
             *found.notes,
         ]
         if self.patch is None:
-            reasons.append(f"patch {'x'.join(map(str, patch))}: {count} tokens a sample, about what can be afforded")
+            reasons.append(f"patch {'x'.join(map(str, sides))}: {count} tokens a sample, about what can be afforded")
         return settled, reasons
 
     def dataset(self, split: str) -> Examples:
         """The samples of a split."""
         return FieldSet(self._found, self._sides[0 if split == "train" else 1])
 
+    def card(self) -> dict[str, Any]:
+        """Where the fields come from, their axes, channels, groups and parameters, and what their numbers are like."""
+        training, held_out = (FieldSet(self._found, side) for side in self._sides)
+        return field_card(self._found, training, held_out, self._kinds)
+
     def normaliser(self) -> Standardise | FieldTransforms:
         """The transform of each channel, and a z-score."""
-        names = tuple(channel.name for channel in self._known.channels)
-        kinds = self.transform * len(names) if len(self.transform) == 1 else self.transform
-        transforms = FieldTransforms(kinds, names)
-        return Standardise() if set(kinds) == {"zscore"} else transforms
+        transforms = FieldTransforms(self._kinds, tuple(channel.name for channel in self._known.channels))
+        return Standardise() if set(self._kinds) == {"zscore"} else transforms
 
     def tokenizer(self) -> GridTokenizer:
         """Patches along every axis, which know the periodic ones."""
@@ -176,6 +186,7 @@ class Fields:
             )
             for each in known.maps
         ]
+        found += beside_fields(known, self.coarse, self.points, self.map_dropout)
         if known.parameters:
             names, units = (tuple(getattr(each, what) for each in known.parameters) for what in ("name", "units"))
             found.append(Parameters(PARAMETERS, names, self.log_parameters, units, self.parameter_dropout))
@@ -195,11 +206,11 @@ class Fields:
         return Geometry(names, units, spacing, known.axes[0].units if same else "", known.periodic)
 
     def metrics(self) -> Sequence[Metric]:
-        """Mean and deviation of each channel beside those of what was held out, in physical units."""
+        """Mean map and deviation of each channel beside those of what was held out, in physical units."""
         found = []
         for place, channel in enumerate(self._known.channels):
-            shift = "difference of the means of samples and held-out fields, in deviations of the latter"
-            found.append(Metric(f"{channel.name} mean shift", shift, _Compared(place, "shift")))
+            apart = "root mean square over cells of (mean of samples - mean of held-out fields), in deviations of these"
+            found.append(Metric(f"{channel.name} mean map error", apart, _Compared(place, "mean")))
             ratio = "deviation of samples over that of held-out fields"
             found.append(Metric(f"{channel.name} deviation ratio", ratio, _Compared(place, "ratio")))
         return found
@@ -219,7 +230,11 @@ class Fields:
 
     def files(self, samples: Examples, provenance: Mapping[str, Any]) -> Mapping[str, bytes]:
         """Samples as netCDF, by ending: coordinates, units, conditions beside them, provenance as attributes."""
-        return {".nc": classic_bytes(labelled(samples, self._known, provenance))}
+        return {".nc": netcdf_bytes(labelled(samples, self._known, provenance))}
+
+    def check_files(self, samples: Examples) -> None:
+        """Refuse samples of which a variable is larger than the netCDF that can be written here holds."""
+        check_sizes(samples, self._known)
 
     def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
         """Samples as an xarray.Dataset.
@@ -233,6 +248,11 @@ class Fields:
         """
         return as_dataset(labelled(samples, self._known, provenance or {}))
 
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The transform of each channel of the target."""
+        return self.transform * len(self._known.channels) if len(self.transform) == 1 else self.transform
+
     @cached_property
     def _found(self) -> FoundFields:
         if self.path is None:
@@ -242,6 +262,8 @@ class Fields:
                 path=Path(self.path).expanduser(),
                 target=self.target,
                 maps=self.maps,
+                coarse=self.coarse,
+                points=self.points,
                 parameters=self.parameters,
                 parameter_names=self.parameter_names,
                 sample_dims=self.sample_dims,
@@ -271,17 +293,26 @@ class _Compared:
     """A channel of samples beside what was held out."""
 
     channel: int
-    what: Literal["shift", "ratio"]
+    what: Literal["mean", "ratio"]
 
     def __call__(self, training: Examples, held_out: Examples, generated: Examples) -> float:
-        """The shift of the mean or the ratio of deviations."""
+        """The error of the mean map or the ratio of deviations, over observed cells."""
         truth, samples = (
-            np.concatenate([each[index].array[..., self.channel].ravel() for index in evenly(each, _MOST)])
+            [each[index].known_numbers()[..., self.channel] for index in evenly(each, _MOST)]
             for each in (held_out, generated)
         )
+        deviation = float(np.nanstd(np.concatenate([each.ravel() for each in truth])))
         if self.what == "ratio":
-            return float(np.nanstd(samples) / np.nanstd(truth))
-        return float((np.nanmean(samples) - np.nanmean(truth)) / np.nanstd(truth))
+            return float(np.nanstd(np.concatenate([each.ravel() for each in samples]))) / deviation
+        apart = _mean_map(samples) - _mean_map(truth)
+        return float(np.sqrt(np.nanmean(apart**2))) / deviation
+
+
+def _mean_map(fields: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Mean over fields of what was observed of each cell; NaN where nothing was."""
+    seen = np.sum([~np.isnan(each) for each in fields], axis=0)
+    total = np.sum([np.nan_to_num(each, nan=0.0) for each in fields], axis=0, dtype=np.float64)
+    return np.divide(total, seen, out=np.full(np.shape(total), np.nan), where=seen > 0)
 
 
 MODALITY = Fields

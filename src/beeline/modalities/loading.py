@@ -106,7 +106,7 @@ def _what_lacks(method: str, given: Any) -> str | None:
     if method == "settle":
         right = isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], Modality)
         return None if right else f"a {name}, not the settled modality and what was chosen"
-    kinds: dict[str, type] = {"normaliser": Normaliser, "tokenizer": Tokenizer, "preview": Image}
+    kinds: dict[str, type] = {"normaliser": Normaliser, "tokenizer": Tokenizer, "preview": Image, "card": dict}
     items: dict[str, type] = {"conditions": Condition, "metrics": Metric}
     if method in kinds:
         return None if isinstance(given, kinds[method]) else f"a {name}, not a {kinds[method].__name__}"

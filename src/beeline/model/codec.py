@@ -73,7 +73,7 @@ class Codec:
             UserError: an example does not fit the modality, or a bridge cannot end at that condition.
         """
         every = range(len(training))
-        normaliser = modality.normaliser().fit(_known(training[index]) for index in every)
+        normaliser = modality.normaliser().fit(training[index].known_numbers() for index in every)
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
@@ -240,14 +240,6 @@ class Codec:
         singles = unbatch(tokens.to("cpu"))
         arrays = (self.tokenizer.decode(single).detach().float().numpy() for single in singles)
         return [self.normaliser.undo(array) for array in arrays]
-
-
-def _known(example: Example) -> np.ndarray[Any, Any]:
-    """A native array with NaN, which fits leave out, where nothing was observed."""
-    observed = example.observed_numbers()
-    if observed is None:
-        return example.array
-    return np.where(observed, example.array, np.array(np.nan, np.result_type(example.array, np.float32)))
 
 
 def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from beeline.core.config import plain
 from beeline.core.data import Deferred, Examples, evenly, group_of, located
 from beeline.core.errors import UserError
-from beeline.core.offers import Augmented, Identified
+from beeline.core.offers import Augmented, Carded, Identified
 from beeline.core.protocols import Modality
 from beeline.data.splits import torn_groups
 from beeline.modalities.loading import ModalitySource, ask, users_code
@@ -150,6 +150,11 @@ def fingerprint(examples: Examples) -> str | None:
     return digest.hexdigest()
 
 
+def _card(source: ModalitySource, modality: Modality) -> dict[str, Any]:
+    """What the data are, where the modality tells it."""
+    return {"card": ask(source, modality, "card")} if isinstance(modality, Carded) else {}
+
+
 def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | None = None) -> Prepared:
     """Build everything that a run needs.
 
@@ -210,6 +215,9 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         "options": plain(config.data),
     }
     trained_on = {"examples": feed.size, "sha256": fingerprint(training), **({"torn_groups": torn} if torn else {})}
-    description = describe(start, modality_record, plain(config), trained_on) | ({"began": began} if began else {})
-    trainer, reasons = fresh(config, choice.steps), (*reasons, *_forced(torn), kept)
+    card = _card(source, modality)
+    description = describe(start, modality_record, plain(config), trained_on) | card
+    description |= {"began": began} if began else {}
+    reasons = (*reasons, *card.get("card", {}).get("notes", ()), *_forced(torn), kept)
+    trainer = fresh(config, choice.steps)
     return Prepared(config, source, codec, training, held_out, unseen, trainer, description, choice, reasons)
