@@ -22,6 +22,9 @@ GEOMETRY = Geometry(("u", "v"), ("m/s", "Pa"), (0.5, 0.5), "km", (True, True))
 INPUTS, DRAWS = 60, 7
 
 
+SPECTRAL = tuple(each.formula for each in (catalogue.POWER_DEPARTURE, catalogue.RESOLVED_DEPARTURE))
+
+
 def smooth(random: np.random.Generator, count: int) -> np.ndarray:
     """Periodic fields of 12 x 12 cells whose power falls with |k|."""
     k = np.hypot(*np.meshgrid(np.fft.fftfreq(12), np.fft.rfftfreq(12), indexing="ij"))
@@ -119,7 +122,8 @@ def test_intervals_redraw_groups_and_real_fields_in_the_place_of_draws_answer_no
     assert len(np.unique(fields.ensemble(fields.held_out, 0).groups)) == INPUTS // 2
     found = fields(fields.training, None, paired=False)
     assert {formula for formula, _, _ in found} == {
-        each.formula for each in (catalogue.POWER_DEPARTURE, catalogue.PIXEL_KS, catalogue.PIXEL_W1)
+        each.formula
+        for each in (catalogue.POWER_DEPARTURE, catalogue.RESOLVED_DEPARTURE, catalogue.PIXEL_KS, catalogue.PIXEL_W1)
     }
 
 
@@ -255,7 +259,7 @@ def test_numbers_of_fields_with_gaps_are_those_of_the_observed_cells(
         found, expected = masked(samples[:n], 0), small(cut[2][:n], 0)
         assert found.keys() | {(catalogue.SSIM.formula, PHYSICAL, each) for each in "uv"} == found.keys()
         for place, each in expected.items():
-            if place[0] in (catalogue.POWER_DEPARTURE.formula, MEAN_CORRELATION.formula):
+            if place[0] in (*SPECTRAL, MEAN_CORRELATION.formula):
                 assert "some cells were not observed" in str(found[place].failure)
                 continue
             own, wanted = found[place].estimate, each.estimate

@@ -135,6 +135,14 @@ def test_ratio_and_transfer_of_fields_of_other_amplitude() -> None:
     assert swapped == pytest.approx(1.0), "means first: the order of examples, some of little power, does not matter"
 
 
+def test_resolved_shells_hold_the_variance_and_leave_the_tail_out() -> None:
+    """Of variances 900, 90, 8, 1 and 1 the first four hold 99.9 %, three do not; the corner counts nowhere."""
+    power, modes = np.array([90.0, 9.0, 0.8, 0.12, 0.08, 100.0]), np.full(6, 10)
+    complete = np.array([True, True, True, True, True, False])
+    assert spectra.resolved(power, modes, complete).tolist() == [True, True, True, True, False, False]
+    assert spectra.resolved(power, modes, complete, 0.89).tolist() == [True, False, False, False, False, False]
+
+
 def test_e33_a_spectrum_is_that_of_the_overdensity_in_physical_units() -> None:
     """Lognormal white noise: P = (exp(s^2) - 1) V / n. Of z-scored logarithms it is V / n, whatever s is."""
     shells = Shells((32, 32), (10.0, 10.0))

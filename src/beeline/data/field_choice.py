@@ -13,7 +13,7 @@ import numpy as np
 from beeline.core.errors import UserError, unknown
 from beeline.data.field_beside import channels_of, coarse_mapping, points_mapping
 from beeline.data.field_checks import check_axis, check_kind, check_same_grid
-from beeline.data.field_description import FieldChannel, FieldDescription, FieldMapping, with_periods
+from beeline.data.field_description import FieldAxis, FieldChannel, FieldDescription, FieldMapping, with_periods
 from beeline.data.field_files import open_store
 from beeline.data.field_places import axis_of
 from beeline.data.field_sets import FoundFields
@@ -85,10 +85,7 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
     description = FieldDescription(
         axes,
         _target_channels(wishes, target),
-        tuple(
-            FieldMapping(name, channels_of(each), tuple(axis.name for axis in axes if axis.name in each.dims))
-            for name, each in maps.items()
-        ),
+        tuple(_mapping(name, each, axes) for name, each in maps.items()),
         tuple(channel for channel, _ in parameters),
         wishes.group,
         tuple(mapping for mapping, _ in over),
@@ -115,6 +112,10 @@ def find_fields(wishes: FieldWishes) -> FoundFields:
         wishes.masked,
         blocks,
     )
+
+
+def _mapping(name: str, variable: Variable, axes: Sequence[FieldAxis]) -> FieldMapping:
+    return FieldMapping(name, channels_of(variable), tuple(axis.name for axis in axes if axis.name in variable.dims))
 
 
 def _check_names(wishes: FieldWishes) -> None:

@@ -127,7 +127,7 @@ POWER_DEPARTURE = Formula("largest P departure", "power-departure-1", "max |P ra
 RESOLVED_DEPARTURE = Formula(
     "largest P departure, resolved",
     "power-departure-resolved-1",
-    "max |P ratio - 1| over the largest scales on, as far as they hold 99.9 % of the true variance of complete shells",
+    "max |P ratio - 1| over the largest scales, complete shells that hold 99.9 % of the true variance",
     "lower",
 )
 CORRELATION = Formula("r(k)", "cross-correlation-1", "sum Re F1 F2* / sqrt(sum |F1|^2 sum |F2|^2), per shell", "higher")
