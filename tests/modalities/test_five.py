@@ -26,7 +26,10 @@ SYNTHETIC = list(ENOUGH)
 WITH_DATA = ["images", *SYNTHETIC]  # the others need to be told where theirs lie
 
 
-@pytest.fixture(scope="module", params=SYNTHETIC)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in ("clips", "waves"))) for name in SYNTHETIC],
+)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each synthetic recipe by the command that users type, given less time than it asks for."""
     out = tmp_path_factory.mktemp("five") / str(request.param)

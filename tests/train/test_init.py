@@ -325,7 +325,15 @@ def test_checkpoints_are_small_and_the_model_is_complete(adapted: Path, small_ru
     assert np.array_equal(drawn(adapted), drawn(latest))
 
 
-@pytest.mark.parametrize("options", [LORA, {}, {"train.freeze": "backbone.blocks.*"}, {"init": None, **FROZEN}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        LORA,
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"train.freeze": "backbone.blocks.*"}, marks=pytest.mark.slow),
+        {"init": None, **FROZEN},
+    ],
+)
 def test_a_killed_run_goes_on_bit_for_bit_without_what_it_began_from(
     options: dict[str, Any], small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

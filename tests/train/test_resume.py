@@ -69,7 +69,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_signals_save_and_leave_cleanly_and_until_then_no_other_process_trains(
     name: str, undisturbed: Path, tmp_path: Path
 ) -> None:
