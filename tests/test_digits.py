@@ -1,4 +1,4 @@
-"""The main job: 150 steps by default, the whole recipe where time allows."""
+"""The main job: 150 steps, and the whole recipe; both take longer than a default run has for them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def scores(run: Path) -> dict[str, float]:
     return {record["metric"]: record["value"] for record in records}
 
 
+@pytest.mark.slow
 def test_150_steps_of_digits_already_draw_digits(tmp_path: Path) -> None:
     run = tmp_path / "digits"
     words = ["--train.steps", "150", "--train.threads", "1", "--train.score_samples", "400", "--sample.steps", "10"]

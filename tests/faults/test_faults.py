@@ -27,8 +27,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield Bench(server, place)
 
 
+@pytest.mark.slow
 def test_a_run_that_loses_power_in_a_checkpoint_goes_on_as_if_it_had_not(bench: Bench) -> None:
-    assert kills.kills_in_a_checkpoint(bench, stride=100, strike="power cut").restarts >= 2
+    assert kills.kills_in_a_checkpoint(bench, stride=60, strike="power cut").restarts >= 2
 
 
 def test_a_full_disk_is_told_in_one_line_and_costs_nothing(bench: Bench) -> None:
@@ -39,10 +40,12 @@ def test_a_flipped_bit_is_named(bench: Bench) -> None:
     assert disks.flipped_bits(bench, each=1, files=["optimiser"]).restarts == 1
 
 
+@pytest.mark.slow
 def test_processes_that_read_ahead_lock_nobody_out_when_training_is_killed(bench: Bench) -> None:
     assert data.kills_beside_readers(bench).restarts == 2
 
 
+@pytest.mark.slow
 def test_nan_among_micro_batches_that_are_read_ahead_is_passed_over(bench: Bench) -> None:
     assert data.skipped_not_a_number(bench, reading=True).restarts == 1
 

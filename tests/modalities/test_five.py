@@ -28,7 +28,7 @@ WITH_DATA = ["images", *SYNTHETIC]  # the others need to be told where theirs li
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in ("clips", "waves"))) for name in SYNTHETIC],
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name != "gaussian_fields")) for name in SYNTHETIC],
 )
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each synthetic recipe by the command that users type, given less time than it asks for."""

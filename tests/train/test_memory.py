@@ -90,6 +90,7 @@ def test_what_is_advised_fits_and_twice_as_much_does_not(monkeypatch: pytest.Mon
     refuse_shortage(plan_memory(trainer))
 
 
+@pytest.mark.slow
 def test_a_process_that_may_have_little_memory_is_told_before_and_during_training(tmp_path: Path) -> None:
     code = f"""
 import resource, sys

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class GaussianBox:
     bias: float = 3.0
     half: float = 1.0
 
-    @property
+    @cached_property
     def modes(self) -> Array:
         """|k| of every mode, of the box's shape, in radians a unit of length."""
         each = [2 * np.pi * np.fft.fftfreq(cells, self.box / cells) for cells in self.shape]
