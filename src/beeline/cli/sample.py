@@ -175,6 +175,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diffusion-scale", type=float, help="factor on it")
     parser.add_argument("--rtol", type=float, help="relative error that sampler dopri5 allows itself in a step")
     parser.add_argument("--atol", type=float, help="absolute error that sampler dopri5 allows itself in a step")
+    parser.add_argument("--domain", help="of another --shape: cells (as large as in training) or trained (finer cells)")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (auto)")
     parser.add_argument("--modality", metavar="FILE", help="file to use in place of the model's modality file")
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from beeline.core.errors import InputWarning, UserError
 from beeline.core.offers import Remarking
-from beeline.model.codec import Codec, Encoded
+from beeline.core.tokens import Tokens
+from beeline.model.codec import Codec, Encoded, Form
+from beeline.samplers.config import Domain
 
 _TOKENS_A_BATCH = 16384
 _ITEMS_A_BATCH = 256
@@ -42,6 +46,27 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
         raise UserError(f"condition {name}: need {wanted}, or a list of {n} such, not a list of {len(value)}")
     codec.condition(name).encode(value)  # says what is wrong with a single value
     raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
+
+
+def laid_out(codec: Codec, form: Form, domain: Domain) -> Tokens:
+    """Empty tokens of a sample, where they lie in the domain that was trained on.
+
+    Token i of n along an axis that had n' in training lies at i, or, over the same domain, at
+
+        (i + 1/2) n' / n - 1/2
+
+    Args:
+        codec: of the model.
+        form: of the sample.
+        domain: cells, for tokens as large as in training; trained, for a domain as large.
+    """
+    tokenizer, blank = codec.tokenizer, codec.tokenizer.blank(form)
+    if domain == "cells" or blank.coords is None:
+        return blank
+    known = tokenizer.blank(max(codec.forms, key=lambda each: each[1])[0]).layout[0]
+    layout = blank.layout[0]
+    shares = torch.tensor([old / own for old, own in zip(known.extents, layout.extents, strict=True)])
+    return replace(blank, coords=(blank.coords + 0.5) * shares - 0.5, layout=(replace(layout, period=known.period),))
 
 
 def warn_of(codec: Codec, conditions: Sequence[Mapping[str, Any]]) -> None:

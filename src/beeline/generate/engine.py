@@ -22,7 +22,7 @@ from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Modality, Process, Source
 from beeline.core.random import Key
 from beeline.core.state import SamplerState
-from beeline.generate.asking import batches_of, column, told, warn_of
+from beeline.generate.asking import batches_of, column, laid_out, told, warn_of
 from beeline.generate.guidance import (
     check_guidance,
     each_scale,
@@ -240,7 +240,7 @@ class Engine:
         check_guidance(settings, scales, self.codec)
         weak = self._opened(settings.guide_by)
         numbers = Key.range(seed, first, len(requests)).numbers
-        encoded = [self._encode(request, Key(seed, numbers[i : i + 1])) for i, request in enumerate(requests)]
+        encoded = [self._encode(each, Key(seed, numbers[i : i + 1]), settings) for i, each in enumerate(requests)]
         if weak is not None:
             for item in encoded:
                 weak.network.check_extents(item.tokens.layout[0].extents)
@@ -278,8 +278,8 @@ class Engine:
         key, first = stretch.key.fold("start"), stretch.plan.times[0].item()
         return stretch.down_from(self.process.prior(stretch.tokens, self.source, key, first))
 
-    def _encode(self, request: Request, key: Key) -> Encoded:
-        blank = self.codec.tokenizer.blank(self.form_of(request, key))
+    def _encode(self, request: Request, key: Key, settings: SampleConfig) -> Encoded:
+        blank = laid_out(self.codec, self.form_of(request, key), settings.domain)
         self.network.check_extents(blank.layout[0].extents)
         return self.codec.with_conditions(blank, request.condition)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from beeline.core.errors import UserError, whole_number
 
@@ -24,6 +24,7 @@ SamplerName = Literal[
 ]
 Grid = Literal["auto", "uniform", "quadratic", "cosine", "karras", "log_snr", "respaced", "strided"]
 FixedVariance = Literal["large", "small"]
+Domain = Literal["cells", "trained"]
 Diffusion = Literal["sigma", "sigma_squared", "vp", "constant", "linear", "decreasing", "increasing_decreasing"]
 
 # Which samplers an option means something to; options that are not here mean something to all of them.
@@ -71,6 +72,8 @@ class SampleConfig:
         diffusion_scale: factor on it, at least 0; 0 draws no noise.
         rtol: error that sampler dopri5 allows itself in a step, as a share of the sample's size, above 0.
         atol: the same in units of normalised data, above 0.
+        domain: what samples of another shape than the training data cover: more or less of the same, cells being as
+            large as they were (cells), or the same domain, cells being finer or coarser (trained).
     """
 
     sampler: SamplerName = "heun"
@@ -90,6 +93,7 @@ class SampleConfig:
     diffusion_scale: float = 1.0
     rtol: float = 1e-3
     atol: float = 1e-3
+    domain: Domain = "cells"
 
     def __post_init__(self) -> None:
         whole_number("steps", self.steps, 1, 100_000)
@@ -107,6 +111,8 @@ class SampleConfig:
             raise UserError(f"clip {self.clip}: must be above 0")
         if not 0 <= self.diffusion_scale < float("inf"):
             raise UserError(f"diffusion_scale {self.diffusion_scale}: must be at least 0")
+        if self.domain not in get_args(Domain):
+            raise UserError(f"domain {self.domain}: need {' or '.join(get_args(Domain))}")
         self._refuse_what_means_nothing()
 
     def _refuse_what_means_nothing(self) -> None:
@@ -146,3 +152,4 @@ class SampleOptions(TypedDict, total=False):
     diffusion_scale: float
     rtol: float
     atol: float
+    domain: Domain
