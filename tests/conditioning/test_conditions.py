@@ -121,6 +121,26 @@ def test_an_anomaly_shows_what_varies_within_maps_that_lie_far_apart() -> None:
         AlignedMap("z", 2, shown="anomaly", given=1).fit([np.ones((4, 4, 1)), np.zeros((4, 4, 1))])
 
 
+def test_what_rounding_leaves_of_a_mean_is_no_signal() -> None:
+    """Maps of zero mean in float32, whose means are of 1e-9: told as they are, not blown up to unit variance."""
+    random = np.random.default_rng(0)
+    maps = [random.normal(size=(16, 16, 1)) for _ in range(20)]
+    maps = [(one - one.mean()).astype(np.float32) for one in maps]
+    fitted = AlignedMap("z", 2, shown="anomaly", given=1).fit(maps)
+    assert fitted.encode(maps[0] + 0.001)[..., 1].abs().max() < 0.002
+    with pytest.raises(UserError, match="channel 0 is the same everywhere within each map"):
+        AlignedMap("z", 2, shown="anomaly", given=1).fit([np.full((4, 4, 1), value) for value in (0.1, 0.3, 7.7)])
+
+
+def test_slopes_close_where_the_axis_does_and_are_none_along_a_single_cell() -> None:
+    wave = np.sin(2 * np.pi * np.arange(16) / 16)[:, None, None] * np.ones((1, 5, 1))
+    turning = AlignedMap("z", 4, shown="gradient", given=1, periodic=(True, False)).fit([wave, 2 * wave])
+    rolled = turning.encode(np.roll(wave, 5, axis=0))
+    torch.testing.assert_close(rolled, turning.encode(wave).roll(5, dims=0))
+    single = AlignedMap("z", 4, shown="gradient", given=1).fit([wave[:, :1], 2 * wave[:, :1]])
+    assert not single.encode(wave[:, :1])[..., 3].any()
+
+
 @pytest.mark.parametrize(
     ("condition", "value"),
     [(Vector("v", 3), torch.randn(2, 3)), (AlignedMap("m", 1, dropout=0.2), torch.randn(2, 5, 4))],

@@ -15,7 +15,7 @@ from beeline.conditioning.parameters import Parameters
 from beeline.core.errors import InputWarning, UserError
 from beeline.core.parts import describe_part, rebuild_part
 from beeline.core.protocols import Condition
-from beeline.generate.asking import warn_of
+from beeline.generate.asking import look_over
 from beeline.model.codec import Codec
 from beeline.tokenizers.grid import GridTokenizer
 
@@ -97,9 +97,9 @@ def test_what_lies_outside_of_the_trained_range_is_told_once_and_by_name() -> No
     inside: list[dict[str, Any]] = [{"law": (1, 10)}, {"law": (12.05, 1000)}, {"law": (5, None)}, {}]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of(codec, inside)
+        look_over(codec, inside)
     with pytest.warns(InputWarning) as told:
-        warn_of(codec, [*inside, {"law": (5, 2000)}, {"law": (5, 4000)}, {"law": {"month": 0, "level": 4000}}])
+        look_over(codec, [*inside, {"law": (5, 2000)}, {"law": (5, 4000)}, {"law": {"month": 0, "level": 4000}}])
     assert [str(each.message) for each in told] == [
         "condition law: month = 0 lies outside of what the model was trained on, 1 to 12",
         "condition law: level = 4000 hPa lies outside of what the model was trained on, 10 to 1000 hPa",

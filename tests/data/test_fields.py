@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,20 @@ def test_blocks_are_parts_of_groups_that_no_split_knows(file: Path) -> None:
     assert blocks == ["month=1,level=200", "month=1,level=850", "month=7,level=200", "month=7,level=850"]
     sets = read_sets(FieldSet(found, training), FieldSet(found, held_out))
     assert sets.groups.tolist() == [0, 1]
+    assert sets.held_out_numbers.tolist() == [0, 1]
+    thinned = replace(sets, counts={**sets.counts, "held_out": 48, "held_out_cap": 16})
+    assert thinned.held_out_numbers.tolist() == list(range(0, 48, 3))
+    assert set(FieldSet(found, held_out).whole_groups()) == {found.group(int(held_out[0]))}
     assert sets.counts["intervals"] == f"redraw 2 held-out groups, such as {blocks[int(held_out[0])]}"
     assert FieldDescription.read(found.description.text()) == found.description
+
+
+def test_a_coarse_map_is_taken_by_the_names_of_its_axes(tmp_path: Path) -> None:
+    fields, coarse = np.random.default_rng(0).normal(size=(3, 8, 8)), np.arange(48.0).reshape(3, 4, 4)
+    np.savez(tmp_path / "f.npz", u=fields, low=coarse)
+    wishes = FieldWishes(tmp_path / "f.npz", ("u",), coarse=("low",), dims=("u=sample y x", "low=sample x y"))
+    found = find_fields(wishes)
+    np.testing.assert_array_equal(every(found)[1].condition["low"][..., 0], coarse[1].T)
 
 
 def test_a_missing_packed_number_is_not_a_number(tmp_path: Path) -> None:

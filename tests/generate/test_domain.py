@@ -5,19 +5,27 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 
+from beeline.conditioning.coarse_map import CoarseMap
+from beeline.conditioning.field_beside import FieldPoints
+from beeline.conditioning.field_map import FieldMap
+from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import UserError
-from beeline.generate.asking import laid_out
+from beeline.data.field_description import FieldAxis
+from beeline.data.field_places import placed
+from beeline.generate.asking import laid_out, look_over
 from beeline.model.codec import Codec
 from beeline.samplers.config import SampleConfig
 from beeline.tokenizers.grid import GridTokenizer
 
 
-def codec(tokenizer: GridTokenizer) -> Codec:
+def codec(tokenizer: GridTokenizer, *conditions: Any) -> Codec:
     """Trained on 8 x 12 cells, and now and then on others."""
-    return cast(Codec, SimpleNamespace(tokenizer=tokenizer, forms=[((4, 4), 2), ((8, 12), 90), ((16, 12), 1)]))
+    forms = [((4, 4), 2), ((8, 12), 90), ((16, 12), 1)]
+    return cast(Codec, SimpleNamespace(tokenizer=tokenizer, forms=forms, conditions=conditions))
 
 
 def test_finer_cells_of_the_same_domain_lie_evenly_about_those_of_training() -> None:
@@ -25,7 +33,7 @@ def test_finer_cells_of_the_same_domain_lie_evenly_about_those_of_training() -> 
     trained, fine = laid_out(own, (8, 12), "trained"), laid_out(own, (16, 24), "trained")
     assert trained.coords is not None
     assert fine.coords is not None
-    assert torch.equal(trained.coords, GridTokenizer((2, 2)).blank((8, 12)).coords)
+    assert torch.equal(trained.coords, cast(Any, GridTokenizer((2, 2)).blank((8, 12)).coords))
     four = fine.coords[0].reshape(4, 2, 6, 2, 2)
     torch.testing.assert_close(four.mean(dim=(1, 3)).reshape(1, -1, 2), trained.coords)
     assert fine.coords.min() == -0.25
@@ -49,3 +57,32 @@ def test_a_circle_closes_after_what_it_was_in_training() -> None:
 def test_there_are_two_domains() -> None:
     with pytest.raises(UserError, match="domain fine: need cells or trained"):
         SampleConfig(domain=cast(Any, "fine"))
+
+
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        (AlignedMap("z", 4, shown="gradient", given=1), "z is shown as differences from cell to cell"),
+        (CoarseMap("low", (1, 1)), "low is attended to by its place among cells"),
+    ],
+)
+def test_conditions_that_go_by_the_size_of_cells_have_none_of_another_size(condition: Any, why: str) -> None:
+    own = codec(GridTokenizer((2, 2)), condition)
+    with pytest.raises(UserError, match=why):
+        laid_out(own, (16, 24), "trained")
+    assert laid_out(own, (8, 12), "trained").layout[0].extents == (4, 6)
+
+
+def test_a_network_that_knows_no_places_has_no_finer_ones() -> None:
+    with pytest.raises(UserError, match="is not told where its tokens lie"):
+        laid_out(codec(GridTokenizer((2, 2))), (16, 24), "trained", knows_places=False)
+
+
+def test_points_do_not_follow_a_map_that_lies_elsewhere() -> None:
+    axes = {name: FieldAxis(name, 3, coordinate=(4.0, 5.0, 6.0)) for name in ("y", "x")}
+    points = FieldPoints("seen", 2, coordinates=((4.0, 5.0, 6.0), (0.0, 1.0, 2.0)))
+    own = codec(GridTokenizer((1, 1)), FieldMap("z", dims=("y", "x")), points)
+    seen, z = np.zeros((1, 3)), np.zeros((3, 3, 1))
+    look_over(own, [{"seen": seen, "z": z}, {"seen": seen, "z": placed(z, {"y": axes["y"]})}])
+    with pytest.raises(UserError, match="seen: its places are coordinates of training, and z lies elsewhere along x"):
+        look_over(own, [{"seen": seen, "z": placed(z, axes)}])

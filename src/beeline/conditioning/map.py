@@ -23,8 +23,10 @@ from torch import Tensor, nn
 from beeline.conditioning.numbers import fitted_moments, real_array
 from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
+from beeline.data.moments import channel_moments
 
 Shown = Literal["values", "anomaly", "gradient"]
+_ROUNDED = 1e-6  # of the size of a map: the rounding of float32, in which many are stored
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class AlignedMap:
         deviation: training standard deviation of each channel, once fitted.
         shown: values, anomaly or gradient: as what the network sees a map.
         given: numbers a cell of a map as it is given; channels when absent.
+        periodic: whether the last cell of each axis is a neighbour of its first; empty where none is.
     """
 
     name: str
@@ -48,6 +51,7 @@ class AlignedMap:
     deviation: tuple[float, ...] = ()
     shown: Shown = "values"
     given: int = 0
+    periodic: tuple[bool, ...] = ()
 
     route: ClassVar[Route] = "concat"
     choices: ClassVar[None] = None
@@ -70,8 +74,18 @@ class AlignedMap:
             UserError: a channel never varies.
         """
         present = (self._told(value) for value in values if value is not None)
-        mean, deviation = fitted_moments(self.name, present, self.channels, "everywhere", self.given)
-        return replace(self, mean=mean, deviation=deviation)
+        if self.shown == "values":
+            mean, deviation = fitted_moments(self.name, present, self.channels, "everywhere")
+            return replace(self, mean=mean, deviation=deviation)
+        count, means, deviations = channel_moments(present, self.channels)
+        own, level = slice(0, self.given), slice(self.given, 2 * self.given)
+        size = np.sqrt(deviations[own] ** 2 + deviations[level] ** 2 + means[level] ** 2)
+        same = deviations <= _ROUNDED * np.tile(size, self.channels // self.given)  # what is left is rounding
+        for channel in np.flatnonzero(same[own] | (count[own] == 0)):
+            what = "is the same everywhere" if count[channel] else "is never given"
+            raise UserError(f"condition {self.name}: channel {channel} {what} within each map; leave it out")
+        deviations[same] = 1.0  # maps may share one mean, and not vary along an axis
+        return replace(self, mean=tuple(means.tolist()), deviation=tuple(deviations.tolist()))
 
     def encode(self, value: Any) -> Tensor:
         """The standardised map; None as one cell of zeros, whose place the null takes.
@@ -106,7 +120,8 @@ class AlignedMap:
         own = array.astype(np.float64).mean(axis=axes, keepdims=True)
         shown = [array - own, np.broadcast_to(own, array.shape)]
         if self.shown == "gradient":
-            shown += [np.gradient(array.astype(np.float64), axis=axis) for axis in axes]
+            turns = self.periodic or (False,) * len(axes)
+            shown += [_slope(array.astype(np.float64), axis, turns[axis]) for axis in axes]
         return np.concatenate(shown, axis=-1)
 
     def _array(self, value: Any) -> np.ndarray[Any, Any]:
@@ -118,6 +133,15 @@ class AlignedMap:
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """Hands the map's token features on; a trained token takes their place where the condition is absent."""
         return MapFeatures(tokenizer.lift_width(self.channels), has_null=self.dropout > 0)
+
+
+def _slope(array: np.ndarray[Any, Any], axis: int, closes: bool) -> np.ndarray[Any, Any]:
+    """Central differences along an axis, a cell; one-sided at the ends of one that does not close upon itself."""
+    if array.shape[axis] == 1:
+        return np.zeros_like(array)
+    if closes:
+        return np.asarray((np.roll(array, -1, axis) - np.roll(array, 1, axis)) / 2.0)
+    return np.asarray(np.gradient(array, axis=axis))
 
 
 class MapFeatures(nn.Module):

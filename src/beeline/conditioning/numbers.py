@@ -70,7 +70,7 @@ def real_array(name: str, value: Any, what: str, wanted: str, fits: Callable[[Ar
 
 
 def fitted_moments(
-    name: str, pieces: Iterable[Array], channels: int, where: str, given: int | None = None
+    name: str, pieces: Iterable[Array], channels: int, where: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over training values.
 
@@ -79,16 +79,12 @@ def fitted_moments(
         pieces: whose last axis is the channels.
         channels: how many.
         where: a channel must not be the same, for the message: everywhere, at every point.
-        given: how many of them must vary, the first; the others, made of these, may not. All when None.
 
     Raises:
         UserError: a channel never varies, or is never given.
     """
     count, mean, deviation = channel_moments(pieces, channels)
-    same = never_varies(mean, deviation)
-    derived = same & (np.arange(channels) >= (channels if given is None else given)) & (count > 0)
-    deviation[derived], same[derived] = 1.0, False
-    for channel in np.flatnonzero(same):
+    for channel in np.flatnonzero(never_varies(mean, deviation)):
         what = f"is the same {where}" if count[channel] else "is never given"
         raise UserError(f"condition {name}: channel {channel} {what}; leave it out")
     return tuple(mean.tolist()), tuple(deviation.tolist())

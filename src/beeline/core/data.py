@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -143,7 +143,7 @@ def located(split: str, examples: Examples, index: int, problem: object) -> str:
     return f"{split}: {text}" if name in text else f"{split} {name}: {text}"
 
 
-def evenly(examples: Examples, most: int) -> Iterator[int]:
+def evenly(examples: Sized, most: int) -> Iterator[int]:
     """Indices of at most ``most`` examples, spread evenly."""
     step = max(1, -(-len(examples) // most))
     return iter(range(0, len(examples), step))

@@ -46,6 +46,8 @@ def coarse_mapping(
             f"({', '.join(axis.name for axis in axes)}); it needs as many axes, in the same order; --data.dims "
             f"'{variable.name}=...' names those of an array"
         )
+    if set(own) == {axis.name for axis in axes}:
+        own = [axis.name for axis in axes]  # the file may have them in another order
     found = with_periods(tuple(axis_of(store, dim, variable.size(dim)) for dim in own), (), ())
     notes = [check_kind(variable, store.path), *(note for axis in found for note in check_axis(axis, store.path))]
     for one, other in zip(found, axes, strict=True):

@@ -117,13 +117,14 @@ def _groups(known: FieldDescription, training: FieldSet, held_out: FieldSet) -> 
     """How many groups each split has, and which are held out."""
     if not known.group:
         return {"told by": "nothing: each sample is its own"}
-    sides = [list(dict.fromkeys(each.group(index) for index in range(len(each)))) for each in (training, held_out)]
+    sides = [list(dict.fromkeys(each.whole_groups())) for each in (training, held_out)]
     more = f" and {len(sides[1]) - _SHOWN:,} more" if len(sides[1]) > _SHOWN else ""
     return {
         "told by": ", ".join(known.group),
         "training": len(sides[0]),
         "held out": len(sides[1]),
-        "held out are": "; ".join(map(str, sides[1][:_SHOWN])) + more,
+        "held out are": "; ".join(sides[1][:_SHOWN]) + more,
+        **({"blocks told by": ", ".join(known.blocks)} if known.blocks else {}),
     }
 
 

@@ -21,6 +21,7 @@ from beeline.data.field_beside import observations
 from beeline.data.field_checks import check_finite
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_stores import CHANNEL, FieldStore, float_type
+from beeline.data.group_names import as_shown, shown
 from beeline.data.splits import split_by_group
 
 Array = np.ndarray[Any, Any]
@@ -180,7 +181,7 @@ class FoundFields:
                 example = self.group(0)
                 raise UserError(f"held_out_groups {text}: name groups by {', '.join(self.columns)}, such as {example}")
             column = self.columns[name]
-            here = np.asarray([shown(each) for each in column]) == _as_shown(value, column.dtype)
+            here = np.asarray([shown(each) for each in column]) == as_shown(value, column.dtype)
             if not here.any():
                 known = ", ".join(dict.fromkeys(shown(each) for each in np.unique(column)[:20]))
                 raise UserError(f"held_out_groups {text}: no sample has {name} = {value}; there are {known}")
@@ -188,25 +189,6 @@ class FoundFields:
         if not chosen.any():
             raise UserError(f"held_out_groups {text}: no sample has all of these at once")
         return chosen
-
-
-def shown(value: Any) -> str:
-    """A value that tells groups apart, as text that no other value of its dtype has; 200.0 as 200."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, (int, np.integer, np.bool_)):
-        return str(int(value))
-    return str(value + type(value)(0)).removesuffix(".0")  # with 0 added, -0.0 is 0.0
-
-
-def _as_shown(text: str, dtype: np.dtype[Any]) -> str:
-    """What a user's word for a value is shown as among those of a dtype."""
-    if dtype.kind not in "fiub":
-        return text
-    try:
-        return shown(dtype.type(float(text))) if dtype.kind == "f" else shown(int(text.removesuffix(".0")))
-    except ValueError:
-        return text
 
 
 class FieldSet(Deferred):
@@ -247,8 +229,12 @@ class FieldSet(Deferred):
         """A hash of what the file holds."""
         return self._found.identity()
 
+    def whole_groups(self) -> list[str]:
+        """The group of each sample, whatever its blocks."""
+        return [self._found.group(int(index)) for index in self._indices]
+
     def group(self, index: int) -> Hashable:
-        """What it belongs to."""
+        """What it belongs to, and which block of that."""
         return self._found.block(int(self._indices[index]))
 
     def name(self, index: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from beeline.core.data import Example
@@ -63,11 +63,14 @@ def field_pages(
     if measures is None or measures.unfit(examples) is not None:
         return FieldPages()
     engine = evaluator.engine
+    kept = evaluator.sets.held_out_numbers
     shown = answers(held_out, examples, measures.geometry, INPUTS)
+    shown = replace(shown, numbers=kept[shown.numbers])
     axes = described(engine, held_out[:1])[0].dims
     sheets = {"strip": strips(shown, engine.codec.conditions, axes)}
     sweep = None if scalar is None else swept(engine, scalar, measures.training, held_out, seed, settings)
     if sweep is not None:
+        sweep = replace(sweep, number=int(kept[sweep.number]))
         sheets["sweep"] = sweep_sheets(sweep, measures.geometry, axes)
     pages = FieldPages(_curves(measures, examples, seed, sweep), _files(sheets))
     for kind, by_channel in sheets.items():
@@ -101,10 +104,10 @@ def _files(sheets: Mapping[str, Mapping[str, Sheet]]) -> dict[str, bytes]:
 def _with_ensembles(pages: FieldPages, evaluator: Evaluator, measures: FieldMeasures, samples: Drawn) -> FieldPages:
     found = answers(evaluator.sets.held_out, samples.samples.examples, measures.geometry)
     known, inputs = described(evaluator.engine, found.inputs)
+    numbers = evaluator.sets.held_out_numbers[found.numbers].tolist()
     try:
-        whole = summarised(
-            summaries(found.members), inputs, known, samples.samples.provenance, found.truths, found.numbers.tolist()
-        )
+        own = summaries(found.members)
+        whole = summarised(own, inputs, known, samples.samples.provenance, found.truths, numbers)
         pages.files[ENSEMBLES] = netcdf_bytes(whole)
     except UserError as error:
         return FieldPages(pages.curves, pages.files, [f"{ENSEMBLES} left out: {error}"])

@@ -34,6 +34,11 @@ class Sets:
     held_out: list[Example]
     counts: dict[str, Any]
 
+    @property
+    def held_out_numbers(self) -> Array:
+        """(K,) which of all held-out examples were read."""
+        return np.asarray(list(evenly(range(self.counts["held_out"]), self.counts["held_out_cap"])))
+
     @cached_property
     def groups(self) -> Array:
         """(K,) number of the group of each held-out example; each its own without one."""

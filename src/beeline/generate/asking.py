@@ -5,12 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from beeline.conditioning.field_beside import FieldPoints
+from beeline.conditioning.field_map import FieldMap
+from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import InputWarning, UserError
 from beeline.core.offers import Remarking
 from beeline.core.tokens import Tokens
@@ -48,7 +52,7 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
 
 
-def laid_out(codec: Codec, form: Form, domain: Domain) -> Tokens:
+def laid_out(codec: Codec, form: Form, domain: Domain, knows_places: bool = True) -> Tokens:
     """Empty tokens of a sample, where they lie in the domain that was trained on.
 
     Token i of n along an axis that had n' in training lies at i, or, over the same domain, at
@@ -59,23 +63,53 @@ def laid_out(codec: Codec, form: Form, domain: Domain) -> Tokens:
         codec: of the model.
         form: of the sample.
         domain: cells, for tokens as large as in training; trained, for a domain as large.
+        knows_places: whether the network is told where tokens lie.
+
+    Raises:
+        UserError: a condition is read by the size of cells, which the domain of training changes.
     """
     tokenizer, blank = codec.tokenizer, codec.tokenizer.blank(form)
-    if domain == "cells" or blank.coords is None:
+    if domain == "cells":
         return blank
+    if blank.coords is None or not knows_places:
+        raise UserError("domain trained: this network is not told where its tokens lie; leave domain out")
     known = tokenizer.blank(max(codec.forms, key=lambda each: each[1])[0]).layout[0]
     layout = blank.layout[0]
+    if known.extents != layout.extents:
+        _check_conditions(codec)
     shares = torch.tensor([old / own for old, own in zip(known.extents, layout.extents, strict=True)])
     return replace(blank, coords=(blank.coords + 0.5) * shares - 0.5, layout=(replace(layout, period=known.period),))
 
 
-def warn_of(codec: Codec, conditions: Sequence[Mapping[str, Any]]) -> None:
+def _check_conditions(codec: Codec) -> None:
+    for each in codec.conditions:
+        why = "is attended to by its place among cells" if each.route == "cross" else ""
+        if isinstance(each, AlignedMap) and each.shown == "gradient":
+            why = "is shown as differences from cell to cell, which finer cells change"
+        if why:
+            raise UserError(f"domain trained: the condition {each.name} {why}; leave domain out, or train without")
+
+
+def look_over(codec: Codec, conditions: Sequence[Mapping[str, Any]]) -> None:
     """Warn of values that a model takes although it was not made for them, each thing once.
 
     Args:
         codec: of the model.
         conditions: of all samples that are asked for.
+
+    Raises:
+        UserError: points are placed by the coordinates of training under a map that lies elsewhere.
     """
+    points = [each for each in codec.conditions if isinstance(each, FieldPoints) and each.coordinates]
+    maps = [each for each in codec.conditions if isinstance(each, FieldMap)]
+    for condition, one, under in product(conditions, points, maps):
+        places = getattr(condition.get(under.name), "places", {}) if condition.get(one.name) is not None else {}
+        for dim, known in zip(under.dims, one.coordinates, strict=True):
+            if dim in places and not np.array_equal(places[dim].coordinate, known):
+                raise UserError(
+                    f"condition {one.name}: its places are coordinates of training, and {under.name} lies elsewhere "
+                    f"along {dim}; leave one of them out"
+                )
     for each in codec.conditions:
         if isinstance(each, Remarking):
             for line in each.remarks(condition.get(each.name) for condition in conditions):

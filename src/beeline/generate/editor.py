@@ -62,6 +62,8 @@ class Editor:
                 f"{how}: this model's path leads from data to their condition '{process.known_end}', not to noise; "
                 "edits need one that leads to noise"
             )
+        if settings.domain != "cells":
+            raise UserError(f"{how}: an edit keeps the cells that it is given; leave domain {settings.domain} out")
         if how == "interpolate" and not process.is_gaussian:
             raise UserError("interpolate: the noise of this model is drawn from a population, and has nothing between")
         if how in ("invert", "interpolate"):

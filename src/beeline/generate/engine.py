@@ -22,7 +22,7 @@ from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Modality, Process, Source
 from beeline.core.random import Key
 from beeline.core.state import SamplerState
-from beeline.generate.asking import batches_of, column, laid_out, told, warn_of
+from beeline.generate.asking import batches_of, column, laid_out, look_over, told
 from beeline.generate.guidance import (
     check_guidance,
     each_scale,
@@ -235,7 +235,7 @@ class Engine:
         if batch_size is not None:
             batch_size = whole_number("batch_size", batch_size, 1)
         plan = Plan.make(settings, self.codec, self.network, self.source)
-        warn_of(self.codec, [request.condition for request in requests])
+        look_over(self.codec, [request.condition for request in requests])
         scales = [settings.cfg_scale if each.cfg_scale is None else each.cfg_scale for each in requests]
         check_guidance(settings, scales, self.codec)
         weak = self._opened(settings.guide_by)
@@ -279,7 +279,7 @@ class Engine:
         return stretch.down_from(self.process.prior(stretch.tokens, self.source, key, first))
 
     def _encode(self, request: Request, key: Key, settings: SampleConfig) -> Encoded:
-        blank = laid_out(self.codec, self.form_of(request, key), settings.domain)
+        blank = laid_out(self.codec, self.form_of(request, key), settings.domain, self.network.knows_places)
         self.network.check_extents(blank.layout[0].extents)
         return self.codec.with_conditions(blank, request.condition)
 

@@ -177,6 +177,7 @@ class Fields:
                 self.map_dropout,
                 shown=self.show_maps,
                 given=len(each.channels),
+                periodic=known.periodic,
                 variable=variables[each.name],
                 units=tuple(channel.units for channel in each.channels),
                 dims=known.dims,

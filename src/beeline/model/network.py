@@ -132,6 +132,12 @@ class Network(nn.Module):
         self.backbone.check_extents(extents)
 
     @property
+    def knows_places(self) -> bool:
+        """Whether it is told where tokens lie, between those of training too."""
+        told = self.backbone.positions if isinstance(self.backbone, DiT) else "none"
+        return told in ("sincos", "rotary", "sincos_rotary")
+
+    @property
     def dit(self) -> DiT:
         """The backbone, where what is asked for is a transformer's.
 
