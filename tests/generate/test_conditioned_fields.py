@@ -104,16 +104,15 @@ def test_a_map_says_what_a_larger_field_is(torus: tuple[Any, Any]) -> None:
         assert tile.std() == pytest.approx(small.std(), rel=0.3)
 
 
-def test_a_map_says_what_finer_cells_of_the_same_field_are(torus: tuple[Any, Any]) -> None:
-    """Trained at 16x16, asked for 32x32 cells of the same torus by repeating those of the map."""
+def test_the_domain_of_training_is_its_own_shape_and_no_other_where_places_are_attended_to(
+    torus: tuple[Any, Any],
+) -> None:
     engine, held_out = torus
     under = [each.condition["under"] for each in held_out[:4]]
-    finer = [each.repeat(2, axis=0).repeat(2, axis=1) for each in under]
-    fine = engine.sample(4, {"under": finer, "law": (2.0, None)}, steps=4, domain="trained")
-    assert fine.shape == (4, 32, 32, 1)
-    assert agreement(fine.reshape(4, 16, 2, 16, 2).mean(axis=(2, 4)), under) > 0.8
-    same = {"n": 4, "condition": {"under": under, "law": (2.0, None)}, "steps": 2}
+    same: dict[str, Any] = {"n": 4, "condition": {"under": under, "law": (2.0, None)}, "steps": 2}
     assert np.array_equal(engine.sample(**same), engine.sample(**same, domain="trained"))
+    with pytest.raises(UserError, match="domain trained: the condition coarse is attended to by its place"):
+        engine.sample(4, shape=(32, 32), steps=2, domain="trained")
 
 
 def test_what_is_attended_to_and_named_numbers_reach_the_samples(torus: tuple[Any, Any]) -> None:

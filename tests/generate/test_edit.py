@@ -43,7 +43,7 @@ MEAN = torch.tensor([0.5, -0.5], dtype=torch.float64)
 class Exact(nn.Module):
     """A network that says what is true of a Gaussian pair, whose mean a condition moves."""
 
-    prediction, outputs = "velocity", 1
+    prediction, outputs, knows_places = "velocity", 1, True
 
     def __init__(self) -> None:
         super().__init__()
