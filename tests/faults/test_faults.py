@@ -32,6 +32,7 @@ def test_a_run_that_loses_power_in_a_checkpoint_goes_on_as_if_it_had_not(bench: 
     assert kills.kills_in_a_checkpoint(bench, stride=60, strike="power cut").restarts >= 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_line_and_costs_nothing(bench: Bench) -> None:
     assert disks.no_room_in_a_checkpoint(bench, stride=30).restarts >= 1
 

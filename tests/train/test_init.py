@@ -385,7 +385,7 @@ def test_a_run_whose_beginning_is_gone_says_so(adapted: Path, tmp_path: Path) ->
     assert "holds only what its run trains" in done.stderr
 
 
-@pytest.mark.parametrize("options", [LORA, {"train.freeze": "backbone.blocks.*"}])
+@pytest.mark.parametrize("options", [LORA, pytest.param({"train.freeze": "backbone.blocks.*"}, marks=pytest.mark.slow)])
 def test_other_widths_and_raw_weights_can_be_had(options: dict[str, Any], small_run: Path, tmp_path: Path) -> None:
     run = tuned(small_run, tmp_path / "run", **{"train.steps": 20, **options})
     whole = read_tensors(run / "model.safetensors")
