@@ -41,7 +41,9 @@ def checkpoint(layout: str, folder: Path) -> interop.Imported:
     return interop.load(folder / "theirs.pt", layout, num_heads=4, null_row=True)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("layout", ["dit", "sit", "lightningdit", "diffusers"])
+@pytest.mark.parametrize(
+    "layout", ["dit", *(pytest.param(each, marks=pytest.mark.slow) for each in ("sit", "lightningdit")), "diffusers"]
+)
 def test_a_short_fine_tune_lowers_the_held_out_loss_and_leaves_as_it_came(layout: Any, tmp_path: Path) -> None:
     m = checkpoint(layout, tmp_path)
     options = {**OPTIONS, "train.steps": 40, "train.learning_rate": 3e-3, "train.warmup_steps": 2}
