@@ -102,7 +102,7 @@ def linear_regression(path: Path) -> float:
     return float((np.linalg.norm(missed, axis=1) / np.linalg.norm(wanted[held_out], axis=1)).mean())
 
 
-def finer(run: Path, domain: Domain, draws: int = 4) -> float:
+def finer(run: Path, domain: Domain, draws: int = 2) -> float:
     """Relative L2 of darcy at 32x32 cells, averaged over 2x2 of them, against the truth at 16x16.
 
     Args:
