@@ -16,6 +16,8 @@ from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import UserError
 from beeline.data.field_description import FieldAxis
 from beeline.data.field_places import placed
+from beeline.data.transforms import FieldTransforms
+from beeline.data.whitening import Whitening
 from beeline.generate.asking import laid_out, look_over
 from beeline.model.codec import Codec
 from beeline.samplers.config import SampleConfig
@@ -25,7 +27,7 @@ from beeline.tokenizers.grid import GridTokenizer
 def codec(tokenizer: GridTokenizer, *conditions: Any) -> Codec:
     """Trained on 8 x 12 cells, and now and then on others."""
     forms = [((4, 4), 2), ((8, 12), 90), ((16, 12), 1)]
-    return cast(Codec, SimpleNamespace(tokenizer=tokenizer, forms=forms, conditions=conditions))
+    return cast(Codec, SimpleNamespace(tokenizer=tokenizer, forms=forms, conditions=conditions, normaliser=None))
 
 
 def test_finer_cells_of_the_same_domain_lie_evenly_about_those_of_training() -> None:
@@ -71,6 +73,14 @@ def test_conditions_that_go_by_the_size_of_cells_have_none_of_another_size(condi
     with pytest.raises(UserError, match=why):
         laid_out(own, (16, 24), "trained")
     assert laid_out(own, (8, 12), "trained").layout[0].extents == (4, 6)
+
+
+def test_whitened_fields_have_no_cells_of_another_size() -> None:
+    own = codec(GridTokenizer((2, 2)))
+    cast(Any, own).normaliser = Whitening(FieldTransforms(("zscore",)), 0.25, (False, False))
+    with pytest.raises(UserError, match=r"fields are whitened \(whiten 0.25\) by waves a cell"):
+        laid_out(own, (16, 24), "trained")
+    assert laid_out(own, (16, 24), "cells").layout[0].extents == (8, 12)
 
 
 def test_a_network_that_knows_no_places_has_no_finer_ones() -> None:

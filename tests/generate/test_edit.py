@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from beeline.core.prediction import Prediction
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.data.normalisers import Standardise
+from beeline.data.transforms import FieldTransforms
+from beeline.data.whitening import Whitening
 from beeline.generate import edit, interpolate
 from beeline.generate.config import EditConfig
 from beeline.generate.editor import Editor
@@ -246,6 +249,14 @@ def test_paths_that_do_not_lead_to_noise_are_refused(exact: Engine, monkeypatch:
     for how in ("invert", "renoise", "inpaint", "interpolate"):
         with pytest.raises(UserError, match=f"{how}: this model's path leads from data to their condition 'under'"):
             editor(exact, how)
+
+
+def test_cells_that_a_filter_mixed_are_not_kept_one_by_one(exact: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    whitened = Whitening(FieldTransforms(("zscore",)), 0.5, (False,))
+    monkeypatch.setattr(exact, "codec", dataclasses.replace(exact.codec, normaliser=whitened))
+    editor(exact, "renoise")
+    with pytest.raises(UserError, match=r"inpaint: the data of this model are whitened \(whiten 0.5\)"):
+        editor(exact, "inpaint")
 
 
 def test_masks_that_leave_nothing_are_refused(engine: Engine) -> None:

@@ -24,6 +24,7 @@ from beeline.data.field_output import as_dataset, labelled
 from beeline.data.field_patches import chosen_patch
 from beeline.data.normalisers import Standardise
 from beeline.data.transforms import FieldTransforms
+from beeline.data.whitening import Whitening
 from beeline.modalities.fields import Fields
 from beeline.model.codec import Codec
 from beeline.train.variation import Variation
@@ -228,8 +229,9 @@ def test_a_dataset_of_xarray_is_made_of_the_same(trained: Path) -> None:
     assert dataset.attrs["seed"] == 1
 
 
-def test_a_batch_of_the_modality_is_the_same_twice_and_comes_back(file: Path) -> None:
-    modality, _ = Fields(**options(file)).settle(64)
+@pytest.mark.parametrize("whiten", [0.0, 0.5])
+def test_a_batch_of_the_modality_is_the_same_twice_and_comes_back(file: Path, whiten: float) -> None:
+    modality, _ = Fields(**options(file, whiten=whiten)).settle(64)
     training = modality.dataset("train")
     codec = Codec.fit(modality, training)
     for index in range(len(training)):
@@ -244,6 +246,9 @@ def test_a_batch_of_the_modality_is_the_same_twice_and_comes_back(file: Path) ->
 def test_z_scores_alone_are_an_affine_normaliser(file: Path) -> None:
     assert isinstance(Fields(**options(file, transform=("zscore",))).normaliser(), Standardise)
     assert isinstance(Fields(**options(file, transform=("asinh",))).normaliser(), FieldTransforms)
+    whitening = Fields(**options(file, whiten=0.5)).normaliser()
+    assert isinstance(whitening, Whitening)
+    assert whitening.periodic == (False, True)
 
 
 def test_rolls_move_the_map_with_the_field_along_periodic_axes_alone(file: Path) -> None:
@@ -316,6 +321,11 @@ def test_moves_that_the_law_allows_leave_time_as_it_is() -> None:
         ({"held_out": 0.3}, "held_out and held_out_groups both say what to hold out"),
         ({"path": ""}, r"path: missing; say where the fields are, --data\.path FILE\.nc"),
         ({"missing": "mask"}, "transform occupancy: makes two channels of one, which missing mask cannot follow"),
+        (
+            {"missing": "mask", "transform": ("zscore",), "whiten": 0.5},
+            "whiten: needs whole fields, and missing mask has",
+        ),
+        ({"whiten": 1.5}, "whiten 1.5: must lie between 0 and 1"),
         ({"target": ()}, r"target: missing; name what is to be generated, --data\.target u,v"),
         ({"patch": (2, 2, 2)}, r"patch 2x2x2: the fields lie on \(y, x\)"),
         ({"transform": ("log", "zscore")}, r"rain: transform log takes numbers above 0, \d+ of 96 are not"),

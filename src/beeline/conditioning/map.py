@@ -120,6 +120,9 @@ class AlignedMap:
         own = array.astype(np.float64).mean(axis=axes, keepdims=True)
         shown = [array - own, np.broadcast_to(own, array.shape)]
         if self.shown == "gradient":
+            if len(axes) != self.channels // self.given - 2:
+                wanted = f"{self.channels // self.given - 2} axes and channels last"
+                raise UserError(f"condition {self.name}: the map has shape {array.shape}, not {wanted}")
             turns = self.periodic or (False,) * len(axes)
             shown += [_slope(array.astype(np.float64), axis, turns[axis]) for axis in axes]
         return np.concatenate(shown, axis=-1)

@@ -152,6 +152,15 @@ class Affine(Protocol):
 
 
 @runtime_checkable
+class Mixing(Protocol):
+    """A normaliser whose every number depends on many cells, so that no part of an array can be held as it is."""
+
+    def mixing(self) -> str:
+        """What it does to fields, for messages."""
+        ...
+
+
+@runtime_checkable
 class Gridded(Protocol):
     """A modality of physical fields, which are evaluated in their units: several draws for each held-out input."""
 

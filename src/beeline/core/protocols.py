@@ -37,7 +37,7 @@ class Normaliser(Protocol):
     """Brings native arrays to zero mean and unit scale, roughly, and back."""
 
     def fit(self, arrays: Iterable[Array]) -> Self:
-        """Measure what is needed on the training arrays, one at a time."""
+        """Measure what is needed on the training arrays, one at a time; they may be gone through again."""
 
     def apply(self, array: Array) -> Array:
         """Native array to float32."""

@@ -16,7 +16,7 @@ from beeline.conditioning.field_beside import FieldPoints
 from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import InputWarning, UserError
-from beeline.core.offers import Remarking
+from beeline.core.offers import Mixing, Remarking
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec, Encoded, Form
 from beeline.samplers.config import Domain
@@ -76,6 +76,11 @@ def laid_out(codec: Codec, form: Form, domain: Domain, knows_places: bool = True
     known = tokenizer.blank(max(codec.forms, key=lambda each: each[1])[0]).layout[0]
     layout = blank.layout[0]
     if known.extents != layout.extents:
+        if isinstance(codec.normaliser, Mixing):
+            raise UserError(
+                f"domain trained: fields are {codec.normaliser.mixing()} by waves a cell, which finer cells change; "
+                "leave domain out, or train without"
+            )
         _check_conditions(codec)
     shares = torch.tensor([old / own for old, own in zip(known.extents, layout.extents, strict=True)])
     return replace(blank, coords=(blank.coords + 0.5) * shares - 0.5, layout=(replace(layout, period=known.period),))

@@ -16,6 +16,7 @@ import torch
 from beeline.core.batching import collate, unbatch
 from beeline.core.data import Example
 from beeline.core.errors import UserError
+from beeline.core.offers import Mixing
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 from beeline.generate.config import OWN_OPTIONS, EditConfig
@@ -64,6 +65,11 @@ class Editor:
             )
         if settings.domain != "cells":
             raise UserError(f"{how}: an edit keeps the cells that it is given; leave domain {settings.domain} out")
+        if how == "inpaint" and isinstance(normaliser := self.engine.codec.normaliser, Mixing):
+            raise UserError(
+                f"inpaint: the data of this model are {normaliser.mixing()}, and no cell stands alone; "
+                "train without to keep some of them"
+            )
         if how == "interpolate" and not process.is_gaussian:
             raise UserError("interpolate: the noise of this model is drawn from a population, and has nothing between")
         if how in ("invert", "interpolate"):

@@ -29,6 +29,7 @@ from beeline.data.field_sets import PARAMETERS, FieldSet, FoundFields
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture
 from beeline.data.transforms import FieldTransforms
+from beeline.data.whitening import Whitening
 from beeline.tokenizers.grid import GridTokenizer
 
 _HELD_OUT, _TOKENS, _MOST = 0.2, 256, 256
@@ -61,6 +62,8 @@ class Fields:
         periodic: axes whose last cell is a neighbour of their first, or all.
         box: length of the box along each axis, or one for all, in the units of the axes.
         transform: zscore, log, log10p1, asinh, quantile or occupancy, for each channel of the target or one for all.
+        whiten: share of the slope of each channel's power spectrum that is taken out before noise is added, from 0 to 1
+            (white): for smooth fields, whose small scales hold so little that they drown in the network's error.
         show_maps: as values, as anomaly where maps differ more from one another than a map varies within (the mean of
             each is told apart from what varies about it), or as gradient, which adds differences along each axis.
         patch: cells along each side of a token, or one number for all; chosen when null.
@@ -92,6 +95,7 @@ class Fields:
     periodic: tuple[str, ...] = ()
     box: tuple[float, ...] = ()
     transform: tuple[str, ...] = ("zscore",)
+    whiten: float = 0.0
     show_maps: Shown = "values"
     patch: int | tuple[int, ...] | None = None
     missing: Literal["refuse", "mask"] = "refuse"
@@ -112,6 +116,10 @@ class Fields:
             raise UserError(f"parameters: missing, though {', '.join(named)} are named; say where they are")
         if self.missing == "mask" and "occupancy" in self.transform:
             raise UserError("transform occupancy: makes two channels of one, which missing mask cannot follow")
+        if not 0 <= self.whiten <= 1:
+            raise UserError(f"whiten {self.whiten:g}: must lie between 0 and 1")
+        if self.whiten and self.missing == "mask":
+            raise UserError("whiten: needs whole fields, and missing mask has cells that were not observed")
 
     def settle(self, tokens: int) -> tuple[Fields, Sequence[str]]:
         """Choose the patch, and look at what the file says.
@@ -154,15 +162,17 @@ class Fields:
         training, held_out = (FieldSet(self._found, side) for side in self._sides)
         return field_card(self._found, training, held_out, self._kinds)
 
-    def normaliser(self) -> Standardise | FieldTransforms:
-        """The transform of each channel, and a z-score."""
+    def normaliser(self) -> Standardise | FieldTransforms | Whitening:
+        """The transform of each channel, a z-score, and the filter where there is one."""
         transforms = FieldTransforms(self._kinds, tuple(channel.name for channel in self._known.channels))
+        if self.whiten:
+            return Whitening(transforms, self.whiten, self._known.periodic)
         return Standardise() if set(self._kinds) == {"zscore"} else transforms
 
     def tokenizer(self) -> GridTokenizer:
         """Patches along every axis, which know the periodic ones."""
         known, normaliser = self._known, self.normaliser()
-        channels = normaliser.channels if isinstance(normaliser, FieldTransforms) else len(known.channels)
+        channels = len(known.channels) if isinstance(normaliser, Standardise) else normaliser.channels
         patch = asked_patch(self.patch, known) or chosen_patch(known.shape, known.periodic, _TOKENS)
         return GridTokenizer(patch, channels, known.periodic)
 

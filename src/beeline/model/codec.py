@@ -73,7 +73,7 @@ class Codec:
             UserError: an example does not fit the modality, or a bridge cannot end at that condition.
         """
         every = range(len(training))
-        normaliser = modality.normaliser().fit(training[index].known_numbers() for index in every)
+        normaliser = modality.normaliser().fit(_KnownNumbers(training))
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
@@ -275,6 +275,16 @@ def _fitted(condition: Condition, training: Examples) -> Condition:
     except UserError as error:
         where = f"train {name_of(training, reached[0])}: " if reached[0] >= 0 else ""
         raise UserError(f"{where}{error}") from None
+
+
+@dataclass(frozen=True)
+class _KnownNumbers:
+    """Arrays with NaN where nothing was observed, read anew each time they are gone through."""
+
+    examples: Examples
+
+    def __iter__(self) -> Iterator[np.ndarray[Any, Any]]:
+        return (self.examples[index].known_numbers() for index in range(len(self.examples)))
 
 
 def check_example(example: object) -> None:
