@@ -229,9 +229,9 @@ def test_a_dataset_of_xarray_is_made_of_the_same(trained: Path) -> None:
     assert dataset.attrs["seed"] == 1
 
 
-@pytest.mark.parametrize("whiten", [0.0, 0.5])
-def test_a_batch_of_the_modality_is_the_same_twice_and_comes_back(file: Path, whiten: float) -> None:
-    modality, _ = Fields(**options(file, whiten=whiten)).settle(64)
+@pytest.mark.parametrize("changes", [{}, {"whiten": 0.5}, {"whiten": 0.5, "periodic": ()}])
+def test_a_batch_of_the_modality_is_the_same_twice_and_comes_back(file: Path, changes: dict[str, Any]) -> None:
+    modality, _ = Fields(**options(file, **changes)).settle(64)
     training = modality.dataset("train")
     codec = Codec.fit(modality, training)
     for index in range(len(training)):

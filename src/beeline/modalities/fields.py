@@ -166,7 +166,7 @@ class Fields:
         """The transform of each channel, a z-score, and the filter where there is one."""
         transforms = FieldTransforms(self._kinds, tuple(channel.name for channel in self._known.channels))
         if self.whiten:
-            return Whitening(transforms, self.whiten, self._known.periodic)
+            return Whitening(transforms, self.whiten, tuple(axis.periodic for axis in self._known.axes))
         return Standardise() if set(self._kinds) == {"zscore"} else transforms
 
     def tokenizer(self) -> GridTokenizer:
