@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/digits
+# The tests start hundreds of commands; without kept bytecode each of them would compile the library again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all bench clean
 
