@@ -68,6 +68,24 @@ def test_a_wave_is_filtered_by_its_length_in_cells_whatever_the_shape() -> None:
     assert gain((24, 32)) == pytest.approx(gain((48, 64)), rel=1e-3)
 
 
+@pytest.mark.parametrize("far", [0.0, 1e5])
+def test_a_larger_domain_has_longer_waves_that_are_no_weaker_than_the_longest_of_training(far: float) -> None:
+    """Fields of no mean, whose P(0) says nothing of long waves, and fields whose means vary."""
+    data = fields((True, True)) - 1e5
+    data = data - data.mean(axis=(1, 2), keepdims=True) if far == 0 else data + far
+    fitted = Whitening(FieldTransforms(("zscore",)), 1.0, (True, True)).fit(data)
+    gains = fitted._filter((48, 64))[:, :, 0]
+    size = wave_numbers((48, 64), (True, True))
+    lowest = fitted.waves[1]
+    between = gains[(size > 0) & (size < lowest * 0.99)]
+    at_lowest = fitted.factor[0] * np.exp(-0.5 * fitted.log_power[0][1])
+    assert between.size
+    assert between.max() <= at_lowest * (1 + 1e-9)
+    assert between.min() >= (at_lowest if far == 0 else min(at_lowest, gains[0, 0])) * (1 - 1e-9)
+    larger = np.kron(data[0], np.ones((2, 2, 1)))
+    assert np.abs(fitted.undo(fitted.apply(larger)) - larger).max() < fitted.tolerance * data.std()
+
+
 def test_directions_of_a_periodic_grid_are_alike_and_rolls_commute() -> None:
     data = fields((True, True))
     fitted = Whitening(FieldTransforms(("zscore",)), 0.5, (True, True)).fit(data)

@@ -16,7 +16,7 @@ from scipy.io import netcdf_file
 import beeline
 from beeline.cli.main import run
 from beeline.core.data import Example
-from beeline.core.errors import UserError
+from beeline.core.errors import InputWarning, UserError
 from beeline.core.offers import Native
 from beeline.data.field_augment import FieldMoves, field_moves
 from beeline.data.field_description import FieldAxis, FieldChannel, FieldDescription, FieldMapping
@@ -169,6 +169,35 @@ def test_samples_differ_in_what_was_asked_along_their_own_axis(trained: Path, tm
         assert written.variables["height"].dimensions == ("sample", "y", "x")
 
 
+def test_labelled_maps_are_held_to_the_units_axes_and_directions_of_training(trained: Path, tmp_path: Path) -> None:
+    """As those of files are: turned, transposed, of a channel or of none, in other units, of other cells."""
+    xarray = pytest.importorskip("xarray", reason="xarray is not installed (pip install 'beeline[fields]')")
+    places = {"y": np.linspace(7, 0, 8), "x": np.arange(12) * 0.5}
+    height = xarray.DataArray(HEIGHT[0], places, ("y", "x"), "height", {"units": "m"})
+    engine = beeline.load(trained)
+
+    def drawn(*maps: Any) -> Any:
+        return np.asarray(engine.sample(len(maps), {"height": list(maps), "params": [0, 1]}, steps=1))
+
+    plain = drawn(HEIGHT[0][..., None])
+    for same in (height, height.T, height.expand_dims(channel=1), height.expand_dims("channel", -1)):
+        np.testing.assert_array_equal(drawn(same), plain)
+    height.to_netcdf(tmp_path / "one.nc")
+    np.testing.assert_array_equal(drawn(tmp_path / "one.nc"), plain)
+    moved = height.assign_coords(y=places["y"] + 100)
+    said = beeline.ensemble(str(trained), 2, {"height": moved, "params": [0, 1]}, steps=1)
+    np.testing.assert_array_equal(said["y"], places["y"] + 100)
+    for wrong, message in (
+        (height.isel(y=slice(None, None, -1)), "y ascends here and descended in training"),
+        (height.assign_attrs(units="km"), "height is in 'km' here and was in 'm' in training"),
+        (height.rename(y="north"), r"height lies on \(north, x\) here and lay on \(y, x\) in training"),
+    ):
+        with pytest.raises(UserError, match=message):
+            drawn(wrong)
+    with pytest.warns(InputWarning, match=r"height: cells are 0.05 apart along x and were 0.5 in training"):
+        drawn(height.assign_coords(x=places["x"] / 10))
+
+
 def test_samples_of_another_shape_have_no_coordinates_of_training(trained: Path) -> None:
     engine = beeline.load(trained)
     large = np.tile(HEIGHT[0][..., None], (2, 2, 1))
@@ -291,7 +320,8 @@ def described(axes: tuple[FieldAxis, ...], channels: str = "a", maps: str = "") 
     [
         ("roll", described((X, Y)), r"augment roll: no axis is periodic; say which are, --data\.periodic"),
         ("flip", described((X, Y), "uv"), r"augment flip: u, v may be components of a vector, .*--data\.scalars true"),
-        ("rotate", described((X, Y), "p", "uv"), r"augment rotate: u, v may be components of a vector"),
+        ("rotate", described((X, Y), "p", "uv"), r"augment rotate: p, u, v may be components of a vector"),
+        ("flip", described((X, Y), "u", "v"), r"augment flip: u, v may be components of a vector"),
         ("flip", described((FieldAxis("time", 8),)), "augment flip: time has a direction"),
         ("rotate", described((X, FieldAxis("y", 12))), r"augment rotate: needs two axes of one extent, not 8x12"),
         ("rotate", described((X, FieldAxis("y", 8, "km"))), "augment rotate: x and y differ in units; leave it out"),
@@ -310,9 +340,9 @@ def test_moves_that_the_law_allows_leave_time_as_it_is() -> None:
     moves = field_moves(("flip",), described((FieldAxis("t", 8), X), "uv", "z"), scalars=True)
     assert moves is not None
     assert moves.flipped == (False, True)
-    assert field_moves(("rotate",), described((X, Y), "p", "z"), scalars=False) == FieldMoves(
-        (8, 8), (), (False,) * 2, True
-    )
+    turned = FieldMoves((8, 8), (), (False,) * 2, True)
+    assert field_moves(("rotate",), described((X, Y), "p", "z"), scalars=True) == turned
+    assert field_moves(("rotate",), described((X, Y), "p"), scalars=False) == turned
 
 
 @pytest.mark.parametrize(
@@ -325,6 +355,8 @@ def test_moves_that_the_law_allows_leave_time_as_it_is() -> None:
             {"missing": "mask", "transform": ("zscore",), "whiten": 0.5},
             "whiten: needs whole fields, and missing mask has",
         ),
+        ({"group": (), "held_out_groups": None, "blocks": ("sample",)}, "blocks sample: are parts of a group"),
+        ({"maps": ("height", "wind")}, "maps height,wind: wind is what is to be generated"),
         ({"whiten": 1.5}, "whiten 1.5: must lie between 0 and 1"),
         ({"target": ()}, r"target: missing; name what is to be generated, --data\.target u,v"),
         ({"patch": (2, 2, 2)}, r"patch 2x2x2: the fields lie on \(y, x\)"),

@@ -218,7 +218,7 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         named_values("--condition", arguments.condition),
         arguments.seed,
         arguments.out,
-        None if arguments.shape is None else _whole_numbers("--shape", arguments.shape, "x"),
+        None if arguments.shape is None else _whole_numbers("--shape", arguments.shape.replace(",", "x"), "x"),
         arguments.batch_size,
         arguments.modality,
         arguments.device,

@@ -45,6 +45,14 @@ class CoarseField(CoarseMap):
     sizes: tuple[int, ...] = ()
     directions: tuple[int, ...] = ()
 
+    def taken(self, value: Any) -> Any:
+        """The map in a file that is named, or in a labelled array of xarray; what is neither as it is.
+
+        Raises:
+            UserError: it has other units or axes than in training.
+        """
+        return self._map().taken(value)
+
     def _map(self) -> FieldMap:
         return FieldMap(
             *(self.name, self.channels, self.dropout, self.mean, self.deviation),
@@ -71,6 +79,14 @@ class FieldPoints(Points):
     variable: str = ""
     units: tuple[str, ...] = ()
     coordinates: tuple[tuple[float, ...], ...] = ()
+
+    def taken(self, value: Any) -> Any:
+        """The rows in a file that is named; what is none as it is.
+
+        Raises:
+            UserError: see ``parse``.
+        """
+        return self.parse(str(value)) if isinstance(value, (str, Path)) else value
 
     def parse(self, text: str) -> Array:
         """The rows in a file: FILE, or FILE:VARIABLE; a .npy file has the rows alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import numpy as np
 
 from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import UserError
+from beeline.data.field_arrays import LabelledStore, is_labelled
 from beeline.data.field_checks import same_units
 from beeline.data.field_files import open_store
 from beeline.data.field_places import axis_of, placed
 from beeline.data.field_stores import CHANNEL, FieldStore, Variable, is_guess
+
+_NEARLY = 0.01
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class FieldMap(AlignedMap):
         own: those of these axes that the map has, being the same along the others; all when empty.
         sizes: cells along each axis in training.
         directions: whether the coordinate of each axis ascended (1) or descended (-1) in training; 0 for not known.
+        steps: from cell to cell along each axis in training, in the units of its coordinate; 0 for not known.
     """
 
     variable: str = ""
@@ -35,6 +40,35 @@ class FieldMap(AlignedMap):
     own: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     directions: tuple[int, ...] = ()
+    steps: tuple[float, ...] = ()
+
+    def taken(self, value: Any) -> Any:
+        """The map in a file that is named, or in a labelled array of xarray; what is neither as it is.
+
+        Raises:
+            UserError: see ``parse``.
+        """
+        if isinstance(value, (str, Path)):
+            return self.parse(str(value))
+        return self._read(store := LabelledStore(value), store.path.name) if is_labelled(value) else value
+
+    def remarks(self, values: Iterable[Any]) -> list[str]:
+        """Where the cells of a map lie further apart or closer than in training, a line for each axis.
+
+        Args:
+            values: that ``encode`` takes.
+        """
+        lines = {}
+        known = dict(zip(self.dims, self.steps, strict=False))
+        for value in values:
+            for dim, axis in getattr(value, "places", {}).items():
+                here, there = axis.step, known.get(dim, 0.0)
+                if here and there and abs(here / there - 1) > _NEARLY:
+                    lines[dim] = (
+                        f"condition {self.name}: cells are {here:g} apart along {dim} and were {there:g} in training; "
+                        "the answer is one for cells as large as those of training"
+                    )
+        return list(lines.values())
 
     def parse(self, text: str) -> np.ndarray[Any, Any]:
         """The map in a file: FILE, or FILE:VARIABLE, with the places of its cells; a .npy file has (cells, channels).
@@ -50,11 +84,13 @@ class FieldMap(AlignedMap):
             raise UserError(f"condition {self.name}={text}: no such file; name one with the map, or FILE:VARIABLE")
         if path.suffix.lower() == ".npy":
             return self._whole(self._by_shape(super().parse(text), path))
-        store = open_store(path, {})
+        return self._read(open_store(path, {}), name)
+
+    def _read(self, store: FieldStore, name: str) -> np.ndarray[Any, Any]:
         variable = store.variable(name)
-        self._check_units(variable, path)
+        self._check_units(variable, store.path)
         if variable.guessed:
-            return self._whole(self._by_shape(store.read(name), path))
+            return self._whole(self._by_shape(store.read(name), store.path))
         wanted = self._axes(variable)
         array = self._whole(self._arranged(store, variable, wanted))
         places = {known: axis_of(store, dim, variable.size(dim)) for known, dim in zip(self._own, wanted, strict=False)}

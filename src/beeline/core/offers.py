@@ -80,6 +80,19 @@ class NamedChoices(Protocol):
 
 
 @runtime_checkable
+class Taking(Protocol):
+    """A condition that also takes values in other forms, such as labelled arrays and files."""
+
+    def taken(self, value: Any) -> Any:
+        """The value in the form that ``encode`` takes; one that is in no other form as it is.
+
+        Raises:
+            UserError: it does not fit what was trained on.
+        """
+        ...
+
+
+@runtime_checkable
 class Remarking(Protocol):
     """A condition that takes values which people should be told about all the same."""
 

@@ -94,13 +94,12 @@ def field_moves(wanted: tuple[str, ...], known: FieldDescription, scalars: bool)
     if "roll" in wanted and not known.periodic:
         raise UserError("augment roll: no axis is periodic; say which are, --data.periodic, or leave it out")
     turned = [name for name in wanted if name != "roll"]
-    channels = [channel.name for each in known.maps for channel in each.channels]
-    for names in ([channel.name for channel in known.channels], channels):
-        if turned and len(names) > 1 and not scalars:
-            raise UserError(
-                f"augment {turned[0]}: {', '.join(names)} may be components of a vector, whose signs change; "
-                "--data.scalars true says that none is"
-            )
+    names = [channel.name for channel in (*known.channels, *(each for one in known.maps for each in one.channels))]
+    if turned and len(names) > 1 and not scalars:
+        raise UserError(
+            f"augment {turned[0]}: {', '.join(names)} may be components of a vector, whose signs change; "
+            "--data.scalars true says that none is"
+        )
     flipped = tuple("flip" in wanted and not is_time(axis) for axis in known.axes)
     if "flip" in wanted and not any(flipped):
         raise UserError("augment flip: time has a direction, and there is no other axis; leave it out")

@@ -80,6 +80,9 @@ def check_axis(axis: FieldAxis, path: object) -> list[str]:
     notes = []
     if steps[0] < 0:
         notes.append(f"{axis.name} descends from {values[0]:g} to {values[-1]:g} and is kept so, in samples too")
+    span = usual * len(values)
+    if axis.periodic and axis.is_angle and span < 360 - usual / 2:
+        notes.append(f"{axis.name} is taken as periodic, though its {len(values)} cells span {span:g} of 360 degrees")
     if axis.is_nearly_even:
         notes.append(
             f"{axis.name}: steps differ from their mean, {np.abs(steps).mean():.6g}, by up to {axis.unevenness:.1%}; "

@@ -126,6 +126,9 @@ def _check_names(wishes: FieldWishes) -> None:
     for of, names in (("target", wishes.target), (what, [_condition_name(name) for name in given])):
         if len(set(names)) < len(names):
             raise UserError(f"{of} {','.join(names)}: names one of them twice; leave it out")
+    for name in wishes.target:
+        if name in given:
+            raise UserError(f"{what} {','.join(given)}: {name} is what is to be generated; leave it out of these")
 
 
 class _Table:

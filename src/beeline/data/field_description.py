@@ -64,6 +64,11 @@ class FieldAxis:
         return _EVEN < self.unevenness <= _NEARLY_EVEN
 
     @property
+    def step(self) -> float:
+        """From cell to cell on the mean, in the units of its coordinate; 0 where none is known."""
+        return float(np.abs(np.diff(self.coordinate).mean())) if len(self.coordinate) > 1 else 0.0
+
+    @property
     def direction(self) -> int:
         """1 where its coordinate ascends, -1 where it descends, 0 where it is not known."""
         return 0 if len(self.coordinate) < 2 else 1 if self.coordinate[1] > self.coordinate[0] else -1

@@ -3,8 +3,10 @@
     y_k = c P(|k|)^(-share / 2) x_k,      P(|k|) = mean |x_k|^2 over the training fields and a shell of |k|
 
 where x_k are coefficients of an orthonormal transform: cosines (DCT-II) along axes that end, waves along periodic
-ones; |k| is in cycles a cell, so that the filter fits any shape; P is read between shells along log(1 + |k| / k_1), k_1
-being the lowest wave, and c makes the variance of y 1. A share of 0 changes nothing, 1 makes the spectrum white.
+ones; |k| is in cycles a cell, alike in all directions, so that the filter fits any shape; P is read between shells
+along log(1 + |k| / k_1), k_1 being the lowest wave, and c makes the variance of y 1. A share of 0 changes nothing, 1
+makes an isotropic spectrum white. Waves longer than a training field lie between k_1 and the mean of a field; where
+means hardly vary they are taken as those of k_1.
 
 Noise is as strong at all scales, and a network errs at all of them. Smooth fields hold so little at small scales that
 what is drawn there is the network's error. To flatten data before noise is added is to add noise of a colour of the
@@ -124,8 +126,13 @@ class Whitening:
         """(grid, channels): what each coefficient is multiplied by."""
         places = np.asarray(self.waves)
         lowest = places[1] if len(places) > 1 else 1.0
-        asked, known = np.log1p(wave_numbers(shape, self.periodic) / lowest), np.log1p(places / lowest)
-        log_power = np.stack([np.interp(asked, known, np.asarray(row)) for row in self.log_power], axis=-1)
+        size = wave_numbers(shape, self.periodic)
+        asked, known = np.log1p(size / lowest), np.log1p(places / lowest)
+        columns = []
+        for row in self.log_power:
+            between = np.interp(asked, known, (max(row[:2]), *row[1:]))
+            columns.append(np.where(size == 0, row[0], between))
+        log_power = np.stack(columns, axis=-1)
         return np.asarray(self.factor) * np.exp(-0.5 * self.share * log_power)
 
     def _coefficients(self, field: Array) -> Array:

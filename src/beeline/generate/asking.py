@@ -16,7 +16,7 @@ from beeline.conditioning.field_beside import FieldPoints
 from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import InputWarning, UserError
-from beeline.core.offers import Mixing, Remarking
+from beeline.core.offers import Mixing, Remarking, Taking
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec, Encoded, Form
 from beeline.samplers.config import Domain
@@ -39,16 +39,19 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     Raises:
         UserError: it is neither.
     """
+    condition = codec.condition(name)
+    if isinstance(condition, Taking):
+        value = type(value)(map(condition.taken, value)) if type(value) in (list, tuple) else condition.taken(value)
     if codec.accepts(name, value):
         return [value] * n
     listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
     if listed and len(value) == n:
         return list(value)
-    if isinstance(value, (list, tuple)) and codec.condition(name).channels != len(value):
-        channels = codec.condition(name).channels
+    if isinstance(value, (list, tuple)) and condition.channels != len(value):
+        channels = condition.channels
         wanted = f"{channels} numbers" if channels > 1 else "one value"
         raise UserError(f"condition {name}: need {wanted}, or a list of {n} such, not a list of {len(value)}")
-    codec.condition(name).encode(value)  # says what is wrong with a single value
+    condition.encode(value)  # says what is wrong with a single value
     raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from beeline.core.data import Batch, Example, Examples, name_of
 from beeline.core.errors import UserError, whole_number
-from beeline.core.offers import Affine
+from beeline.core.offers import Affine, Mixing
 from beeline.core.random import Key
 from beeline.generate.engine import Engine
 from beeline.model.codec import Encoded
@@ -84,9 +84,11 @@ def check_likelihood(engine: Engine, settings: SampleConfig | None = None) -> No
             "likelihood: this model's tokens are not all of a sample (its tokenizer is lossy), so the samples "
             "themselves have no density; it needs an exact tokenizer"
         )
-    if not isinstance(engine.codec.normaliser, Affine):
+    if isinstance(normaliser := engine.codec.normaliser, Mixing):
+        raise UserError(f"likelihood: the data of this model are {normaliser.mixing()}; train without for a density")
+    if not isinstance(normaliser, Affine):
         raise UserError(
-            f"likelihood: {type(engine.codec.normaliser).__name__} does not say what a native unit is after "
+            f"likelihood: {type(normaliser).__name__} does not say what a native unit is after "
             "normalising; a normaliser that shifts and scales says it by a method unit()"
         )
     settings = settings or engine.defaults

@@ -20,6 +20,7 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
 from beeline.data.field_augment import FieldMoves, field_moves
 from beeline.data.field_card import field_card
+from beeline.data.field_checks import is_time
 from beeline.data.field_choice import FieldWishes, find_fields
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_output import as_dataset, check_sizes, labelled, netcdf_bytes
@@ -63,7 +64,8 @@ class Fields:
         box: length of the box along each axis, or one for all, in the units of the axes.
         transform: zscore, log, log10p1, asinh, quantile or occupancy, for each channel of the target or one for all.
         whiten: share of the slope of each channel's power spectrum that is taken out before noise is added, from 0 to 1
-            (white): for smooth fields, whose small scales hold so little that they drown in the network's error.
+            (white): for smooth fields, whose small scales hold so little that they drown in the network's error. The
+            spectrum is taken by length in cells, alike along all axes.
         show_maps: as values, as anomaly where maps differ more from one another than a map varies within (the mean of
             each is told apart from what varies about it), or as gradient, which adds differences along each axis.
         patch: cells along each side of a token, or one number for all; chosen when null.
@@ -114,6 +116,8 @@ class Fields:
             raise UserError(f"held_out {self.held_out:g}: must lie between 0 and 1")
         if not self.parameters and (named := self.parameter_names or self.log_parameters):
             raise UserError(f"parameters: missing, though {', '.join(named)} are named; say where they are")
+        if self.blocks and not self.group:
+            raise UserError(f"blocks {','.join(self.blocks)}: are parts of a group; say what belongs together, group")
         if self.missing == "mask" and "occupancy" in self.transform:
             raise UserError("transform occupancy: makes two channels of one, which missing mask cannot follow")
         if not 0 <= self.whiten <= 1:
@@ -149,6 +153,9 @@ class Fields:
             f"split: {training:,} training samples, {held_out:,} held out ({told})",
             *found.notes,
         ]
+        if self.whiten and len(kinds := {(is_time(axis), axis.units) for axis in description.axes}) > 1:
+            units = ", ".join(f"{axis.name} in {axis.units or 'no unit'}" for axis in description.axes)
+            reasons.append(f"whiten takes a cell along each of {len(kinds)} kinds of axes alike: {units}")
         if self.patch is None:
             reasons.append(f"patch {'x'.join(map(str, sides))}: {count} tokens a sample, about what can be afforded")
         return settled, reasons
@@ -194,6 +201,7 @@ class Fields:
                 own=each.dims,
                 sizes=known.shape,
                 directions=tuple(axis.direction for axis in known.axes),
+                steps=tuple(axis.step for axis in known.axes),
             )
             for each in known.maps
         ]

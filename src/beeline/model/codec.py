@@ -16,6 +16,7 @@ from beeline.core.conditions import Conditions, Value
 from beeline.core.context import Context, below
 from beeline.core.data import Batch, Example, Examples, condition_of, name_of
 from beeline.core.errors import UserError, unknown
+from beeline.core.offers import Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
 
@@ -79,6 +80,10 @@ class Codec:
         _check_names([condition.name for condition in unfitted])
         if end is not None:
             _check_end(end, unfitted, tokenizer)
+            if isinstance(normaliser, Mixing):
+                raise UserError(
+                    f"process.end {end}: the data are {normaliser.mixing()} and the map is not; train without"
+                )
         return cls(normaliser, tokenizer, tuple(_fitted(condition, training) for condition in unfitted), end=end)
 
     def with_forms(self, examples: Sequence[Encoded]) -> Codec:
