@@ -178,7 +178,8 @@ def test_nan_in_the_target_is_refused_or_masked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".nc", ".npz", "stored.npz", ".npy"])
 def test_a_set_is_read_when_asked_for_and_survives_being_sent_away(suffix: str, tmp_path: Path) -> None:
-    path, names, wide = tmp_path / f"file{suffix}", ("z", "u"), np.tile(WIND[0], (1, 20, 20))
+    path, wide = tmp_path / f"file{suffix}", np.tile(WIND[0], (1, 20, 20))
+    names: tuple[str, ...] = ("z", "u")
     if suffix == ".nc":
         write(path, {name: (("sample", "y", "x"), wide, {}) for name in names})
     elif suffix == ".npy":

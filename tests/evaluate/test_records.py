@@ -84,4 +84,4 @@ def test_a_share_needs_floor_and_ceiling_of_the_same_n_where_the_number_depends_
     known = {"value": 2.0, "floors": {"class means": 9.0}, "ceiling": 1.0, "better": "lower", "n": 1000}
     assert record(**known, formula="frechet-gaussian-1", n_ceiling=980).share == pytest.approx(7 / 8)
     assert math.isnan(record(**known, formula="frechet-gaussian-1", n_ceiling=300).share)
-    assert record(**known, formula="mmd2-cubic-1", n_ceiling=300).share == pytest.approx(7 / 8), "it is unbiased"
+    assert record(**known, formula="mmd2-cubic-2", n_ceiling=300).share == pytest.approx(7 / 8), "it is unbiased"

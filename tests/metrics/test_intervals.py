@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from beeline.metrics.intervals import bootstrap, difference, group_bootstrap, jackknife, redrawn_groups
+from beeline.metrics.intervals import bootstrap, difference, group_bootstrap, jackknife, redrawn_groups, tail
 
 
 def test_a_bootstrap_of_the_mean_holds_it_19_times_of_20() -> None:
@@ -82,14 +83,14 @@ def test_with_groups_of_one_the_group_bootstrap_is_the_bootstrap() -> None:
 
 
 def test_examples_that_are_alike_within_a_group_are_worth_one_each() -> None:
-    """12 groups of 25 equal examples: the interval of the 12, five times that of 300 independent ones."""
+    """12 groups of 25 equal examples: the interval of the 12, five times that of 300 independent ones and the tails."""
     means = np.random.default_rng(0).normal(size=12)
     values, group = np.repeat(means, 25), np.repeat([f"month {place:02}" for place in range(12)], 25)
     found = group_bootstrap([values], np.mean, group, 3)
     of_means = bootstrap([means], np.mean, 3)
     assert (found.value, found.low, found.high) == pytest.approx((of_means.value, of_means.low, of_means.high))
     blind = bootstrap([values], np.mean, 3)
-    assert found.high - found.low == pytest.approx(5 * (blind.high - blind.low), rel=0.2)
+    assert found.high - found.low == pytest.approx(5 * 2.3 / 1.96 * (blind.high - blind.low), rel=0.2)
 
 
 def test_a_group_bootstrap_holds_the_mean_19_times_of_20_where_the_plain_one_does_not() -> None:
@@ -131,3 +132,28 @@ def test_what_both_models_find_hard_cancels_in_their_paired_difference() -> None
     assert found.high - found.low < 0.3 * (wide.high - wide.low)
     same = difference(*[group_bootstrap([hard], np.median, group, 0)] * 2)
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 8, 12])
+def test_intervals_of_few_groups_hold_the_mean_in_nineteen_of_twenty(count: int) -> None:
+    """Of Gaussian groups, within what 400 trials can tell and what quantiles of 200 replicates can resolve."""
+    random, held = np.random.default_rng(count), 0
+    for trial in range(400):
+        values = np.repeat(random.normal(size=count), 3)
+        found = group_bootstrap([values], np.mean, np.repeat(np.arange(count), 3), trial)
+        held += found.low <= 0 <= found.high
+    assert held / 400 > 0.95 - (0.03 if count < 8 else 0.06)
+
+
+def test_a_jackknife_of_few_groups_takes_students_quantile() -> None:
+    values = np.array([1.0, 2.0, 4.0])
+    left_out = (values.sum() - values) / 2
+    found = jackknife(values.mean(), [left_out])
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 2) * values.std(ddof=1) / math.sqrt(3))
+    assert math.isnan(jackknife(1.0, [left_out[:1]]).low), "a single group tells nothing"
+    assert math.isnan(jackknife(1.0, [np.array([1.0, np.nan, 2.0])]).low), "nor does one that cannot be left out"
+
+
+def test_levels_of_quantiles_are_those_of_the_normal_law_with_many_items() -> None:
+    assert tail(10_000) == pytest.approx(0.025, rel=1e-3)
+    assert tail(8) == pytest.approx(0.005738, rel=1e-3)

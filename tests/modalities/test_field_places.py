@@ -117,11 +117,11 @@ def test_lengths_are_those_of_one_unit_or_cells(tmp_path: Path) -> None:
 
     gaussian = LATITUDE + 0.008 * np.sin(np.arange(8))
     for change, spacing, unit in (
-        ({}, (1, 1), ""),
-        (along("lat", LATITUDE), (1, 1), "degrees_east"),
-        (along("lat", 3 * LATITUDE), (3, 1), "degrees_east"),
-        (along("lat", LATITUDE**2) | along("lon", 4 * LONGITUDE), (1, 1), ""),
-        (along("lat", gaussian), (1, 1), "degrees_east"),
+        ({}, (1, 1), "degree"),
+        (along("lat", 3 * LATITUDE), (3, 1), "degree"),
+        (along("lat", LATITUDE**2) | along("lon", 4 * LONGITUDE), (np.nan, 4), "degree"),
+        ({"lat": (("lat",), LATITUDE, {"units": "hours"})}, (1, 1), ""),
+        (along("lat", gaussian), (1, 1), "degree"),
     ):
         fields = modality(write(tmp_path / "f.nc", **change))
         geometry = fields.geometry()

@@ -36,7 +36,7 @@ class LabelledStore(FieldStore):
         ]
 
     def _raw(self, handle: Any, name: str, where: tuple[Any, ...]) -> Array:
-        return handle[name].values[where]  # type: ignore[no-any-return]
+        return handle[name].values[where]
 
 
 def is_labelled(value: object) -> bool:

@@ -58,7 +58,8 @@ def words(comparison: Comparison, entry: int, record: Record) -> tuple[str, str]
     """A number of an entry, and how far it lies from that of the first one; empty where there is none."""
     own, apart = comparison.estimate(entry, record), comparison.apart(entry, record)
     if math.isnan(own.value):
-        return "", ""
+        outcome = comparison.measured[entry].outcomes.get(record.place)
+        return "", "" if outcome is None else outcome.failure or ""
     if not entry or math.isnan(apart.value):
         return short(own.value, full=True), ""
     same = " =" if apart.low <= 0 <= apart.high else ""
@@ -74,14 +75,14 @@ def _signed(value: float) -> str:
 
 
 def _table(comparison: Comparison) -> Table:
-    head = ["metric", *(each.entry.name for each in comparison.measured), "floor", "ceiling"]
+    head = ["metric", *(each.entry.name for each in comparison.measured), "floor", "ceiling", "right"]
     rows: list[list[Cell]] = []
     for record in comparison.records:
         cells: list[Cell] = [_metric(record)]
         for entry in range(len(comparison.measured)):
             value, apart = words(comparison, entry, record)
             cells.append(Markup(f"<b>{html.escape(value)}</b><small>{html.escape(apart)}</small>"))
-        ends = (record.floor, record.ceiling)
+        ends = (record.floor, record.ceiling, math.nan if record.target is None else record.target)
         rows.append([*cells, *("" if math.isnan(end) else short(end, full=True) for end in ends)])
     return Table(rows, head, range(1, len(head)))
 

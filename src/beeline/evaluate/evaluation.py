@@ -16,6 +16,7 @@ import torch
 from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
 from beeline.core.offers import Gridded
+from beeline.evaluate.ceilings import of_halves, of_training
 from beeline.evaluate.features import SPACES, build_spaces
 from beeline.evaluate.floors import floors
 from beeline.evaluate.measures import Measures
@@ -23,7 +24,7 @@ from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import PHYSICAL, Evaluation, Record
 from beeline.evaluate.requests import requests_like
 from beeline.evaluate.sets import class_condition, fingerprint, read_sets, spread
-from beeline.evaluate.space_measures import MEASURES
+from beeline.evaluate.space_measures import BY_TREES, MEASURES
 from beeline.generate.engine import Engine, Samples
 from beeline.generate.load import locate, output_folder, read_description
 from beeline.metrics.formula import Formula
@@ -86,7 +87,9 @@ class Evaluator:
             raise UserError(
                 f"{path}: nothing to measure: its modality has no metrics" + (f"; {reasons}" if reasons else "")
             )
-        self.measures = Measures(self.sets, found, own, name, which, own_intervals, grid, self.classes)
+        self._build = lambda sets, which: Measures(sets, found, own, name, which, own_intervals, grid, self.classes)
+        self._which = which
+        self.measures = self._build(self.sets, which)
         self.left_out |= self.measures.left_out
 
     def draw(
@@ -123,9 +126,7 @@ class Evaluator:
         fields = self.measures.fields
         baseline = self.sets.used if fields is None else fields.without_gaps()
         low = {name: self.measures(each) for name, each in floors(baseline, examples, self.classes, seed).items()}
-        chosen = spread(len(self.sets.used), len(examples))
-        real = [self.sets.used[index] for index in chosen]
-        high = self.measures(real, seen=chosen.tolist(), paired=False)
+        high, n_ceiling = self._ceilings(len(examples), seed)
         bounds = {formula.formula: metric for formula, metric in self.measures.own.items()}
         if fields is not None:
             found = fields(fields.climate(examples, seed), None)
@@ -135,7 +136,7 @@ class Evaluator:
             place = (formula.formula, space, channel)
             if place not in outcomes:
                 continue
-            counts, of_ceiling = (self._counts(space, len(each), channel) for each in (examples, real))
+            counts = self._counts(space, len(examples), channel)
             metric, outcome = bounds.get(formula.formula), outcomes[place]
             records.append(
                 Record(
@@ -149,7 +150,7 @@ class Evaluator:
                     failure=outcome.failure,
                     channel=channel,
                     units=fields.units(formula.formula, channel) if fields is not None and channel else "",
-                    n_ceiling=of_ceiling["n"] if place in high else 0,
+                    n_ceiling=n_ceiling if place in high else 0,
                     draws=counts.get("draws", 0),
                     inputs=counts.get("inputs", 0),
                     groups=counts["groups"],
@@ -157,6 +158,12 @@ class Evaluator:
                 )
             )
         return records
+
+    def _ceilings(self, n: int, seed: int) -> tuple[dict[Place, Outcome], int]:
+        if self.measures.fields is None:
+            return of_training(self.measures, n)
+        without_trees = [formula for formula in self._which if formula not in BY_TREES]  # their best is known: 1/2
+        return of_halves(lambda sets: self._build(sets, without_trees), self.sets, seed)
 
     def _counts(self, space: str, samples: int, channel: str) -> dict[str, int]:
         """How many samples a number of a space and channel is of, and how many groups its interval rests on."""
@@ -192,10 +199,15 @@ class Evaluator:
                 "options": options,
                 "fingerprint": fingerprint([*self.sets.training, *self.sets.held_out]),
             },
-            "sets": {**self.sets.counts, "ceiling_n": min(len(examples), len(self.sets.used))},
+            "sets": {**self.sets.counts, **self._of_ceilings(len(examples))},
             "spaces": self.space_records,
             "left_out": self.left_out,
         }
+
+    def _of_ceilings(self, samples: int) -> dict[str, Any]:
+        if self.measures.fields is None:
+            return {"ceiling": "training examples", "ceiling_n": min(samples, len(self.sets.used))}
+        return {"ceiling": "halves of the held-out groups, mean of 4 splits"}
 
 
 def machine(engine: Engine) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from beeline.core.data import Example
 from beeline.evaluate.ensemble import Ensemble
 from beeline.evaluate.field_measures import FieldMeasures
 from beeline.metrics import calibration, reliability, spectra
-from beeline.metrics.intervals import redrawn_groups
+from beeline.metrics.intervals import redrawn_groups, tail
 
 Array = np.ndarray[Any, Any]
 _BINS, _SPREAD_BINS = 40, 8
@@ -56,7 +56,8 @@ def _spectral(each: Ensemble, seed: int) -> dict[str, Any]:
     low = high = np.full(ratio.shape, np.nan)
     if len(np.unique(each.groups)) > 1:
         redrawn = [spectra.power_ratio(own[rows], real[rows]) for rows in redrawn_groups(each.groups, seed)]
-        low, high = np.quantile(redrawn, (0.025, 0.975), axis=0)
+        level = tail(len(np.unique(each.groups)))
+        low, high = np.quantile(redrawn, (level, 1 - level), axis=0)
     mean = each.by_input(lambda part: part.members.mean(axis=1))[..., None]
     truths = each.truths[..., None]
     of_mean = spectra.correlation(

@@ -242,6 +242,8 @@ def _shells(shape: Sequence[int], geometry: Geometry) -> tuple[spectra.Shells | 
         return None, f"fields have {len(shape)} axes, spectra at most 3"
     if not shape or min(shape) < 2:
         return None, "an axis has a single cell"
+    if not np.isfinite(geometry.spacing).all():
+        return None, "the steps of an axis are uneven: there are no waves of one length; interpolate to an even grid"
     if not geometry.length_unit and len(set(geometry.spacing)) > 1:
         apart = " and ".join(f"{each:g}" for each in geometry.spacing)
         return None, f"axes have spacings of {apart} and no unit that they share: there is no one |k|"

@@ -83,6 +83,7 @@ class Measures:
         """
         rest = np.setdiff1d(np.arange(len(self.sets.used)), np.asarray(seen, dtype=np.int64))
         codes = self.sets.sample_groups(len(samples)) if paired else None
+        answered = self.sets.answered(len(samples)) if paired and self.fields is not None else None
         enough = len(rest) >= max(LEAST_SAMPLES, _LEAST_SHARE_LEFT * len(self.sets.used)) or not len(seen)
         outcomes: dict[Place, Outcome] = {}
         training = [self.sets.used[index] for index in rest] if enough else []
@@ -98,7 +99,7 @@ class Measures:
             if reason is not None:
                 found = {formula: Outcome(Estimate(math.nan), reason) for formula in reference.formulas}
             else:
-                found = reference(samples, seed, rest if enough else None, codes)
+                found = reference(samples, seed, rest if enough else None, codes, answered)
             name = reference.space.name
             outcomes |= {(formula.formula, name, ""): outcome for formula, outcome in found.items()}
         return outcomes
@@ -124,6 +125,8 @@ def _own(
         if not interval:
             return Outcome(Estimate(value))
         groups = group_of(len(samples), codes)
+        if len(np.unique(groups)) < 2:
+            return Outcome(Estimate(value))
         kept = [[samples[int(index)] for index in np.flatnonzero(groups != group)] for group in np.unique(groups)]
         return Outcome(jackknife(value, [np.array([metric.function(training, held_out, each) for each in kept])]))
     except Exception as error:

@@ -121,7 +121,7 @@ def _scores(title: str, records: Sequence[Mapping[str, Any]], protocol: Mapping[
     note = f"On {n:,} samples{f': {drawn}' if drawn else ''}."
     if any(record.get("ceiling") is not None for record in records):
         note += (
-            " The floor is what a cheap baseline reaches, the ceiling what real training examples do. "
+            " The floor is what a cheap baseline reaches, the ceiling what real examples do. "
             "A bar is drawn where the baseline is known to be the worse."
         )
     return Section(title, [score_table(records)], note)

@@ -44,10 +44,14 @@ class Sets:
         """(K,) number of the group of each held-out example; each its own without one."""
         return group_codes(self.held_out)
 
-    def sample_groups(self, n: int) -> Array:
-        """(n,) number of the group of the held-out example that each sample answers: sample i is of input i mod k."""
+    def answered(self, n: int) -> Array:
+        """(n,) place of the held-out example whose input each sample answers: sample i is of input i mod k."""
         asked = spread(len(self.held_out), n)
-        return np.asarray(self.groups[asked][np.arange(n) % len(asked)])
+        return np.asarray(asked)[np.arange(n) % len(asked)]
+
+    def sample_groups(self, n: int) -> Array:
+        """(n,) number of the group of the held-out example that each sample answers."""
+        return np.asarray(self.groups[self.answered(n)])
 
 
 def read_sets(training: Examples, held_out: Examples) -> Sets:

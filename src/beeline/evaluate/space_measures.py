@@ -99,7 +99,12 @@ class Reference:
         return Neighbourhoods(self.real, self.codes)
 
     def __call__(
-        self, samples: Sequence[Example], seed: int | None, rest: Array | None, codes: Array | None
+        self,
+        samples: Sequence[Example],
+        seed: int | None,
+        rest: Array | None,
+        codes: Array | None,
+        answered: Array | None = None,
     ) -> dict[Formula, Outcome]:
         """Every number of some samples.
 
@@ -109,6 +114,8 @@ class Reference:
             rest: places of training examples that are none of the samples; None where too few are left.
             codes: (N,) number of the group of the held-out example that each sample answers; None of samples that
                 answer none.
+            answered: (N,) place of the held-out example whose very input each sample answers; None where they share
+                a class at most.
         """
         features, interval = self.space.embed(samples), seed is not None
         own = codes if codes is not None and len(np.unique(codes)) < len(codes) else None
@@ -123,9 +130,9 @@ class Reference:
                 found.update(zip(formulas, outcomes, strict=True))
 
         attempt([FRECHET], lambda: [frechet_distance(self.real, features, interval, self.codes, own)])
-        attempt([MMD], lambda: [self.kernel(features, interval, own)])
-        attempt([CUBIC_MMD], lambda: [self.cubic(features, interval, own)])
-        attempt([ENERGY], lambda: [self.energy(features, interval, own)])
+        attempt([MMD], lambda: [self.kernel(features, interval, own, answered)])
+        attempt([CUBIC_MMD], lambda: [self.cubic(features, interval, own, answered)])
+        attempt([ENERGY], lambda: [self.energy(features, interval, own, answered)])
         attempt(
             [SLICED],
             lambda: [sliced_wasserstein(self.real, features, interval=interval, group_M=self.codes, group_N=own)],

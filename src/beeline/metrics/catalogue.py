@@ -15,19 +15,19 @@ FRECHET = Formula(
 )
 MMD = Formula(
     "MMD^2",
-    "mmd2-gaussian-median-1",
+    "mmd2-gaussian-median-2",
     "unbiased squared maximum mean discrepancy to held out, Gaussian kernel, real median",
     "lower",
 )
 CUBIC_MMD = Formula(
     "cubic MMD^2",
-    "mmd2-cubic-1",
+    "mmd2-cubic-2",
     "unbiased squared maximum mean discrepancy to held out, kernel (x.y/D + 1)^3, all pairs",
     "lower",
 )
 ENERGY = Formula(
     "energy distance",
-    "energy-euclidean-1",
+    "energy-euclidean-2",
     "unbiased 2 E|X - Y| - E|X - X'| - E|Y - Y'| to held out, Euclidean distances",
     "lower",
 )

@@ -1,6 +1,6 @@
 """Energy distance, and the squared one that sees the mean alone.
 
-energy-euclidean-1    E = 2 E|X - Y| - E|X - X'| - E|Y - Y'|,   0 only where the distributions are equal
+energy-euclidean-2    E = 2 E|X - Y| - E|X - X'| - E|Y - Y'|,   0 only where the distributions are equal
 energy-squared-1      2 |mean X - mean Y|^2: the same three means of |.|^2 instead of |.|
 
 Source: Szekely & Rizzo 2013, "Energy statistics", section 2; only exponents below 2 tell distributions apart. With

@@ -9,12 +9,16 @@ group bootstrap   whole groups are drawn again with replacement, each with all i
 jackknife         samples are left out, none is repeated; for statistics of pairs and of covariances, where a copy of
                   a sample would be its own nearest neighbour, a pair of kernel value 1, or a rank lost.
 
-With few groups (below about ten) the quantiles of a bootstrap are too narrow: by a factor sqrt((G - 1)/G) in width at
-the least, and for want of tails.
+With few groups the quantiles of a bootstrap are too narrow: by sqrt((G - 1)/G), and for want of tails. They are moved
+out to the levels Phi(-+ sqrt(G/(G - 1)) t), t being that of Student with G - 1 degrees of freedom; of fewer than eight
+groups no quantile lies far enough out, and the interval is value -+ t s sqrt(G/(G - 1)), s the deviation of what was
+redrawn. Jackknives that leave out fewer than twenty groups take Student's t as well. That is right for means; of two
+or three groups any interval is wide, as it should be.
 
 Sources: Efron & Tibshirani 1993, "An introduction to the bootstrap", chapters 11 and 13; Davison & Hinkley 1997,
-"Bootstrap methods and their application", section 3.8 (clusters); Arvesen 1969 for the jackknife of a statistic of
-several samples, whose variances add.
+"Bootstrap methods and their application", section 3.8 (clusters); Hesterberg 2015, "What teachers should know about the
+bootstrap", section 5.3 (expanded percentiles); Arvesen 1969 for the jackknife of a statistic of several samples, whose
+variances add.
 """
 
 from __future__ import annotations
@@ -25,10 +29,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 Array = np.ndarray[Any, Any]
-_NORMAL_QUANTILE = 1.959964  # of 0.975
-_GROUPS = 20
+_TAIL = 0.025
+_GROUPS, _FEW = 20, 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Estimate:
         high: upper end.
         left_out: of a jackknife, for each sample its (G,) values with one group left out each.
         redrawn: of a bootstrap, its (R,) values.
+        redrawn_of: how many items or groups they were redrawn of.
     """
 
     value: float
@@ -48,6 +54,7 @@ class Estimate:
     high: float = math.nan
     left_out: tuple[Array, ...] = field(default=(), repr=False, compare=False)
     redrawn: Array | None = field(default=None, repr=False, compare=False)
+    redrawn_of: int = field(default=0, repr=False, compare=False)
 
 
 def bootstrap(
@@ -57,7 +64,7 @@ def bootstrap(
     replicates: int = 200,
     groups: Sequence[Array] | None = None,
 ) -> Estimate:
-    """Percentile bootstrap: the 2.5 % and 97.5 % quantiles over replicates, each sample redrawn with replacement.
+    """Percentile bootstrap: quantiles over replicates, each sample redrawn with replacement.
 
     The interval covers redrawing every one of ``samples``, and nothing that was held fixed when they were computed.
 
@@ -73,21 +80,37 @@ def bootstrap(
     if seed is None:
         return Estimate(value)
     if groups is not None:
-        if min(len(np.unique(each)) for each in groups) < 2:
+        count = min(len(np.unique(each)) for each in groups)
+        if count < 2:
             return Estimate(value)
         places = zip(*(redrawn_groups(each, seed + n, replicates) for n, each in enumerate(groups)), strict=True)
         values = [statistic(*(each[rows] for each, rows in zip(samples, chosen, strict=True))) for chosen in places]
-        return _between_quantiles(value, np.array(values))
+        return _between_quantiles(value, np.array(values), count)
     random = np.random.default_rng(seed)
     redrawn = [
         statistic(*(each[random.integers(0, len(each), len(each))] for each in samples)) for _ in range(replicates)
     ]
-    return _between_quantiles(value, np.array(redrawn))
+    return _between_quantiles(value, np.array(redrawn), min(len(each) for each in samples))
 
 
-def _between_quantiles(value: float, redrawn_R: Array) -> Estimate:
-    low, high = np.quantile(redrawn_R, (0.025, 0.975))
-    return Estimate(value, float(low), float(high), redrawn=redrawn_R)
+def tail(count: int) -> float:
+    """Level of the lower quantile of what was redrawn that ends an interval of 95 %.
+
+    Args:
+        count: how many items or groups were redrawn, at least 2.
+    """
+    return float(special.ndtr(math.sqrt(count / (count - 1)) * special.stdtrit(count - 1, _TAIL)))
+
+
+def _between_quantiles(value: float, redrawn_R: Array, count: int) -> Estimate:
+    if count < 2:
+        return Estimate(value)
+    if count < _FEW:
+        margin = -special.stdtrit(count - 1, _TAIL) * float(np.std(redrawn_R)) * math.sqrt(count / (count - 1))
+        ends = (value - margin, value + margin)
+    else:
+        ends = tuple(np.quantile(redrawn_R, (tail(count), 1 - tail(count))).tolist())
+    return Estimate(value, *ends, redrawn=redrawn_R, redrawn_of=count)
 
 
 def redrawn_groups(group_N: Array, seed: int, replicates: int = 200) -> Iterator[Array]:
@@ -131,11 +154,11 @@ def group_bootstrap(
     for each in values:
         if len(each) != len(group_N):
             raise ValueError(f"{len(group_N)} examples have a group, but {len(each)} have a value")
-    value = float(statistic(*values))
-    if seed is None or len(np.unique(group_N)) < 2:
+    value, count = float(statistic(*values)), len(np.unique(group_N))
+    if seed is None or count < 2:
         return Estimate(value)
     redrawn = [statistic(*(each[rows] for each in values)) for rows in redrawn_groups(group_N, seed, replicates)]
-    return _between_quantiles(value, np.array(redrawn))
+    return _between_quantiles(value, np.array(redrawn), count)
 
 
 def group_of(count: int, codes: Array | None = None) -> Array:
@@ -162,9 +185,11 @@ def group_of(count: int, codes: Array | None = None) -> Array:
 def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf, high: float = math.inf) -> Estimate:
     """Normal interval: value -+ 1.96 s, s^2 = sum over samples of (G - 1)/G sum_g (v_g - mean v)^2.
 
+    Student's t of G - 1 degrees of freedom takes the place of 1.96 where fewer than twenty groups are left out.
+
     The interval covers redrawing every sample of which groups were left out. There is none where no group makes a
-    difference, as with no hit at all: that is no certainty. At equal distributions, where the first
-    order of the statistic vanishes, it is too wide rather than too narrow.
+    difference, as with no hit at all: that is no certainty; nor of a single group, or where one cannot be left out. At
+    equal distributions, where the first order of the statistic vanishes, it is too wide rather than too narrow.
 
     Args:
         value: of the whole.
@@ -172,10 +197,14 @@ def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf, h
         low: smallest value that the statistic can take.
         high: largest value that it can take.
     """
+    count = min(len(each) for each in left_out)
+    if count < 2 or not all(np.isfinite(each).all() for each in left_out):
+        return Estimate(value)
     variance = sum((len(each) - 1) / len(each) * np.square(each - each.mean()).sum() for each in left_out)
     if variance == 0:
         return Estimate(value, left_out=tuple(left_out))
-    margin = _NORMAL_QUANTILE * math.sqrt(variance)
+    quantile = special.ndtri(1 - _TAIL) if count >= _GROUPS else -special.stdtrit(count - 1, _TAIL)
+    margin = float(quantile) * math.sqrt(variance)
     return Estimate(value, max(low, value - margin), min(high, value + margin), tuple(left_out))
 
 
@@ -192,7 +221,7 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
     """
     value = one.value - other.value
     if one.redrawn is not None and other.redrawn is not None and len(one.redrawn) == len(other.redrawn):
-        return _between_quantiles(value, one.redrawn - other.redrawn)
+        return _between_quantiles(value, one.redrawn - other.redrawn, min(one.redrawn_of, other.redrawn_of))
     sizes = [[len(each) for each in estimate.left_out] for estimate in (one, other)]
     if not sizes[0] or sizes[0] != sizes[1]:
         return Estimate(value)

@@ -2,8 +2,8 @@
 
     MMD^2 = mean over i != j of k(x_i, x_j) + mean over i != j of k(y_i, y_j) - 2 mean over i, j of k(x_i, y_j)
 
-mmd2-gaussian-median-1    k(x, y) = exp(-|x - y|^2 / (2 s^2)),   s = median of |x - x'| over pairs of the real set
-mmd2-cubic-1              k(x, y) = (x.y / D + 1)^3
+mmd2-gaussian-median-2    k(x, y) = exp(-|x - y|^2 / (2 s^2)),   s = median of |x - x'| over pairs of the real set
+mmd2-cubic-2              k(x, y) = (x.y / D + 1)^3
 
 Sources: Gretton et al. 2012, "A kernel two-sample test", equation 3 (U-statistic) and section 8 (median heuristic);
 Binkowski et al. 2018, "Demystifying MMD GANs", section 4, who take the cubic kernel between Inception features and

@@ -3,8 +3,10 @@
     D = mean over i != j of k(x_i, x_j) + mean over i != j of k(y_i, y_j) - 2 mean over i, j of k(x_i, y_j)
 
 No item is paired with itself (a U-statistic), so the mean of D is its value on infinitely many samples whatever their
-number: 0 where the distributions are equal, hence sometimes negative. The squared maximum mean discrepancies are of
-this form, and so is the energy distance, with k(x, y) = -|x - y|.
+number: 0 where the distributions are equal, hence sometimes negative. Samples that answer the input of a real example
+are no independent draws beside it and beside each other: pairs of one input are left out of all three means, else D of
+a perfect model lies below 0, and that of one which answers with means lower still. The squared maximum mean
+discrepancies are of this form, and so is the energy distance, with k(x, y) = -|x - y|.
 
 Leaving out the items u changes the sums by their rows: with r_i = sum over j != i of k(x_i, x_j),
 S' = S - 2 sum over u of r_i + (the sum over pairs within u), so that an interval costs no second pass.
@@ -55,36 +57,41 @@ class PairDiscrepancy:
         self._kernel = kernel
         self._real = _within(real_MD, kernel, group_M)
 
-    def __call__(self, generated_ND: Array, interval: bool = False, group_N: Array | None = None) -> Estimate:
+    def __call__(
+        self,
+        generated_ND: Array,
+        interval: bool = False,
+        group_N: Array | None = None,
+        answered_N: Array | None = None,
+    ) -> Estimate:
         """D.
 
         Args:
             generated_ND: at least 3 samples.
             interval: whether to leave out every item (or group) of either set in turn, for an interval of both.
             group_N: which group each sample belongs to; each its own when None.
+            answered_N: place among the real samples of the one whose input each answers; None where they answer none.
 
         Raises:
-            ValueError: there are fewer samples.
+            ValueError: there are fewer samples, or all answer one input.
         """
         generated_ND = self._centred(generated_ND)
-        generated, real = _within(generated_ND, self._kernel, group_N), self._real
-        cross_N, cross_M = np.empty(len(generated_ND)), np.zeros(len(self.real_MD))
-        for rows, values in self._kernel(generated_ND, self.real_MD):
-            cross_N[rows] = values.sum(axis=1)
-            cross_M += values.sum(axis=0)
-        m, n, across = len(self.real_MD), len(generated_ND), cross_N.sum()
+        generated, real = _within(generated_ND, self._kernel, group_N, answered_N), self._real
+        across = _across(generated_ND, self.real_MD, self._kernel, generated.code, real.code, answered_N)
 
-        def combined(of_real: Any, of_generated: Any, both: Any, m: Any, n: Any) -> Any:
-            return of_real / (m * (m - 1)) + of_generated / (n * (n - 1)) - 2.0 * both / (m * n)
+        def combined(of_real: _Sums | _Total, of_generated: _Sums | _Total, both: _Total) -> Any:
+            return of_real.sum / of_real.pairs + of_generated.sum / of_generated.pairs - 2.0 * both.sum / both.pairs
 
-        value = float(combined(real.total, generated.total, across, m, n))
-        if not interval or min(len(real.counts), len(generated.counts)) < 2:
+        if generated.pairs == 0 or across.all.pairs == 0:
+            raise ValueError("means over pairs need samples that answer two inputs or more")
+        value = float(combined(real, generated, across.all))
+        if not interval or min(len(real.without.pairs), len(generated.without.pairs)) < 2:
             return Estimate(value)
-        kept_m, kept_n = m - real.counts, n - generated.counts
-        if min(kept_m.min(), kept_n.min()) < 2:
+        left = [real.without.pairs, generated.without.pairs, across.without_real.pairs, across.without_generated.pairs]
+        if min(each.min() for each in left) < 1:
             return Estimate(value)
-        without_real = combined(real.without, generated.total, across - real.of_groups(cross_M), kept_m, n)
-        without_generated = combined(real.total, generated.without, across - generated.of_groups(cross_N), m, kept_n)
+        without_real = combined(real.without, generated, across.without_real)
+        without_generated = combined(real, generated.without, across.without_generated)
         return jackknife(value, [without_real, without_generated])
 
     def _centred(self, samples_ND: Array) -> Array:
@@ -94,30 +101,76 @@ class PairDiscrepancy:
 
 
 @dataclass(frozen=True)
-class _Sums:
+class _Total:
+    """A sum of k over pairs, and their number; of each group's absence where they are arrays."""
+
+    sum: Any
+    pairs: Any
+
+
+@dataclass(frozen=True)
+class _Sums(_Total):
     """Of k over the pairs of one set: of all, and without each group."""
 
-    total: float
-    without: Array
-    counts: Array
+    without: _Total
     code: Array
 
-    def of_groups(self, values: Array) -> Array:
-        """Sums of one value an item over the items of each group."""
-        return np.bincount(self.code, weights=values)
+
+@dataclass(frozen=True)
+class _Across:
+    """Of k over the pairs of two sets: of all, and without each group of either."""
+
+    all: _Total
+    without_real: _Total
+    without_generated: _Total
 
 
-def _within(samples_ND: Array, kernel: Kernel, group_N: Array | None) -> _Sums:
+def _within(samples_ND: Array, kernel: Kernel, group_N: Array | None, answered_N: Array | None = None) -> _Sums:
     count = len(samples_ND)
     if count < 3:
         raise ValueError("means over pairs need at least 3 samples")
-    code = np.arange(count) if group_N is None else np.unique(group_N, return_inverse=True)[1]
-    of_rows, inside_N = np.empty(count), np.zeros(count)
+    own = np.arange(count)
+    code = own if group_N is None else np.unique(group_N, return_inverse=True)[1]
+    same = own if answered_N is None else np.asarray(answered_N)
+    of_rows, inside_N, pairs_N, pairs_inside_N = (np.zeros(count) for _ in range(4))
     for rows, values in kernel(samples_ND, samples_ND):
-        values[np.arange(len(values)), np.arange(rows.start, rows.stop)] = 0.0
-        of_rows[rows] = values.sum(axis=1)
+        kept = same[rows, None] != same
+        values = np.where(kept, values, 0.0)
+        of_rows[rows], pairs_N[rows] = values.sum(axis=1), kept.sum(axis=1)
         if group_N is not None:
-            inside_N[rows] = np.where(code[rows, None] == code, values, 0.0).sum(axis=1)
-    sums = np.bincount(code, weights=inside_N) - 2.0 * np.bincount(code, weights=of_rows)
+            within = code[rows, None] == code
+            inside_N[rows] = np.where(within, values, 0.0).sum(axis=1)
+            pairs_inside_N[rows] = (kept & within).sum(axis=1)
+    sums, pairs = (
+        np.bincount(code, weights=inside) - 2.0 * np.bincount(code, weights=each)
+        for inside, each in ((inside_N, of_rows), (pairs_inside_N, pairs_N))
+    )
     total = float(of_rows.sum())
-    return _Sums(total, total + sums, np.bincount(code), code)
+    return _Sums(total, pairs_N.sum(), _Total(total + sums, pairs_N.sum() + pairs), code)
+
+
+def _across(
+    generated_ND: Array,
+    real_MD: Array,
+    kernel: Kernel,
+    generated_code_N: Array,
+    real_code_M: Array,
+    answered_N: Array | None,
+) -> _Across:
+    n, m = len(generated_ND), len(real_MD)
+    of_N, of_M = np.empty(n), np.zeros(m)
+    pairs_N, pairs_M = np.full(n, float(m)), np.full(m, float(n))
+    for rows, values in kernel(generated_ND, real_MD):
+        if answered_N is not None:
+            values[np.arange(len(values)), answered_N[rows]] = 0.0
+        of_N[rows] = values.sum(axis=1)
+        of_M += values.sum(axis=0)
+    if answered_N is not None:
+        pairs_N -= 1.0
+        pairs_M -= np.bincount(answered_N, minlength=m)
+    whole = _Total(float(of_N.sum()), pairs_N.sum())
+
+    def without(code: Array, sums: Array, pairs: Array) -> _Total:
+        return _Total(whole.sum - np.bincount(code, weights=sums), whole.pairs - np.bincount(code, weights=pairs))
+
+    return _Across(whole, without(real_code_M, of_M, pairs_M), without(generated_code_N, of_N, pairs_N))

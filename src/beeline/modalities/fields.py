@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -216,13 +217,18 @@ class Fields:
         return field_moves(self.augment, self._known, self.scalars)
 
     def geometry(self) -> Geometry:
-        """Quantities, units and the grid; in cells unless the lengths of all axes are known in one unit."""
+        """Quantities, units and the grid; in cells where nothing is known of the lengths of axes or of their units.
+
+        Degrees of latitude and of longitude are one unit. An axis of uneven steps has no spacing (NaN).
+        """
         known = self._known
-        lengths = [axis.length / axis.size for axis in known.axes if axis.length is not None]
-        same = len({axis.units for axis in known.axes}) == 1 and len(lengths) == len(known.axes)
-        spacing = tuple(lengths) if same else (1.0,) * len(known.axes)
+        lengths = [None if axis.length is None else axis.length / axis.size for axis in known.axes]
+        kinds = {"degree" if axis.is_angle else axis.units for axis in known.axes}
+        uneven = any(axis.coordinate and length is None for axis, length in zip(known.axes, lengths, strict=True))
+        same = len(kinds) == 1 and (uneven or None not in lengths)
+        spacing = tuple(math.nan if each is None else each for each in lengths) if same else (1.0,) * len(lengths)
         names, units = (tuple(getattr(each, what) for each in known.channels) for what in ("name", "units"))
-        return Geometry(names, units, spacing, known.axes[0].units if same else "", known.periodic)
+        return Geometry(names, units, spacing, kinds.pop() if same else "", known.periodic)
 
     def metrics(self) -> Sequence[Metric]:
         """Mean map and deviation of each channel beside those of what was held out, in physical units."""
