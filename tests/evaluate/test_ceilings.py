@@ -37,11 +37,11 @@ def test_what_a_half_reaches_is_measured_against_the_other_and_a_single_group_ha
     def build(half: Sets) -> Measures:
         def measure(samples: Any, paired: bool) -> dict[Any, Outcome]:
             assert not paired
-            apart = {each.group for each in half.held_out} & {each.group for each in samples}
+            shared = {each.group for each in half.held_out} & {each.group for each in samples}
             real, own = (np.mean([each.array for each in side]) for side in (half.held_out, samples))
             return {
                 ("apart", "", ""): Outcome(Estimate(abs(real - own))),
-                ("shared", "", ""): Outcome(Estimate(len(apart))),
+                ("shared", "", ""): Outcome(Estimate(len(shared))),
             }
 
         return cast(Measures, measure)

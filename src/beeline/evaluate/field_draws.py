@@ -24,10 +24,18 @@ Array = np.ndarray[Any, Any]
 WANTED_COVERAGE = 0.9
 GAPS = "some cells were not observed, and it is a number of whole maps"
 RELATIVE_L2_OF_MEAN = Formula(
-    "relative L2 of the mean", "relative-l2-mean-1", "mean over inputs of |mean of draws - y| / |y|", "lower"
+    "relative L2 of the mean",
+    "relative-l2-mean-1",
+    "mean over inputs of |mean of draws - y| / |y|",
+    "lower",
+    target=0.0,
 )
 MEAN_CORRELATION = Formula(
-    "mean r(k)", "cross-correlation-mean-1", "r(k) of single draws and truths, mean over complete shells", "higher"
+    "mean r(k)",
+    "cross-correlation-mean-1",
+    "r(k) of single draws and truths, mean over complete shells",
+    "higher",
+    target=1.0,
 )
 MEAN_DEPARTURE = Formula(
     "mean departure", "mean-departure-1", "mean over inputs of (mean of a draw - true mean)", target=0.0

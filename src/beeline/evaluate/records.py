@@ -160,7 +160,7 @@ class Record:
         """Share of the gap between floor and best that is closed; NaN where the floor is not known to be the worse.
 
         A floor may be right by construction (training fields in the place of draws are calibrated). Against a target
-        it counts only where it is farther from it than the value, and than half of the value's interval.
+        it counts only where it is farther from it than the value. The gap must be wider than half of the interval.
         """
         if self.target is not None:
             gap, off = abs(self.floor - self.target), abs(self.value - self.target)
@@ -170,7 +170,7 @@ class Record:
         if other_n and self.formula in OF_SIZE:
             return math.nan
         worse = self.floor > self.ceiling if self.better == "lower" else self.floor < self.ceiling
-        if self.better is None or not worse:
+        if self.better is None or not worse or abs(self.floor - self.ceiling) <= (self.high - self.low) / 2:
             return math.nan
         return (self.value - self.floor) / (self.ceiling - self.floor)
 

@@ -84,17 +84,24 @@ DISTRIBUTION = (
 """Of a set of samples against a set of real examples."""
 
 FAIR_CRPS = Formula(
-    "fair CRPS", "crps-fair-1", "1/m sum |x_i - y| - 1/(2m(m-1)) sum |x_i - x_j|, mean over elements", "lower"
+    "fair CRPS",
+    "crps-fair-1",
+    "1/m sum |x_i - y| - 1/(2m(m-1)) sum |x_i - x_j|, mean over elements",
+    "lower",
+    target=0.0,
 )
 BIASED_CRPS = Formula(
     "biased CRPS", "crps-biased-1", "CRPS of the step function of m draws: too high by E|X - X'|/(2m)", "lower"
 )
-ABSOLUTE_ERROR = Formula("absolute error", "absolute-error-1", "mean |x - y|: the CRPS of a point forecast", "lower")
+ABSOLUTE_ERROR = Formula(
+    "absolute error", "absolute-error-1", "mean |x - y|: the CRPS of a point forecast", "lower", target=0.0
+)
 FAIR_ENERGY_SCORE = Formula(
     "fair energy score",
     "energy-score-fair-1",
     "1/m sum |x_i - y| - 1/(2m(m-1)) sum |x_i - x_j|, Euclidean norms of whole examples",
     "lower",
+    target=0.0,
 )
 SPREAD_SKILL = Formula(
     "spread/skill",
@@ -146,7 +153,7 @@ TOTAL_SCATTER = Formula(
 )
 RELATIVE_L2 = Formula("relative L2", "relative-l2-1", "mean over inputs of |x - y| / |y|", "lower")
 RMSE_OF_MEAN = Formula(
-    "RMSE of the mean", "rmse-ensemble-mean-1", "root mean square of (mean of draws - truth)", "lower"
+    "RMSE of the mean", "rmse-ensemble-mean-1", "root mean square of (mean of draws - truth)", "lower", target=0.0
 )
 FIELDS = (
     *(POWER_RATIO, TRANSFER, POWER_DEPARTURE, RESOLVED_DEPARTURE, CORRELATION, PIXEL_KS, PIXEL_W1, SSIM, PSNR),
