@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from beeline.data.normalisers import Pixels, Standardise
     from beeline.data.pictures import curves, image_grid, scalar_image
     from beeline.data.splits import split_by_group
+    from beeline.evaluate.arrays import evaluate_arrays
     from beeline.generate.ensembles import ensemble
     from beeline.generate.load import load
     from beeline.model import interop
@@ -62,6 +63,7 @@ _HOMES = {
     "encode": "cli.encode",
     "ensemble": "generate.ensembles",
     "evaluate": "cli.evaluate",
+    "evaluate_arrays": "evaluate.arrays",
     "image_grid": "data.pictures",
     "inspect": "cli.inspect",
     "load": "generate.load",
@@ -94,6 +96,7 @@ __all__ = [
     "encode",
     "ensemble",
     "evaluate",
+    "evaluate_arrays",
     "image_grid",
     "inspect",
     "interop",

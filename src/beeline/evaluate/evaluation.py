@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -16,15 +15,13 @@ import torch
 from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
 from beeline.core.offers import Gridded
-from beeline.evaluate.ceilings import of_halves, of_training
 from beeline.evaluate.features import SPACES, build_spaces
-from beeline.evaluate.floors import floors
-from beeline.evaluate.measures import Measures
 from beeline.evaluate.outcome import Outcome, Place
-from beeline.evaluate.records import PHYSICAL, Evaluation, Record
+from beeline.evaluate.records import Evaluation, Record
 from beeline.evaluate.requests import requests_like
 from beeline.evaluate.sets import class_condition, fingerprint, read_sets, spread
-from beeline.evaluate.space_measures import BY_TREES, MEASURES
+from beeline.evaluate.space_measures import MEASURES
+from beeline.evaluate.yardstick import Yardstick
 from beeline.generate.engine import Engine, Samples
 from beeline.generate.load import locate, output_folder, read_description
 from beeline.metrics.formula import Formula
@@ -87,9 +84,8 @@ class Evaluator:
             raise UserError(
                 f"{path}: nothing to measure: its modality has no metrics" + (f"; {reasons}" if reasons else "")
             )
-        self._build = lambda sets, which: Measures(sets, found, own, name, which, own_intervals, grid, self.classes)
-        self._which = which
-        self.measures = self._build(self.sets, which)
+        self.yardstick = Yardstick(self.sets, found, own, name, which, own_intervals, grid, self.classes)
+        self.measures = self.yardstick.measures
         self.left_out |= self.measures.left_out
 
     def draw(
@@ -122,54 +118,7 @@ class Evaluator:
     def compare(self, drawn: Drawn) -> list[Record]:
         """A record for each number, with what the same function gives for the baselines and for real examples."""
         examples, seed = drawn.samples.examples, int(drawn.samples.provenance["seed"])
-        outcomes = self.measures(examples, seed)
-        fields = self.measures.fields
-        baseline = self.sets.used if fields is None else fields.without_gaps()
-        low = {name: self.measures(each) for name, each in floors(baseline, examples, self.classes, seed).items()}
-        high, n_ceiling = self._ceilings(len(examples), seed)
-        bounds = {formula.formula: metric for formula, metric in self.measures.own.items()}
-        if fields is not None:
-            found = fields(fields.climate(examples, seed), None)
-            low["training fields"] = {place: each for place, each in found.items() if place not in high}
-        records = []
-        for formula, space, channel in self.measures.places():
-            place = (formula.formula, space, channel)
-            if place not in outcomes:
-                continue
-            counts = self._counts(space, len(examples), channel)
-            metric, outcome = bounds.get(formula.formula), outcomes[place]
-            records.append(
-                Record(
-                    *(formula.metric, formula.formula, formula.meaning, space, counts["n"], seed),
-                    *(outcome.estimate.value, outcome.estimate.low, outcome.estimate.high),
-                    floors={name: each[place].estimate.value for name, each in low.items() if place in each},
-                    ceiling=high[place].estimate.value if place in high else math.nan,
-                    good_low=-math.inf if metric is None else metric.low,
-                    good_high=math.inf if metric is None else metric.high,
-                    better=formula.better,
-                    failure=outcome.failure,
-                    channel=channel,
-                    units=fields.units(formula.formula, channel) if fields is not None and channel else "",
-                    n_ceiling=n_ceiling if place in high else 0,
-                    draws=counts.get("draws", 0),
-                    inputs=counts.get("inputs", 0),
-                    groups=counts["groups"],
-                    target=formula.target if outcome.target is None else outcome.target,
-                )
-            )
-        return records
-
-    def _ceilings(self, n: int, seed: int) -> tuple[dict[Place, Outcome], int]:
-        if self.measures.fields is None:
-            return of_training(self.measures, n)
-        without_trees = [formula for formula in self._which if formula not in BY_TREES]  # their best is known: 1/2
-        return of_halves(lambda sets: self._build(sets, without_trees), self.sets, seed)
-
-    def _counts(self, space: str, samples: int, channel: str) -> dict[str, int]:
-        """How many samples a number of a space and channel is of, and how many groups its interval rests on."""
-        if space == PHYSICAL and self.measures.fields is not None:
-            return self.measures.fields.counts(samples, channel)
-        return {"n": samples, "groups": len(np.unique(self.sets.sample_groups(samples)))}
+        return self.yardstick.records(examples, seed)
 
     def quick(self, drawn: Drawn) -> dict[Place, Outcome]:
         """The numbers of samples alone, with intervals."""
@@ -199,15 +148,10 @@ class Evaluator:
                 "options": options,
                 "fingerprint": fingerprint([*self.sets.training, *self.sets.held_out]),
             },
-            "sets": {**self.sets.counts, **self._of_ceilings(len(examples))},
+            "sets": {**self.sets.counts, **self.yardstick.of_ceilings(len(examples))},
             "spaces": self.space_records,
             "left_out": self.left_out,
         }
-
-    def _of_ceilings(self, samples: int) -> dict[str, Any]:
-        if self.measures.fields is None:
-            return {"ceiling": "training examples", "ceiling_n": min(samples, len(self.sets.used))}
-        return {"ceiling": "halves of the held-out groups, mean of 4 splits"}
 
 
 def machine(engine: Engine) -> dict[str, Any]:

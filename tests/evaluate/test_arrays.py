@@ -1,0 +1,88 @@
+"""Samples of any origin as arrays: known answers, floors where training examples are given, what does not fit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import beeline
+from beeline.core.errors import UserError
+from beeline.evaluate.records import Evaluation
+
+RANDOM = np.random.default_rng(0)
+COUNT, DRAWS, NOISE = 40, 6, 0.5
+
+
+def inputs(count: int) -> np.ndarray[Any, Any]:
+    return RANDOM.normal(size=(count, 8, 8, 1)).cumsum(axis=1)
+
+
+INPUTS = inputs(COUNT)
+REAL = 10 + INPUTS + NOISE * RANDOM.normal(size=INPUTS.shape)
+TRAINING = 10 + inputs(60) + NOISE * RANDOM.normal(size=(60, 8, 8, 1))
+
+
+def drawn(noise: float) -> np.ndarray[Any, Any]:
+    """DRAWS answers to each input, all inputs once and then all again."""
+    return np.asarray(10 + np.tile(INPUTS, (DRAWS, 1, 1, 1)) + noise * RANDOM.normal(size=(COUNT * DRAWS, 8, 8, 1)))
+
+
+def value(found: Evaluation, formula: str) -> float:
+    return next(each.value for each in found.records if each.formula == formula)
+
+
+def test_right_draws_have_the_numbers_of_right_draws_and_narrow_ones_have_not() -> None:
+    asked = {"input": list(INPUTS)}
+    group = [f"month {index % 10}" for index in range(COUNT)]
+    right = beeline.evaluate_arrays(REAL, drawn(NOISE), asked, group, ["K"], {"made": "by hand"})
+    narrow = beeline.evaluate_arrays(REAL, drawn(NOISE / 4), asked, group, ["K"])
+    assert value(right, "crps-fair-1") == pytest.approx(NOISE / math.sqrt(math.pi), rel=0.03)
+    assert value(right, "spread-skill-1") == pytest.approx(1.0, abs=0.03)
+    assert value(narrow, "spread-skill-1") < 0.5
+    record = next(each for each in right.records if each.formula == "crps-fair-1")
+    assert (record.units, record.groups, record.draws, record.inputs) == ("K", 10, DRAWS, COUNT)
+    assert record.low < record.value < record.high
+    energy = next(each for each in right.records if each.formula == "energy-euclidean-2")
+    assert energy.low <= 0 <= energy.high
+    assert right.protocol["samples"] == {"made": "by hand"}
+    assert all(not each.floors for each in right.records)
+    assert "nearest-distance-ratio-1" not in {each.formula for each in right.records}
+
+
+def test_training_examples_give_floors_and_samples_without_inputs_have_no_scores_by_input() -> None:
+    found = beeline.evaluate_arrays(REAL, drawn(NOISE), {"input": list(INPUTS)}, training=TRAINING)
+    record = next(each for each in found.records if each.formula == "crps-fair-1")
+    assert set(record.floors) == {"training fields", "class means", "resampled pixels"}
+    assert record.floor > 2 * record.value
+    assert record.share == pytest.approx(1 - record.value / record.floor)
+    assert any(each.formula == "nearest-distance-ratio-1" for each in found.records)
+    blind = beeline.evaluate_arrays(REAL, TRAINING)
+    formulas = {each.formula for each in blind.records}
+    assert "energy-euclidean-2" in formulas
+    assert "crps-fair-1" not in formulas
+
+
+def test_numbers_without_a_grid_are_compared_as_they_are() -> None:
+    flat = beeline.evaluate_arrays(REAL.reshape(COUNT, -1), TRAINING.reshape(60, -1))
+    assert {each.space for each in flat.records} == {"pca-32"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generated": TRAINING[:, :4]}, r"generated: examples of shape \(4, 8, 1\), real ones have \(8, 8, 1\)"),
+        ({"generated": TRAINING[:50]}, "50 samples are no multiple of the 40 real examples"),
+        ({"generated": np.full_like(REAL, np.nan)}, "generated: holds NaN or infinity"),
+        ({"real": REAL.astype(complex)}, "real: needs real numbers"),
+        ({"units": ["m", "s"]}, "units m, s: one for each of 1 channels"),
+        ({"group": ["a"]}, "group: 1 values for 40 real examples"),
+        ({"condition": {"input": [1]}}, "input: 1 values for 40 real examples"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"real": REAL, "generated": drawn(NOISE), "condition": {"input": list(INPUTS)}}
+    with pytest.raises(UserError, match=message):
+        beeline.evaluate_arrays(**{**given, **changes})
