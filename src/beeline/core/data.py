@@ -143,6 +143,20 @@ def located(split: str, examples: Examples, index: int, problem: object) -> str:
     return f"{split}: {text}" if name in text else f"{split} {name}: {text}"
 
 
+@dataclass(frozen=True)
+class KnownNumbers:
+    """Arrays of examples with NaN where nothing was observed, read anew each time they are gone through.
+
+    Args:
+        examples: whose arrays they are.
+    """
+
+    examples: Examples
+
+    def __iter__(self) -> Iterator[np.ndarray[Any, Any]]:
+        return (self.examples[index].known_numbers() for index in range(len(self.examples)))
+
+
 def evenly(examples: Sized, most: int) -> Iterator[int]:
     """Indices of at most ``most`` examples, spread evenly."""
     step = max(1, -(-len(examples) // most))

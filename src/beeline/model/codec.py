@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from beeline.core.batching import collate, pack, unbatch
 from beeline.core.conditions import Conditions, Value
 from beeline.core.context import Context, below
-from beeline.core.data import Batch, Example, Examples, condition_of, name_of
+from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, name_of
 from beeline.core.errors import UserError, unknown
 from beeline.core.offers import Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
@@ -74,7 +74,7 @@ class Codec:
             UserError: an example does not fit the modality, or a bridge cannot end at that condition.
         """
         every = range(len(training))
-        normaliser = modality.normaliser().fit(_KnownNumbers(training))
+        normaliser = modality.normaliser().fit(KnownNumbers(training))
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
         _check_names([condition.name for condition in unfitted])
@@ -280,16 +280,6 @@ def _fitted(condition: Condition, training: Examples) -> Condition:
     except UserError as error:
         where = f"train {name_of(training, reached[0])}: " if reached[0] >= 0 else ""
         raise UserError(f"{where}{error}") from None
-
-
-@dataclass(frozen=True)
-class _KnownNumbers:
-    """Arrays with NaN where nothing was observed, read anew each time they are gone through."""
-
-    examples: Examples
-
-    def __iter__(self) -> Iterator[np.ndarray[Any, Any]]:
-        return (self.examples[index].known_numbers() for index in range(len(self.examples)))
 
 
 def check_example(example: object) -> None:
