@@ -186,8 +186,32 @@ def test_axes_without_a_unit_that_they_share_have_no_spectrum_and_it_is_said_why
     mixed = FieldMeasures(examples, examples, Geometry(("u",), ("",), (10.0, 0.5)))
     assert mixed.shells is None
     assert "10 and 0.5" in str(mixed.no_spectrum)
+    uneven = FieldMeasures(examples, examples, Geometry(("u",), ("",), (np.nan, 0.5), "km"))
+    assert uneven.shells is None
+    assert "the steps of an axis are uneven" in str(uneven.no_spectrum)
     for geometry in (Geometry(("u",), ("",), (1.0, 1.0)), Geometry(("u",), ("",), (10.0, 0.5), "km")):
         assert FieldMeasures(examples, examples, geometry).shells is not None
+
+
+def test_an_overdensity_has_the_spectrum_of_contrast_whatever_the_mass(
+    measures: tuple[FieldMeasures, np.ndarray],
+) -> None:
+    """Maps of another total and the same contrast: P is off by the square of the total, that of contrast by nothing."""
+    random = np.random.default_rng(0)
+    known = smooth(random, INPUTS)
+    held_out = [Example(np.exp(0.3 * each / known.std())[..., None]) for each in known]
+    heavier = [Example(2.0 * each.array) for each in held_out]
+    plain, contrast = (
+        FieldMeasures(held_out, held_out, Geometry(("rho",), ("",), (1.0, 1.0), "", (True, True), names))
+        for names in ((), ("rho",))
+    )
+    assert value(plain(heavier, None), catalogue.POWER_DEPARTURE, "rho") == pytest.approx(3.0, rel=1e-6)
+    assert value(contrast(heavier, None), catalogue.POWER_DEPARTURE, "rho") == pytest.approx(0.0, abs=1e-6)
+    np.testing.assert_allclose(field_curves(contrast, heavier, 0)["rho"]["power_ratio"], 1.0, rtol=1e-6)
+    empty = [Example(each.array - 5.0) for each in held_out]
+    found = contrast(empty, 0)[catalogue.POWER_DEPARTURE.formula, PHYSICAL, "rho"]
+    assert "positive mean" in str(found.failure)
+    assert "power_ratio" not in field_curves(contrast, empty, 0)["rho"]
 
 
 def test_no_value_depends_on_how_many_inputs_a_block_has(measures: tuple[FieldMeasures, np.ndarray]) -> None:

@@ -357,6 +357,7 @@ def test_moves_that_the_law_allows_leave_time_as_it_is() -> None:
         ),
         ({"group": (), "held_out_groups": None, "blocks": ("sample",)}, "blocks sample: are parts of a group"),
         ({"maps": ("height", "wind")}, "maps height,wind: wind is what is to be generated"),
+        ({"overdensity": ("rian",)}, r"unknown channel of overdensity 'rian'; did you mean 'rain'"),
         ({"whiten": 1.5}, "whiten 1.5: must lie between 0 and 1"),
         ({"target": ()}, r"target: missing; name what is to be generated, --data\.target u,v"),
         ({"patch": (2, 2, 2)}, r"patch 2x2x2: the fields lie on \(y, x\)"),

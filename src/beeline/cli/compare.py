@@ -105,7 +105,8 @@ def _opened(
         UserError: a run cannot be opened or sampled so, or the runs do not compare.
     """
     from beeline.cli.evaluate import with_data
-    from beeline.evaluate.comparison import check_same_data, check_same_examples, entries_of
+    from beeline.evaluate.comparison import entries_of
+    from beeline.evaluate.comparison_checks import check_same_data, check_same_examples
     from beeline.evaluate.evaluation import Evaluator
     from beeline.evaluate.requests import real_examples
 

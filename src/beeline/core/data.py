@@ -173,6 +173,7 @@ class Geometry:
         spacing: distance from a cell to the next along each axis.
         length_unit: of the spacing; empty where it is not known.
         periodic: whether the last cell of each axis is a neighbour of its first; empty where none is.
+        overdensity: channels whose spectra are those of x / <x> - 1, <x> being the mean of each map.
     """
 
     channels: tuple[str, ...]
@@ -180,6 +181,7 @@ class Geometry:
     spacing: tuple[float, ...]
     length_unit: str = ""
     periodic: tuple[bool, ...] = ()
+    overdensity: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Ensemble:
         shells: of the grid, None where it has no spectrum.
         size: largest less smallest value of the training fields.
         gaps: whether some cell of these fields, real or in the place of draws, was not observed.
+        contrast: whether spectra are those of x / <x> - 1.
         positive: whether all training fields are above 0, so that their totals can be compared as shares.
         at_once: how many numbers of draws are worked on at a time.
     """
@@ -41,6 +42,7 @@ class Ensemble:
     size: float
     gaps: bool = False
     positive: bool = False
+    contrast: bool = False
     at_once: int = _NUMBERS_AT_ONCE
 
     @property
@@ -52,6 +54,17 @@ class Ensemble:
     def observed(self) -> Array | None:
         """(N, grid axes) where the truths were observed; None for everywhere."""
         return ~np.isnan(self.truths) if self.gaps else None
+
+    def contrasted(self, fields: Array) -> Array:
+        """Fields as their spectra are taken: as they are, or as overdensity.
+
+        Args:
+            fields: (N, grid axes, 1) in physical units.
+
+        Raises:
+            ValueError: the mean of a map is not above 0.
+        """
+        return spectra.overdensity(fields) if self.contrast else fields
 
     def parts(self) -> Iterator[Ensemble]:
         """A few inputs at a time, in double precision."""
@@ -104,9 +117,10 @@ class Ensemble:
 
 def _three_spectra(part: Ensemble) -> Array:
     assert part.shells is not None
-    repeated = np.repeat(part.truths[..., None], part.draws, axis=0)
-    flat = part.members.reshape(repeated.shape)
+    truths = part.contrasted(part.truths[..., None])
+    repeated = np.repeat(truths, part.draws, axis=0)
+    flat = part.contrasted(part.members.reshape(repeated.shape))
     own, cross = part.shells.power(flat), part.shells.cross_power(flat, repeated)
     shape = (len(part.truths), part.draws, -1)
-    real = part.shells.power(part.truths[..., None])[..., 0]
+    real = part.shells.power(truths)[..., 0]
     return np.stack([own.reshape(shape).mean(axis=1), real, cross.reshape(shape).mean(axis=1)], axis=1)

@@ -51,15 +51,18 @@ def field_curves(measures: FieldMeasures, samples: Sequence[Example], seed: int)
 def _spectral(each: Ensemble, seed: int) -> dict[str, Any]:
     if each.shells is None or each.gaps:
         return {}
-    own, real, cross = each.spectra
+    try:
+        own, real, cross = each.spectra
+    except ValueError:  # the number for it says why
+        return {}
     ratio = spectra.power_ratio(own, real)
     low = high = np.full(ratio.shape, np.nan)
     if len(np.unique(each.groups)) > 1:
         redrawn = [spectra.power_ratio(own[rows], real[rows]) for rows in redrawn_groups(each.groups, seed)]
         level = tail(len(np.unique(each.groups)))
         low, high = np.quantile(redrawn, (level, 1 - level), axis=0)
-    mean = each.by_input(lambda part: part.members.mean(axis=1))[..., None]
-    truths = each.truths[..., None]
+    mean = each.contrasted(each.by_input(lambda part: part.members.mean(axis=1))[..., None])
+    truths = each.contrasted(each.truths[..., None])
     of_mean = spectra.correlation(
         each.shells.cross_power(mean, truths).mean(axis=0),
         each.shells.power(mean).mean(axis=0),

@@ -176,7 +176,8 @@ class FieldMeasures:
             members, truths = members[kept], truths[kept]
         gaps, groups = bool(self._gaps[channel]), self.groups[asked[kept]]
         positive = bool(self._positive[channel])
-        return Ensemble(members, truths, groups, self.shells, float(self._sizes[channel]), gaps, positive)
+        contrast = self.geometry.channels[channel] in self.geometry.overdensity
+        return Ensemble(members, truths, groups, self.shells, float(self._sizes[channel]), gaps, positive, contrast)
 
     def climate(self, samples: Sequence[Example], seed: int) -> list[Example]:
         """Training fields at random, one in the place of each sample.

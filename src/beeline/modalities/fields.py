@@ -17,7 +17,7 @@ from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.map import Shown
 from beeline.conditioning.parameters import Parameters
 from beeline.core.data import Examples, Geometry, Metric, evenly
-from beeline.core.errors import UserError
+from beeline.core.errors import UserError, unknown
 from beeline.core.protocols import Condition
 from beeline.data.field_augment import FieldMoves, field_moves
 from beeline.data.field_card import field_card
@@ -69,6 +69,7 @@ class Fields:
             spectrum is taken by length in cells, alike along all axes.
         show_maps: as values, as anomaly where maps differ more from one another than a map varies within (the mean of
             each is told apart from what varies about it), or as gradient, which adds differences along each axis.
+        overdensity: channels of the target whose spectra are taken of x / <x> - 1 when samples are measured.
         patch: cells along each side of a token, or one number for all; chosen when null.
         missing: what NaN in the target means: refuse, or mask for "not observed".
         augment: roll (along periodic axes), flip and rotate, as far as the law of the fields has no preferred place
@@ -100,6 +101,7 @@ class Fields:
     transform: tuple[str, ...] = ("zscore",)
     whiten: float = 0.0
     show_maps: Shown = "values"
+    overdensity: tuple[str, ...] = ()
     patch: int | tuple[int, ...] | None = None
     missing: Literal["refuse", "mask"] = "refuse"
     augment: tuple[str, ...] = ()
@@ -145,6 +147,10 @@ class Fields:
             self, path=str(found.path.absolute()), held_out=share, patch=patch, description=description.text()
         )
         training, held_out = (len(side) for side in settled._sides)
+        channels_known = [each.name for each in description.channels]
+        for name in self.overdensity:
+            if name not in channels_known:
+                raise unknown("channel of overdensity", name, channels_known)
         size = " x ".join(f"{axis.name} {axis.size}" for axis in description.axes)
         channels = ", ".join(f"{each.name}{f' ({each.units})' if each.units else ''}" for each in description.channels)
         told = f"the groups {self.held_out_groups}" if share is None else f"a share of {share:g}, by group"
@@ -228,7 +234,7 @@ class Fields:
         same = len(kinds) == 1 and (uneven or None not in lengths)
         spacing = tuple(math.nan if each is None else each for each in lengths) if same else (1.0,) * len(lengths)
         names, units = (tuple(getattr(each, what) for each in known.channels) for what in ("name", "units"))
-        return Geometry(names, units, spacing, kinds.pop() if same else "", known.periodic)
+        return Geometry(names, units, spacing, kinds.pop() if same else "", known.periodic, self.overdensity)
 
     def metrics(self) -> Sequence[Metric]:
         """Mean map and deviation of each channel beside those of what was held out, in physical units."""
