@@ -10,13 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from beeline.conditioning.field_beside import beside_fields
 from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.map import Shown
 from beeline.conditioning.parameters import Parameters
-from beeline.core.data import Examples, Geometry, Metric, evenly
+from beeline.core.data import Examples, Geometry, Metric
 from beeline.core.errors import UserError, unknown
 from beeline.core.protocols import Condition
 from beeline.data.field_augment import FieldMoves, field_moves
@@ -24,6 +22,7 @@ from beeline.data.field_card import field_card
 from beeline.data.field_checks import is_time
 from beeline.data.field_choice import FieldWishes, find_fields
 from beeline.data.field_description import FieldDescription
+from beeline.data.field_metrics import own_metrics
 from beeline.data.field_output import as_dataset, check_sizes, labelled, netcdf_bytes
 from beeline.data.field_patches import asked_patch, check_chosen, chosen_patch, token_count
 from beeline.data.field_pictures import field_sheet
@@ -34,7 +33,7 @@ from beeline.data.transforms import FieldTransforms
 from beeline.data.whitening import Whitening
 from beeline.tokenizers.grid import GridTokenizer
 
-_HELD_OUT, _TOKENS, _MOST = 0.2, 256, 256
+_HELD_OUT, _TOKENS = 0.2, 256
 
 
 @dataclass(frozen=True)
@@ -238,13 +237,7 @@ class Fields:
 
     def metrics(self) -> Sequence[Metric]:
         """Mean map and deviation of each channel beside those of what was held out, in physical units."""
-        found = []
-        for place, channel in enumerate(self._known.channels):
-            apart = "root mean square over cells of (mean of samples - mean of held-out fields), in deviations of these"
-            found.append(Metric(f"{channel.name} mean map error", apart, _Compared(place, "mean")))
-            ratio = "deviation of samples over that of held-out fields"
-            found.append(Metric(f"{channel.name} deviation ratio", ratio, _Compared(place, "ratio")))
-        return found
+        return own_metrics([channel.name for channel in self._known.channels])
 
     def preview(self, samples: Examples) -> Picture:
         """Maps and field of each sample in a row, one colour scale for each channel."""
@@ -317,33 +310,6 @@ class Fields:
     @cached_property
     def _sides(self) -> tuple[Any, Any]:
         return self._found.split(self.held_out or _HELD_OUT, self.held_out_groups)
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """A channel of samples beside what was held out."""
-
-    channel: int
-    what: Literal["mean", "ratio"]
-
-    def __call__(self, training: Examples, held_out: Examples, generated: Examples) -> float:
-        """The error of the mean map or the ratio of deviations, over observed cells."""
-        truth, samples = (
-            [each[index].known_numbers()[..., self.channel] for index in evenly(each, _MOST)]
-            for each in (held_out, generated)
-        )
-        deviation = float(np.nanstd(np.concatenate([each.ravel() for each in truth])))
-        if self.what == "ratio":
-            return float(np.nanstd(np.concatenate([each.ravel() for each in samples]))) / deviation
-        apart = _mean_map(samples) - _mean_map(truth)
-        return float(np.sqrt(np.nanmean(apart**2))) / deviation
-
-
-def _mean_map(fields: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Mean over fields of what was observed of each cell; NaN where nothing was."""
-    seen = np.sum([~np.isnan(each) for each in fields], axis=0)
-    total = np.sum([np.nan_to_num(each, nan=0.0) for each in fields], axis=0, dtype=np.float64)
-    return np.divide(total, seen, out=np.full(np.shape(total), np.nan), where=seen > 0)
 
 
 MODALITY = Fields
