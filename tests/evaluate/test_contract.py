@@ -21,6 +21,7 @@ from beeline.core.errors import UserError
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture, curves
 from beeline.evaluate.contract import CLAUSES, Verdict, hold
+from beeline.evaluate.contract_metrics import _apart
 from beeline.evaluate.contract_relation import dependence
 from beeline.evaluate.contract_subject import Subject
 from beeline.evaluate.floors import collapsed, noise
@@ -275,6 +276,15 @@ def test_metrics_are_held_to_floor_ceiling_truth_and_repetition() -> None:
     broken("metrics", "is nan with held-out examples", metrics=metric(lambda *sets: float("nan")))
     counts = iter(range(10**6))
     broken("metrics", "another value when it is computed again", metrics=metric(lambda *sets: float(next(counts))))
+
+
+def test_few_examples_that_cannot_tell_are_no_fault_of_a_metric() -> None:
+    """0.2 between floor and ceiling where real examples differ by 0.2 among themselves."""
+    told = _apart("metric", {"noise": 1.2}, 1.0, 0.2, 20)
+    assert told == "floor 1.200 (noise), ceiling 1.000, which 20 held-out examples are too few to tell apart"
+    for floor, count in ((1.2, 1000), (1.0, 20)):
+        with pytest.raises(UserError, match="cannot tell floor from ceiling"):
+            _apart("metric", {"noise": floor}, 1.0, 0.2, count)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ def own_metrics(channels: Sequence[str]) -> list[Metric]:
     found = []
     for place, name in enumerate(channels):
         apart = "root mean square over cells of (mean of samples - mean of held-out fields), in deviations of these"
-        found.append(Metric(f"{name} mean map error", apart, _Compared(place, "mean")))
+        found.append(Metric(f"{name} mean map error", apart, _Compared(place, "mean"), truth=(0.0, 1e-6)))
         ratio = "deviation of samples over that of held-out fields"
-        found.append(Metric(f"{name} deviation ratio", ratio, _Compared(place, "ratio")))
+        found.append(Metric(f"{name} deviation ratio", ratio, _Compared(place, "ratio"), truth=(1.0, 1e-6)))
     return found
 
 

@@ -14,11 +14,10 @@ from beeline.evaluate.measures import OWN, Measures
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import short
 from beeline.evaluate.sets import class_condition, read_sets, spread
-from beeline.metrics.formula import Formula
 from beeline.modalities.loading import ask
 
 _TRAINING, _HELD_OUT = 2048, 512
-_LEAST_SHARE = 0.01
+_LEAST_SHARE, _FEW = 0.01, 64
 
 
 def metrics(subject: Subject, progress: Progress) -> str:
@@ -43,7 +42,7 @@ def metrics(subject: Subject, progress: Progress) -> str:
         found[name] = measures(examples, seen=seen)
         progress(len(found), len(stand_ins))
     lines = [
-        _held(metric, formula, {name: each[formula.formula, OWN, ""] for name, each in found.items()})
+        _held(metric, len(asked), {name: each[formula.formula, OWN, ""] for name, each in found.items()})
         for formula, metric in measures.own.items()
     ]
     return "; ".join(lines)
@@ -53,7 +52,7 @@ def _some(examples: Examples, most: int) -> list[Example]:
     return [examples[index] for index in evenly(examples, most)]
 
 
-def _held(metric: Metric, formula: Formula, outcomes: Mapping[str, Outcome]) -> str:
+def _held(metric: Metric, count: int, outcomes: Mapping[str, Outcome]) -> str:
     """What a metric gives for its floors and its ceiling, in words.
 
     Raises:
@@ -75,13 +74,13 @@ def _held(metric: Metric, formula: Formula, outcomes: Mapping[str, Outcome]) -> 
         raise UserError(f"{where}: is {short(truth)} on true examples, where {known}")
     if not metric.passes(truth):
         raise UserError(f"{where}: is {short(truth)} on held-out examples, which misses its own bounds")
-    return f"{metric.name}: {_apart(where, values, ceiling, abs(truth - ceiling))}" + (
+    return f"{metric.name}: {_apart(where, values, ceiling, abs(truth - ceiling), count)}" + (
         f", truth {short(truth)}" if metric.truth is not None else ""
     )
 
 
-def _apart(where: str, low: Mapping[str, float], ceiling: float, doubt: float) -> str:
-    """The baseline from which a metric tells real examples best.
+def _apart(where: str, low: Mapping[str, float], ceiling: float, doubt: float, count: int) -> str:
+    """The baseline from which a metric tells real examples best, as far as so many of them can tell.
 
     Raises:
         UserError: there is none.
@@ -91,9 +90,13 @@ def _apart(where: str, low: Mapping[str, float], ceiling: float, doubt: float) -
         raise UserError(f"{where}: has no floor: it fails on {', '.join(low)} in the place of samples")
     name = max(finite, key=lambda each: abs(finite[each] - ceiling))
     gap = abs(finite[name] - ceiling)
-    if not gap > max(2 * doubt, _LEAST_SHARE * max(abs(ceiling), abs(finite[name]))):
+    ends = f"floor {short(finite[name])} ({name}), ceiling {short(ceiling)}"
+    told = gap > _LEAST_SHARE * max(abs(ceiling), abs(finite[name]))
+    if told and gap <= 2 * doubt and count < _FEW:
+        return f"{ends}, which {count} held-out examples are too few to tell apart"
+    if not told or gap <= 2 * doubt:
         raise UserError(
             f"{where}: cannot tell floor from ceiling: {short(finite[name])} for {name}, {short(ceiling)} for real "
             "examples in the place of samples; measure something that noise does not have"
         )
-    return f"floor {short(finite[name])} ({name}), ceiling {short(ceiling)}"
+    return ends
