@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from beeline.cli.compare import compare
@@ -95,16 +94,6 @@ def test_other_data_another_split_and_other_units_are_refused(small_run: Path, t
     with pytest.raises(UserError, match=r"do not compare"):
         compare([small_run, waves], n=12, spaces=["pca-32"], out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
-
-
-def test_the_share_of_the_gap_is_known_only_where_the_floor_is_the_worse(small_run: Path, tmp_path: Path) -> None:
-    found = compare([small_run], n=40, spaces=["pca-32"], out=tmp_path / "o")
-    frechet = next(each for each in found.records if each.metric == "Frechet distance")
-    plain = dataclasses.replace(frechet, low=float("nan"), high=float("nan"))
-    half = dataclasses.replace(plain, value=(frechet.floor + frechet.ceiling) / 2)
-    assert half.share == pytest.approx(0.5)
-    assert math.isnan(dataclasses.replace(half, better=None).share)
-    assert np.isnan(dataclasses.replace(half, better="higher").share)
 
 
 def test_each_entry_is_asked_under_the_conditions_of_its_own_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -85,3 +86,12 @@ def test_a_share_needs_floor_and_ceiling_of_the_same_n_where_the_number_depends_
     assert record(**known, formula="frechet-gaussian-1", n_ceiling=980).share == pytest.approx(7 / 8)
     assert math.isnan(record(**known, formula="frechet-gaussian-1", n_ceiling=300).share)
     assert record(**known, formula="mmd2-cubic-2", n_ceiling=300).share == pytest.approx(7 / 8), "it is unbiased"
+
+
+def test_the_share_of_the_gap_is_known_only_where_the_floor_is_the_worse_and_the_gap_is_told() -> None:
+    half = record(value=3.0, floors={"class means": 5.0}, ceiling=1.0, better="lower")
+    assert half.share == 0.5
+    assert math.isnan(dataclasses.replace(half, better=None).share)
+    assert math.isnan(dataclasses.replace(half, better="higher").share)
+    assert dataclasses.replace(half, low=2.0, high=4.0).share == 0.5
+    assert math.isnan(dataclasses.replace(half, low=-1.5, high=7.5).share), "the interval is wider than the gap"

@@ -37,6 +37,7 @@ def test_a_full_disk_is_told_in_one_line_and_costs_nothing(bench: Bench) -> None
     assert disks.no_room_in_a_checkpoint(bench, stride=30).restarts >= 1
 
 
+@pytest.mark.slow  # any changed bytes of any file are named in tests/data/test_checkpoints.py
 def test_a_flipped_bit_is_named(bench: Bench) -> None:
     assert disks.flipped_bits(bench, each=1, files=["optimiser"]).restarts == 1
 

@@ -331,7 +331,7 @@ def test_checkpoints_are_small_and_the_model_is_complete(adapted: Path, small_ru
         LORA,
         pytest.param({}, marks=pytest.mark.slow),
         pytest.param({"train.freeze": "backbone.blocks.*"}, marks=pytest.mark.slow),
-        {"init": None, **FROZEN},
+        pytest.param({"init": None, **FROZEN}, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_goes_on_bit_for_bit_without_what_it_began_from(

@@ -42,7 +42,7 @@ def checkpoint(layout: str, folder: Path) -> interop.Imported:
 
 
 @pytest.mark.parametrize(
-    "layout", ["dit", *(pytest.param(each, marks=pytest.mark.slow) for each in ("sit", "lightningdit")), "diffusers"]
+    "layout", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("dit", "sit", "lightningdit")), "diffusers"]
 )
 def test_a_short_fine_tune_lowers_the_held_out_loss_and_leaves_as_it_came(layout: Any, tmp_path: Path) -> None:
     m = checkpoint(layout, tmp_path)
