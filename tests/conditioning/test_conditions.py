@@ -139,7 +139,9 @@ def test_slopes_close_where_the_axis_does_and_are_none_along_a_single_cell() -> 
     torch.testing.assert_close(rolled, turning.encode(wave).roll(5, dims=0))
     single = AlignedMap("z", 4, shown="gradient", given=1).fit([wave[:, :1], 2 * wave[:, :1]])
     assert not single.encode(wave[:, :1])[..., 3].any()
-    with pytest.raises(UserError, match=r"condition z: the map has shape \(2, 16, 5, 1\), not 2 axes and channels last"):
+    with pytest.raises(
+        UserError, match=r"condition z: the map has shape \(2, 16, 5, 1\), not 2 axes and channels last"
+    ):
         turning.encode(np.stack([wave, wave]))
 
 
