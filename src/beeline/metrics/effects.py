@@ -1,0 +1,186 @@
+"""What a perturbation does to the mean of a population, and how much of it is predicted.
+
+    delta_p = mean of the cells under perturbation p - mean of a reference
+
+delta-correlation-1        r over genes of predicted and real delta
+discrimination-score-1     1 - (real deltas nearer to the predicted one than its own) / P, in l1, l2 or cosine distance,
+                           without the gene that p acts on: 1 where each prediction is told from all others, about 1/2
+                           by chance
+overlap-at-k-1             of the first k significant genes of both, the share in common; k at most the real ones
+precision-at-k-1           of the first k predicted ones, the share that is significant in truth; k at most their number
+direction-match-1          share of the significant genes whose predicted change has the right sign
+delta-spread-1             mean distance between predicted deltas over that between real ones: near 0 where a model
+                           answers the same to every question
+
+Significant genes are those whose false discovery rate is below 0.05 (Benjamini & Hochberg 1995) by the rank sum test
+of Mann & Whitney, in order of the size of their fold change, log2 of a ratio of means of expm1(x) for x = log1p of
+normalised counts. The reference of a delta is either the control cells or the mean over all perturbations: against
+control, what every perturbation does alike (a response to stress) is rewarded too.
+
+Sources: Adduri et al. 2025 and cell-eval 0.8 for discrimination, overlap and precision; Roohani et al. 2023 (GEARS) for
+correlations over the genes that change most; Ahlmann-Eltze et al. 2025 for the baselines that these must beat.
+
+Shapes: P perturbations, N cells, G genes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from scipy import stats
+from scipy.spatial.distance import cdist
+
+Array = np.ndarray[Any, Any]
+Distance = Literal["l1", "l2", "cosine"]
+_NAMES = {"l1": "cityblock", "l2": "euclidean", "cosine": "cosine"}
+_LEVEL, _SMALL = 0.05, 1e-9
+
+
+def delta_correlation(predicted_PG: Array, real_PG: Array, genes: Array | None = None) -> Array:
+    """r over genes of predicted and real deltas.
+
+    Args:
+        predicted_PG: deltas, each against its own reference.
+        real_PG: the same of real cells.
+        genes: (P, K) places of the genes that count for each, such as those that change most; all when None.
+
+    Returns:
+        (P,); NaN where a delta does not vary over the genes.
+    """
+    if genes is not None:
+        predicted_PG, real_PG = (np.take_along_axis(each, genes, axis=1) for each in (predicted_PG, real_PG))
+    one, two = (each - each.mean(axis=1, keepdims=True) for each in (predicted_PG, real_PG))
+    size = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
+    return np.divide((one * two).sum(axis=1), size, out=np.full(len(one), np.nan), where=size > 0)
+
+
+def discrimination_score(
+    predicted_PG: Array, real_PG: Array, distance: Distance = "cosine", targets: Array | None = None
+) -> Array:
+    """1 - rank / P, rank being how many real deltas lie nearer to a predicted one than its own does.
+
+    Ties count by half: a model that answers nothing at all is at chance, not at the top.
+
+    Args:
+        predicted_PG: deltas, at least one perturbation.
+        real_PG: the same of real cells, in the same order.
+        distance: l1, l2 or cosine.
+        targets: (P,) place of the gene that each acts on, which is left out; -1 for none.
+
+    Returns:
+        (P,) in (0, 1].
+
+    Raises:
+        ValueError: there is no such distance, or shapes differ.
+    """
+    if distance not in get_args(Distance):
+        raise ValueError(f"distance {distance}: need one of {', '.join(get_args(Distance))}")
+    if predicted_PG.shape != real_PG.shape:
+        raise ValueError(f"predicted deltas of shape {predicted_PG.shape}, real ones of {real_PG.shape}")
+    count, found = len(real_PG), np.empty(len(real_PG))
+    for place in range(count):
+        kept = np.ones(real_PG.shape[1], dtype=bool)
+        if targets is not None and targets[place] >= 0:
+            kept[targets[place]] = False
+        far = _distances(predicted_PG[place : place + 1, kept], real_PG[:, kept], distance)
+        others = np.delete(far, place)
+        nearer = (others < far[place]).sum() + 0.5 * (others == far[place]).sum()
+        found[place] = 1.0 - nearer / count
+    return found
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What sets a population apart from a reference, gene by gene.
+
+    Args:
+        fold: (G,) log2 of the ratio of means of expm1(x).
+        rate: (G,) false discovery rate.
+    """
+
+    fold: Array
+    rate: Array
+
+    @property
+    def significant(self) -> Array:
+        """Places of the genes whose rate is below 0.05, those of the largest change first."""
+        places = np.flatnonzero(self.rate < _LEVEL)
+        return places[np.argsort(-np.abs(self.fold[places]), kind="stable")]
+
+
+def changes(cells_NG: Array, reference_MG: Array) -> Changes:
+    """Which genes differ between two populations of log1p-normalised counts.
+
+    Args:
+        cells_NG: dense, at least two cells.
+        reference_MG: the same of the reference.
+
+    Raises:
+        ValueError: a side has fewer than two cells.
+    """
+    if min(len(cells_NG), len(reference_MG)) < 2:
+        raise ValueError("genes can be compared between populations of two cells or more")
+    own, other = (np.expm1(np.asarray(each, dtype=np.float64)).mean(axis=0) for each in (cells_NG, reference_MG))
+    fold = np.log2((np.maximum(own, 0) + _SMALL) / (np.maximum(other, 0) + _SMALL))
+    vary = (cells_NG.min(axis=0) != cells_NG.max(axis=0)) | (reference_MG.min(axis=0) != reference_MG.max(axis=0))
+    vary |= cells_NG[0] != reference_MG[0]
+    chance = np.ones(cells_NG.shape[1])
+    if vary.any():
+        chance[vary] = stats.mannwhitneyu(cells_NG[:, vary], reference_MG[:, vary], axis=0, method="asymptotic").pvalue
+    return Changes(fold, stats.false_discovery_control(chance))
+
+
+def overlap_at(predicted: Changes, real: Changes, k: int | None = None) -> float:
+    """Share in common of the first k significant genes of both; 0 where there are none.
+
+    Args:
+        predicted: changes of samples.
+        real: of real cells.
+        k: at most the number of significant real genes, which it is when None.
+    """
+    wanted = real.significant
+    k = min(len(wanted) if k is None else k, len(wanted))
+    return len(np.intersect1d(predicted.significant[:k], wanted[:k])) / k if k else 0.0
+
+
+def precision_at(predicted: Changes, real: Changes, k: int | None = None) -> float:
+    """Share of the first k predicted genes among the significant real ones; 0 where none is predicted.
+
+    Args:
+        predicted: changes of samples.
+        real: of real cells.
+        k: at most the number of genes predicted, which it is when None.
+    """
+    found = predicted.significant
+    k = min(len(found) if k is None else k, len(found))
+    return len(np.intersect1d(found[:k], real.significant)) / k if k else 0.0
+
+
+def direction_match(predicted: Changes, real: Changes) -> float:
+    """Share of the significant real genes whose predicted change has their sign; NaN where there are none."""
+    wanted = real.significant
+    same = np.sign(predicted.fold[wanted]) == np.sign(real.fold[wanted])
+    return float(same.mean()) if len(wanted) else float("nan")
+
+
+def delta_spread(predicted_PG: Array, real_PG: Array) -> float:
+    """Mean Euclidean distance between predicted deltas over that between real ones.
+
+    Raises:
+        ValueError: there are fewer than two perturbations.
+    """
+    if len(real_PG) < 2:
+        raise ValueError("answers to different perturbations need at least two of them")
+    pairs = np.triu_indices(len(real_PG), 1)
+    own, wanted = (cdist(each, each)[pairs].mean() for each in (predicted_PG, real_PG))
+    return float(own / wanted) if wanted > 0 else float("nan")
+
+
+def _distances(one_1G: Array, many_PG: Array, distance: Distance) -> Array:
+    if distance != "cosine":
+        return np.asarray(cdist(one_1G, many_PG, _NAMES[distance])[0])
+    sizes = np.linalg.norm(many_PG, axis=1) * np.linalg.norm(one_1G)
+    alike = np.divide(many_PG @ one_1G[0], sizes, out=np.zeros(len(many_PG)), where=sizes > 0)
+    return np.asarray(1.0 - alike)  # a delta of zero points nowhere: like nothing, and like every other
