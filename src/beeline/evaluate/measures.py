@@ -83,7 +83,7 @@ class Measures:
         """
         rest = np.setdiff1d(np.arange(len(self.sets.used)), np.asarray(seen, dtype=np.int64))
         codes = self.sets.sample_groups(len(samples)) if paired else None
-        answered = self.sets.answered(len(samples)) if paired and self.fields is not None else None
+        answered = self.sets.answered(len(samples)) if paired else None
         enough = len(rest) >= max(LEAST_SAMPLES, _LEAST_SHARE_LEFT * len(self.sets.used)) or not len(seen)
         outcomes: dict[Place, Outcome] = {}
         training = [self.sets.used[index] for index in rest] if enough else []

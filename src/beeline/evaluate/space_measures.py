@@ -114,8 +114,8 @@ class Reference:
             rest: places of training examples that are none of the samples; None where too few are left.
             codes: (N,) number of the group of the held-out example that each sample answers; None of samples that
                 answer none.
-            answered: (N,) place of the held-out example whose very input each sample answers; None where they share
-                a class at most.
+            answered: (N,) place of the held-out example whose input, a class among them, each sample answers; None
+                of samples that answer none.
         """
         features, interval = self.space.embed(samples), seed is not None
         own = codes if codes is not None and len(np.unique(codes)) < len(codes) else None
