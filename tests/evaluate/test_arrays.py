@@ -79,6 +79,8 @@ def test_numbers_without_a_grid_are_compared_as_they_are() -> None:
         ({"real": REAL.astype(complex)}, "real: needs real numbers"),
         ({"units": ["m", "s"]}, "units m, s: one for each of 1 channels"),
         ({"group": ["a"]}, "group: 1 values for 40 real examples"),
+        ({"condition": {"input": 3}}, "input: 3 for 40 real examples; needs one for each"),
+        ({"spaces": ["pca"]}, "unknown space 'pca'"),
         ({"condition": {"input": [1]}}, "input: 1 values for 40 real examples"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from beeline.core.data import Example, Geometry
-from beeline.core.errors import UserError, whole_number
+from beeline.core.errors import UserError, unknown, whole_number
 from beeline.evaluate.features import build_spaces
 from beeline.evaluate.records import Evaluation
 from beeline.evaluate.sets import fingerprint, read_sets
@@ -20,6 +20,7 @@ from beeline.metrics.catalogue import NEAREST
 from beeline.model.format import library_version
 
 Array = np.ndarray[Any, Any]
+_SPACES = ("pixels", "pca-32")
 
 
 def evaluate_arrays(
@@ -52,16 +53,20 @@ def evaluate_arrays(
         seed: of intervals and baselines.
 
     Raises:
-        UserError: shapes do not fit, or a number is not finite.
+        UserError: shapes do not fit, a number is not finite, or there is no such space.
     """
     real, generated = _checked("real", real, None), _checked("generated", generated, real)
     seed, known = whole_number("seed", seed, 0), len(real)
+    for space in spaces:
+        if space not in _SPACES:
+            raise unknown("space", space, _SPACES)
     trained = real if training is None else _checked("training", training, real)
     if condition is not None and (len(generated) % known or not len(generated)):
         raise UserError(f"generated: {len(generated)} samples are no multiple of the {known} real examples they answer")
     for name, values in {**(condition or {}), **({} if group is None else {"group": group})}.items():
-        if len(values) != known:
-            raise UserError(f"{name}: {len(values)} values for {known} real examples")
+        if not hasattr(values, "__len__") or len(values) != known:
+            count = f"{len(values)} values" if hasattr(values, "__len__") else repr(values)
+            raise UserError(f"{name}: {count} for {known} real examples; needs one for each")
     fields = _geometry(real, units, geometry)
     names = [None] * known if group is None else [str(each) for each in group]
     asked = [{name: values[index] for name, values in (condition or {}).items()} for index in range(known)]
