@@ -17,7 +17,7 @@ from beeline.objectives.ddpm import DDPM
 from beeline.objectives.flow import Flow
 from beeline.objectives.vdm import VDM
 from beeline.process.ddpm import DiscreteDDPM
-from beeline.process.sources import ZeroMean
+from beeline.process.sources import KnownEnd, ZeroMean
 from beeline.process.vdm import LearnedLogSNR, LogSNR
 
 
@@ -82,16 +82,17 @@ def _check_learned_path(objective: ObjectiveConfig, process: Process) -> None:
 
 def _check_source(objective: ObjectiveConfig, process: Process, source: Source) -> None:
     """Refuse bounds and variances of steps, which are those of Gaussian noise, with noise that is something else."""
-    name = "population" if not process.is_gaussian else "zero_mean" if isinstance(source, ZeroMean) else None
+    name = "zero_mean" if isinstance(source, ZeroMean) else None
+    if not process.is_gaussian:
+        name = "condition" if isinstance(source, KnownEnd) else "population"
     if objective.loss == "vlb" and name is not None:
         raise UserError(
             f"objective.loss vlb: rests on Gaussian noise, and process.source {name} is none; use source gaussian, or "
             "loss mse"
         )
-    if objective.variance == "learned" and name == "population":
+    if objective.variance == "learned" and not process.is_gaussian:
         raise UserError(
-            "objective.variance learned: rests on Gaussian noise, and process.source population is none; use variance "
-            "none"
+            f"objective.variance learned: rests on Gaussian noise, and process.source {name} is none; use variance none"
         )
 
 

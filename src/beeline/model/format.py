@@ -45,9 +45,12 @@ def conventions(process: Process, prediction: str, path: str) -> dict[str, Any]:
     """
     low, high = process.interval(prediction)
     end = process.known_end
-    last, more = ("noise", "") if end is None else ("y", f" + (1 - alpha) y, y condition {end}")
+    last, mixed = "noise", "alpha x0 + sigma e"
+    if end is not None:
+        mixed = f"{mixed} + (1 - alpha) y" if process.is_gaussian else "alpha x0 + sigma y"
+        last, mixed = "y", f"{mixed}, y condition {end}"
     return {
-        "time": f"t = 0 is data, t = 1 is {last}; x_t = alpha x0 + sigma e{more}",
+        "time": f"t = 0 is data, t = 1 is {last}; x_t = {mixed}",
         "path": path,
         "prediction": prediction,
         "interval": [low, high],

@@ -52,7 +52,7 @@ class Flow:
     def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> Tensor:
         """(N,) one loss a sample."""
         t = self.times(key)
-        noise = self.source.sample(batch.tokens, batch.noise_key(key))
         data = self.process.placed(batch.tokens, batch.conditions)
+        noise = self.source.sample(data, batch.noise_key(key))
         predicted = predictor(self.process.mix(data, noise, t), t, batch.conditions.drop(key.fold("drop")))
         return self.regression(predicted, data, noise)

@@ -18,12 +18,10 @@ Shapes: B rows, L tokens a row, C numbers a token, N samples.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from beeline.core.conditions import Conditions
 from beeline.core.protocols import Source
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
@@ -72,11 +70,6 @@ class Bridge(GaussianPath):
     def end_share(self, t: Tensor) -> Tensor:
         """m / y = sin^2(pi t / 2)."""
         return torch.sin(_QUARTER * t).square()
-
-    def placed(self, tokens: Tokens, conditions: Conditions) -> Tokens:
-        """Tokens that know where their path ends: at the value of the condition, dropped or not."""
-        assert self.known_end is not None
-        return replace(tokens, end=tokens.only_data(conditions.values[self.known_end].to(tokens.values)))
 
     def prior(self, like: Tokens, source: Source, key: Key, t: float) -> Tokens:
         """Where sampling starts: m(t) + sigma(t) e."""

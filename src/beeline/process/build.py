@@ -17,7 +17,7 @@ from beeline.process.path import GaussianPath
 from beeline.process.regression import Regression
 from beeline.process.shifted import Shifted
 from beeline.process.sigmoid import Sigmoid
-from beeline.process.sources import Gaussian, Population, ZeroMean
+from beeline.process.sources import Gaussian, KnownEnd, Population, ZeroMean
 from beeline.process.vdm import LearnedLogSNR, LogSNR
 from beeline.process.ve import VarianceExploding
 from beeline.process.vp import VariancePreserving
@@ -31,7 +31,8 @@ def build_process(config: ProcessConfig) -> Process:
         UserError: no path has that name.
     """
     process = _path(config)
-    process.is_gaussian = config.source != "population"
+    process.is_gaussian = config.source not in ("population", "condition")
+    process.known_end = config.end
     return process if config.time_shift == 1 else Shifted(process, config.time_shift)
 
 
@@ -79,4 +80,6 @@ def build_source(config: ProcessConfig, members: Tensor | None = None) -> Source
             return ZeroMean()
         case "population":
             return Population(members)
+        case "condition":
+            return KnownEnd()
     raise unknown("source", config.source, get_args(SourceName))

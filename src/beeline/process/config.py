@@ -10,7 +10,7 @@ Path = Literal["linear", "vp", "gvp", "ve", "vdm", "sigmoid", "ddpm", "bridge", 
 Schedule = Literal["linear", "scaled_linear", "cosine"]
 LogSNR = Literal["linear", "learned"]
 TimeInput = Literal["auto", "1 - t"]
-SourceName = Literal["gaussian", "zero_mean", "population"]
+SourceName = Literal["gaussian", "zero_mean", "population", "condition"]
 Density = Literal["uniform", "logit_normal", "log_normal"]
 Draw = Literal["independent", "antithetic"]
 PredictionName = Literal["velocity", "noise", "data", "score", "v", "velocity_to_data", "edm"]
@@ -28,7 +28,6 @@ _BELONGS: dict[str, tuple[str, ...]] = {
     "gamma_min": ("vdm",),
     "gamma_max": ("vdm",),
     "log_snr": ("vdm",),
-    "end": ("bridge",),
     "bridge_noise": ("bridge",),
     "time_input": ("linear", "vp", "gvp", "sigmoid"),
     "time_shift": ("linear", "vp", "gvp", "ve", "vdm", "sigmoid", "bridge"),
@@ -45,8 +44,8 @@ class ProcessConfig:
             or regression (none: one pass answers to the condition).
         beta_min: noise rate of vp at t = 0; levels times the first rate of ddpm.
         beta_max: noise rate of vp at t = 1; levels times the last rate of ddpm.
-        source: where noise comes from: gaussian, zero_mean over the tokens of a sample, or population: other data,
-            which the modality offers.
+        source: where noise comes from: gaussian, zero_mean over the tokens of a sample, population: other data,
+            which the modality offers, or condition: what process.end names, such as the control cell of each sample.
         levels: number of noise levels of ddpm, at least 2.
         schedule: how the rates of vp and ddpm grow: linear, cosine, or, on ddpm, scaled_linear (their roots do).
         betas: the rates of ddpm one by one, in place of a schedule.
@@ -59,7 +58,7 @@ class ProcessConfig:
         gamma_min: -log SNR of vdm at t = 0.
         gamma_max: -log SNR of vdm at t = 1.
         log_snr: of vdm between its ends: linear in t, or learned.
-        end: name of the condition, a map of the form of the data, that a bridge ends at.
+        end: name of the condition, a map of the form of the data, that a bridge or source condition ends at.
         bridge_noise: s of the noise s/2 sin(pi t) of a bridge, above 0.
         time_shift: s of t' = s t / (1 + (s - 1) t), the time at which the path is at t; above 0, 1 is off.
     """
@@ -118,6 +117,12 @@ class ProcessConfig:
             raise UserError("time_shift means nothing to log_snr learned, which finds its own pace")
         if self.path == "bridge" and not self.end:
             raise UserError("path bridge: needs process.end, the name of the condition that it ends at")
+        if self.source == "condition" and not self.end:
+            raise UserError("source condition: needs process.end, the name of the condition that paths start from")
+        if self.source == "condition" and self.path not in ("linear", "gvp"):
+            raise UserError(f"source condition: goes with paths linear and gvp, which end in it alone, not {self.path}")
+        if self.end and self.path != "bridge" and self.source != "condition":
+            raise UserError("end belongs to path bridge and to source condition, and means nothing without them")
 
     def _check_ranges(self) -> None:
         if not 0 < self.beta_min <= self.beta_max < float("inf"):

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from typing import get_args
 
@@ -53,8 +54,8 @@ class GaussianPath(ABC):
         t_min: smallest time at which the four functions are finite and well scaled.
         t_max: largest such time.
         levels: number of noise levels of a discrete process, which are at t = 1/levels, 2/levels, ... 1; else 0.
-        known_end: name of the condition that a bridge ends at; None on other paths.
-        is_gaussian: whether e is Gaussian noise, not drawn from a population.
+        known_end: name of the condition that a path ends at, as bridges do; None of paths that end in noise.
+        is_gaussian: whether e is Gaussian noise, not drawn from a population nor given by a condition.
         is_regression: whether there is no path to walk, and one pass of the network is the answer.
 
     Args:
@@ -100,8 +101,10 @@ class GaussianPath(ABC):
         return None
 
     def placed(self, tokens: Tokens, conditions: Conditions) -> Tokens:
-        """The same tokens: where the path leads is known without their conditions."""
-        return tokens
+        """Tokens that know where their path ends, at the value of a condition, dropped or not; elsewhere the same."""
+        if self.known_end is None:
+            return tokens
+        return replace(tokens, end=tokens.only_data(conditions.values[self.known_end].to(tokens.values)))
 
     def coefficients(self, t: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
         """(a, b) of y = a x0 + b e.

@@ -38,6 +38,23 @@ class ZeroMean:
         return like.only_data(noise - like.expand(like.channel_means(noise)))
 
 
+class KnownEnd:
+    """The value of a condition in the place of noise: e is what the path of a sample ends at, such as a control cell.
+
+    Nothing is drawn: a sample is an answer to its own start, and scores, SDEs and likelihoods mean nothing.
+    """
+
+    def sample(self, like: Tokens, key: Key) -> Tensor:
+        """The ends of the paths, (B, L, C), whatever the key.
+
+        Raises:
+            ValueError: the tokens were not placed.
+        """
+        if like.end is None:
+            raise ValueError("tokens whose paths start from a condition must be placed before a draw")
+        return like.end
+
+
 class Population(nn.Module):
     """Other data in the place of noise: e is a member of a population, such as control cells, drawn with replacement.
 

@@ -46,13 +46,14 @@ def check(settings: SampleConfig, process: Process, prediction: str, outputs: in
             f"steps {settings.steps}: sampler {settings.sampler} looks back at earlier steps and needs {fewest}; take "
             "more of them, or sampler dpmpp_2m"
         )
-    if process.known_end is not None:
+    if process.known_end is not None and process.is_gaussian:
         _check_bridge(settings, process.known_end)
     if not process.is_gaussian and draws_noise(settings):
         plain = "ddim with eta 0, or heun" if settings.sampler == "ddim" else "heun"
+        start = "a population" if process.known_end is None else f"its condition {process.known_end}"
         raise UserError(
-            f"sampler {settings.sampler}: draws Gaussian noise in its steps, and this model starts from a population, "
-            f"of which no such noise is part; use sampler {plain}"
+            f"sampler {settings.sampler}: draws Gaussian noise in its steps, and this model starts from {start}, of "
+            f"which no such noise is part; use sampler {plain}"
         )
     if settings.grid in LEVEL_GRIDS and process.levels:
         _check_levels(settings, process, prediction)

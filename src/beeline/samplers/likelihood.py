@@ -137,14 +137,14 @@ def check_path(process: Process) -> None:
     """
     if process.is_regression:
         raise UserError("likelihood: this model is a regression, which has one answer to a condition and no density")
+    if process.known_end is not None:
+        raise UserError(
+            f"likelihood: paths start at their known end ({process.known_end}), one point, which has no density; "
+            "it needs a path that starts from Gaussian noise"
+        )
     if not process.is_gaussian:
         raise UserError(
             "likelihood: this model's source is a population, whose density nobody knows; it needs source gaussian"
-        )
-    if process.known_end is not None:
-        raise UserError(
-            f"likelihood: a bridge starts at its known end ({process.known_end}), one point, which has no density; "
-            "it needs a path that starts from Gaussian noise"
         )
 
 
