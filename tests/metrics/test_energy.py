@@ -111,6 +111,16 @@ def test_many_samples_are_compared_in_blocks(kind: type, monkeypatch: pytest.Mon
     assert peak < 6e6
 
 
+def test_answered_examples_are_left_out_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    real, answered = random.normal(size=(40, 2)), np.arange(120) % 40
+    draws = real[answered] + random.normal(size=(120, 2))
+    whole = EnergyDistance(real)(draws, True, answered, answered)
+    monkeypatch.setattr(distances, "_NUMBERS_A_BLOCK", 7 * 40)
+    blocks = EnergyDistance(real)(draws, True, answered, answered)
+    assert (blocks.value, blocks.low) == pytest.approx((whole.value, whole.low), rel=1e-9)
+
+
 def test_too_few_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 3 samples"):
         EnergyDistance(np.zeros((3, 1)))(np.zeros((2, 1)))
@@ -158,5 +168,9 @@ def test_pairs_of_one_input_are_left_out_and_of_groups_left_out_too() -> None:
     ]
     variance = sum((len(each) - 1) * np.var(each) for each in parts)
     assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(variance), rel=1e-9)
+    two = np.array([0, 0, 1, 1])
+    without_pairs = EnergyDistance(real)(generated[:4], True, two, two)
+    assert math.isfinite(without_pairs.value)
+    assert math.isnan(without_pairs.low), "without one of two inputs no pair is left"
     with pytest.raises(ValueError, match="two inputs or more"):
         EnergyDistance(real)(generated[:3], answered_N=np.zeros(3, dtype=int))

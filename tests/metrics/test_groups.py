@@ -58,3 +58,13 @@ def test_a_bootstrap_of_groups_covers_the_groups() -> None:
     blind = bootstrap([np.repeat(one, 20), other], shift, 0)
     told = bootstrap([np.repeat(one, 20), other], shift, 0, groups=groups)
     assert told.high - told.low > 1.5 * (blind.high - blind.low)
+    lone = bootstrap([one, other], shift, 0, groups=[np.zeros(30), np.arange(200)])
+    assert np.isnan(lone.low), "of one group on either side there is no interval"
+
+
+def test_groups_of_two_samples_are_redrawn_apart() -> None:
+    """The difference of two sets of equal numbers varies sqrt 2 times as far as either; drawn alike, not at all."""
+    values, groups = np.random.default_rng(0).normal(size=80), np.arange(80) // 2
+    single = bootstrap([values], np.mean, 0, groups=[groups])
+    apart = bootstrap([values, values], lambda x, y: float(x.mean() - y.mean()), 0, groups=[groups, groups])
+    assert apart.high - apart.low == pytest.approx(np.sqrt(2) * (single.high - single.low), rel=0.2)
