@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import pickle
 import subprocess
 import sys
@@ -21,18 +23,16 @@ from beeline.data.cell_matrices import BackedMatrix, HeldMatrix
 from tests.data.cells import CELLS, COUNTS, GENES, LOGS, NAMES, adata, written
 
 BACKED = "beeline.data.cell_matrices._MOST_HELD"
+STORED = [(np.asarray, "f2"), *itertools.product((csr_matrix, csc_matrix, np.asarray), ("f4", "f8", "i8", "u2", "?"))]
 INDEX = np.array([7, 3, 3, 59, 8, 9, 0])
 
 
 @pytest.mark.parametrize("backed", [False, True])
-@pytest.mark.parametrize("kind", [csr_matrix, csc_matrix, np.asarray])
-@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "u2", "f2", "?"])
+@pytest.mark.parametrize(("kind", "dtype"), STORED)
 def test_rows_are_those_of_the_file(
     kind: Any, dtype: str, backed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     numbers = COUNTS.astype(dtype)
-    if kind is not np.asarray and dtype == "f2":
-        pytest.skip("scipy has no such matrix")
     path = written(tmp_path, adata(kind(numbers)))
     if backed:
         monkeypatch.setattr(BACKED, 10)
@@ -61,11 +61,40 @@ def test_a_backed_file_reads_only_the_rows_it_is_asked_for(tmp_path: Path, monke
     file.rows(np.array([0]))
     read: list[Any] = []
     original = h5py.Dataset.__getitem__
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key: read.append(key) or original(self, key))
+
+    def noted(self: Any, key: Any) -> Any:
+        read.append(key)
+        return original(self, key)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", noted)
     file.rows(np.array([9, 3, 4]))
     ends = np.concatenate([[0], np.cumsum((COUNTS != 0).sum(1))])
     spans = [slice(ends[3], ends[5]), slice(ends[9], ends[10])]
     assert read == spans * 2
+
+
+def test_a_forked_process_opens_the_file_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, adata())
+    monkeypatch.setattr(BACKED, 10)
+    file = open_cells(path)
+    assert isinstance(file._matrix, BackedMatrix)
+    file.rows(INDEX)
+    first = file._matrix._file
+    file.rows(INDEX)
+    assert file._matrix._file is first
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    np.testing.assert_array_equal(file.rows(INDEX).toarray(), COUNTS[INDEX])
+    assert file._matrix._file is not first
+
+
+@pytest.mark.parametrize("package", ["anndata", "h5py"])
+def test_what_is_not_installed_is_named_with_its_extra(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, adata())
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"needs the package {package}; pip install 'beeline\[cells\]'"):
+        open_cells(path)
 
 
 def test_layers_are_named_and_raw_has_genes_of_its_own(tmp_path: Path) -> None:
@@ -153,12 +182,14 @@ def test_a_damaged_matrix_is_refused(part: str, backed: bool, tmp_path: Path, mo
 
 
 def test_a_scale_is_held_against_the_numbers(tmp_path: Path) -> None:
+    kinds: list[Any] = [np.asarray, csr_matrix]
+
     def refused(numbers: Any, scale: Any, told: str) -> None:
-        for kind in (np.asarray, csr_matrix):
-            file = open_cells(written(tmp_path, adata(kind(numbers))))
-            with pytest.raises(UserError, match=told) as caught:
-                check_scale(file, scale)
-            assert "\n" not in str(caught.value)
+        kinds.reverse()
+        file = open_cells(written(tmp_path, adata(kinds[0](numbers))))
+        with pytest.raises(UserError, match=told) as caught:
+            check_scale(file, scale)
+        assert "\n" not in str(caught.value)
 
     scaled, linear, missing, infinite, counts = LOGS - 1, 20 * LOGS + 3, LOGS.copy(), LOGS.copy(), COUNTS.copy()
     missing[4, 5], infinite[6, 7], counts[8, 9] = np.nan, np.inf, 0.5
@@ -239,7 +270,8 @@ def test_genes_are_selected_by_what_was_planted_and_the_others_recorded(
 
 
 def test_the_choice_is_scanpys_own_and_sees_training_cells_alone(tmp_path: Path) -> None:
-    scanpy = pytest.importorskip("scanpy")
+    import scanpy
+
     counts, _ = planted()
     file = open_cells(written(tmp_path, adata(csr_matrix(counts))))
     rows = np.arange(150, 350)
