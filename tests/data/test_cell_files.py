@@ -354,7 +354,7 @@ def test_a_hundred_thousand_cells_are_read_and_chosen_from_within_four_gigabytes
     done = subprocess.run([sys.executable, "-c", LARGE, str(path)], check=True, capture_output=True, text=True)
     *found, read, most = map(float, done.stdout.split())
     assert found == [cells, genes, total, 2000, 2000]
-    assert read < 1.5
+    assert read < 0.8  # the matrix alone is 1.3 GB
     assert most < 4
 
 
