@@ -100,9 +100,7 @@ class Cells:
         found, kept = self._read
         known = found.description
         share = None if self.held_out_populations is not None else self.held_out or 0.2
-        settled = dataclasses.replace(
-            self, path=str(found.path.absolute()), held_out=share, description=known.text()
-        )
+        settled = dataclasses.replace(self, path=str(found.path.absolute()), held_out=share, description=known.text())
         told = f"the populations {self.held_out_populations}" if share is None else f"a share of {share:g}"
         reasons = [
             f"found {len(found):,} cells of {len(known.genes):,} genes in {found.path.name}, scale {known.scale}"
@@ -111,7 +109,9 @@ class Cells:
             f"split: {int((~kept).sum()):,} training cells, {int(kept.sum()):,} held out ({told})",
         ]
         if self.start == "control":
-            reasons.append(f"training: {len(self._sides[0]):,} pairs of a control cell and a cell, by optimal transport")
+            reasons.append(
+                f"training: {len(self._sides[0]):,} pairs of a control cell and a cell, by optimal transport"
+            )
         return settled, reasons
 
     def dataset(self, split: str) -> Examples:
