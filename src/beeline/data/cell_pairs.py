@@ -4,10 +4,10 @@
 
 u are the principal components of the cells of the context, c its control cells and p its perturbed ones. No cell is
 ever measured twice, so that there are no true pairs; transport pairs the populations, and what they differ in
-everywhere, d, says nothing about which cell is which. Where one population is larger, members of the other are used again, and each
-round draws the pairs anew.
+everywhere, d, says nothing about which cell is which. Where one population is larger, members of the other are used
+again, and each round draws the pairs anew.
 
-Sources: Schiebinger et al. 2019 (transport between populations of cells); Klein et al. 2025 (CellFlow, within contexts).
+Sources: Schiebinger et al. 2019 (transport between populations of cells); Klein et al. 2025 (CellFlow, by context).
 """
 
 from __future__ import annotations

@@ -132,8 +132,8 @@ def _perturbations(file: CellFile, wishes: CellWishes) -> tuple[tuple[str, ...],
     if not (column == wishes.control).any():
         seen = ", ".join(sorted(set(column))[:8])
         raise UserError(
-            f"{wishes.path}: no cell has {wishes.perturbation_key} {wishes.control}; there are {seen}; name the control "
-            "cells, --data.control NAME"
+            f"{wishes.path}: no cell has {wishes.perturbation_key} {wishes.control}; there are {seen}; name the "
+            "control cells, --data.control NAME"
         )
     found = {text: names_of(text, wishes.control) for text in set(column)}
     return tuple(found[text] for text in column)
