@@ -149,12 +149,18 @@ class KnownNumbers:
 
     Args:
         examples: whose arrays they are.
+        start: name of the condition that holds another array of the same kind beside each; None without one.
     """
 
     examples: Examples
+    start: str | None = None
 
     def __iter__(self) -> Iterator[np.ndarray[Any, Any]]:
-        return (self.examples[index].known_numbers() for index in range(len(self.examples)))
+        for index in range(len(self.examples)):
+            example = self.examples[index]
+            yield example.known_numbers()
+            if self.start is not None and example.condition.get(self.start) is not None:
+                yield np.asarray(example.condition[self.start])
 
 
 def evenly(examples: Sized, most: int) -> Iterator[int]:

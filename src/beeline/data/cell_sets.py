@@ -158,7 +158,9 @@ def from_control(found: FoundCells, held_out: Array, rounds: int, seed: int) -> 
     """Training and held-out cells, each beside a control cell of its context.
 
     In training, perturbed cells are paired by optimal transport, several times over, and each control cell with itself:
-    what no perturbation does. Held-out cells have control cells in random order, as an answer knows nothing of them.
+    what no perturbation does. A context without perturbed training cells leaves the latter out, or a model would learn
+    that nothing ever changes there. Held-out cells have control cells in random order, as an answer knows nothing of
+    them.
 
     Args:
         found: the cells.
@@ -172,11 +174,12 @@ def from_control(found: FoundCells, held_out: Array, rounds: int, seed: int) -> 
     control = np.array([not names for names in found.perturbations])
     contexts = np.array(["\x1f".join(found.context(index)) for index in range(len(found))])
     under = np.array(["+".join(names) for names in found.perturbations])
-    own = np.flatnonzero(control & ~held_out)
-    trained: list[tuple[Array, Array]] = [(own, own)]
+    trained: list[tuple[Array, Array]] = []
     asked: list[tuple[Array, Array]] = []
     for context in sorted(set(contexts)):
         base = np.flatnonzero((contexts == context) & control & ~held_out)
+        if ((contexts == context) & ~control & ~held_out).any():
+            trained.append((base, base))
         for name in sorted(set(under[(contexts == context) & ~control])):
             members = np.flatnonzero((contexts == context) & (under == name))
             if not len(base):

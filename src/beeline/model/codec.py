@@ -73,14 +73,14 @@ class Codec:
         Raises:
             UserError: an example does not fit the modality, or a bridge cannot end at that condition.
         """
-        every = range(len(training))
-        normaliser = modality.normaliser().fit(KnownNumbers(training))
+        every, unfitted = range(len(training)), list(modality.conditions())
+        start = next((each.name for each in unfitted if each.name == end and starts(each)), None)
+        normaliser = modality.normaliser().fit(KnownNumbers(training, start))
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
-        unfitted = list(modality.conditions())
         check_names([condition.name for condition in unfitted])
         if end is not None:
             check_end(end, unfitted, tokenizer)
-            if isinstance(normaliser, Mixing) and not any(starts(each) for each in unfitted if each.name == end):
+            if isinstance(normaliser, Mixing) and start is None:
                 raise UserError(
                     f"process.end {end}: the data are {normaliser.mixing()} and the map is not; train without"
                 )
