@@ -12,6 +12,7 @@ from beeline.metrics.effects import (
     delta_spread,
     direction_match,
     discrimination_score,
+    most_changed,
     overlap_at,
     precision_at,
 )
@@ -72,12 +73,28 @@ def test_the_gene_that_is_acted_on_is_left_out() -> None:
     real = RANDOM.normal(size=(count, count))
     known = np.zeros((count, count))
     real[np.arange(count), np.arange(count)] = known[np.arange(count), np.arange(count)] = -30.0
-    targets = np.arange(count)
+    targets = np.arange(count)[:, None].tolist()
     assert discrimination_score(known, real, "cosine").min() == 1
     left = discrimination_score(known, real, "cosine", targets)
     assert left.mean() == pytest.approx(0.5, abs=0.05)
-    unmeasured = discrimination_score(known, real, "cosine", np.full(count, -1))
+    unmeasured = discrimination_score(known, real, "cosine", [[]] * count)
     assert (unmeasured == 1).all()
+
+
+def test_a_prediction_is_told_from_known_deltas_that_nothing_was_predicted_of() -> None:
+    known = np.concatenate([REAL, -REAL])
+    assert (discrimination_score(REAL[2:4], known, "l2", own=[2, 3]) == 1).all()
+    assert discrimination_score(REAL[2:4], known, "cosine", own=[8, 9]) == pytest.approx(1 / 12), "the opposite"
+    with pytest.raises(ValueError, match="shape"):
+        discrimination_score(REAL[:2], known)
+
+
+def test_genes_that_change_most_are_expressed_and_beyond_noise() -> None:
+    base = np.full(50, 4.0)
+    moved = np.r_[0.0, 16.0, 8.0, base[3:]]
+    found = most_changed(population(moved, 200, 1), population(base, 200, 2), 2)
+    assert found.tolist() == [1, 2], "gene 0 changes most and is not expressed any more"
+    assert len(most_changed(population(np.r_[moved[:3], np.zeros(47)], 20, 1), population(base, 20, 2))) == 2
 
 
 def test_planted_changes_are_found_in_order_and_at_the_stated_rate() -> None:

@@ -205,13 +205,13 @@ def _show(records: Sequence[Record], display: Display) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from beeline.evaluate.records import short
+    from beeline.evaluate.records import BEATEN, short
 
     table = Table("metric", "space", "value", "95 % interval", "floor", "ceiling", "")
     for each in records:
         numbers = (each.value, each.low, each.high, each.floor, each.ceiling)
         value, low, high, floor, ceiling = (short(number) if number == number else "" for number in numbers)
-        name = f" ({each.floor_name})" if each.floor_name else ""
+        name = f" ({each.floor_name}{BEATEN if each.beaten else ''})" if each.floor_name else ""
         interval = f"{low} to {high}" if low else ""
         table.add_row(
             each.name, each.space, f"{value} {each.units}".strip(), interval, floor + name, ceiling, each.verdict()

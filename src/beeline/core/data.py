@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -202,6 +202,7 @@ class Metric:
         high: largest value of a good model.
         truth: its known value where held-out examples stand in the place of samples, and by how much it may be off;
             None where it is not known.
+        better: ``lower`` or ``higher`` values; None where it is neither, or not said.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Metric:
     low: float = float("-inf")
     high: float = float("inf")
     truth: tuple[float, float] | None = None
+    better: Literal["lower", "higher"] | None = None
 
     def passes(self, value: float) -> bool:
         """Whether a value is what a good model reaches; never for a value that is not a number."""

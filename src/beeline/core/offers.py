@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
-from beeline.core.data import Examples, Geometry
+from beeline.core.data import Example, Examples, Geometry
 from beeline.core.protocols import Array
 
 
@@ -183,6 +183,25 @@ class Completing(Protocol):
         Args:
             array: normalised.
             like: native, such as the sample that a path started from.
+        """
+        ...
+
+
+@runtime_checkable
+class Baselined(Protocol):
+    """A modality with cheap answers of its own kind, which stand in the place of a model's samples.
+
+    Its held-out examples are of conditions that training examples do not answer, so that what can be reached at best
+    is told by halves of them.
+    """
+
+    def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
+        """Answers by the name of the baseline, one for each sample asked for, in its conditions.
+
+        Args:
+            training: real examples.
+            asked: samples, whose conditions are answered; their arrays are not to be looked at.
+            seed: draws for sample i depend on (seed, i) alone.
         """
         ...
 

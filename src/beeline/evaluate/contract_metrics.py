@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from beeline.core.data import Example, Examples, Metric, evenly
 from beeline.core.errors import UserError
+from beeline.core.offers import Baselined
+from beeline.evaluate.ceilings import of_halves
 from beeline.evaluate.contract_subject import NotAskedError, Progress, Subject
 from beeline.evaluate.floors import collapsed, floors, noise
 from beeline.evaluate.measures import OWN, Measures
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import short
 from beeline.evaluate.sets import class_condition, read_sets, spread
+from beeline.metrics.intervals import Estimate
 from beeline.modalities.loading import ask
 
 _TRAINING, _HELD_OUT = 2048, 512
 _LEAST_SHARE, _FEW = 0.01, 64
+_AGAIN = "other halves"
 
 
 def metrics(subject: Subject, progress: Progress) -> str:
@@ -26,10 +32,11 @@ def metrics(subject: Subject, progress: Progress) -> str:
     if not own:
         raise NotAskedError("the modality has no metrics of its own")
     sets = read_sets(_some(subject.training, _TRAINING), _some(subject.held_out, _HELD_OUT))
-    measures = Measures(sets, [], own, Path(subject.source.name).stem, which=())
+    modality, name = subject.modality, Path(subject.source.name).stem
+    measures = Measures(sets, [], own, name, which=())
     classes, asked = class_condition(subject.codec.conditions), sets.held_out
     chosen = spread(len(sets.used), min(len(asked), max(1, len(sets.used) // 2)))
-    stand_ins: dict[str, tuple[list[Example], list[int]]] = {
+    stand_ins: dict[str, tuple[Sequence[Example], list[int]]] = {
         "truth": (asked, []),
         "again": (asked, []),
         "ceiling": ([sets.used[index] for index in chosen], chosen.tolist()),
@@ -37,12 +44,20 @@ def metrics(subject: Subject, progress: Progress) -> str:
         "one example": (collapsed(sets.used, asked, classes), []),
         "noise": (noise(sets.used, asked, 0), []),
     }
+    if isinstance(modality, Baselined):
+        stand_ins |= {each: (examples, []) for each, examples in modality.baselines(sets.used, asked, 0).items()}
+        del stand_ins["ceiling"]
     found: dict[str, dict[Place, Outcome]] = {}
-    for name, (examples, seen) in stand_ins.items():
-        found[name] = measures(examples, seen=seen)
+    for stand_in, (examples, seen) in stand_ins.items():
+        found[stand_in] = measures(examples, seen=seen)
         progress(len(found), len(stand_ins))
+    if isinstance(modality, Baselined):  # training examples answer other conditions
+        for seed, each in enumerate(("ceiling", _AGAIN)):
+            alone = np.arange(len(asked))
+            found[each] = of_halves(lambda half: Measures(half, [], own, name, which=()), sets, seed, alone)[0]
+    nothing = Outcome(Estimate(math.nan))
     lines = [
-        _held(metric, len(asked), {name: each[formula.formula, OWN, ""] for name, each in found.items()})
+        _held(metric, len(asked), {each: one.get((formula.formula, OWN, ""), nothing) for each, one in found.items()})
         for formula, metric in measures.own.items()
     ]
     return "; ".join(lines)
@@ -64,6 +79,7 @@ def _held(metric: Metric, count: int, outcomes: Mapping[str, Outcome]) -> str:
             raise UserError(f"{where}: failed on real examples ({outcomes[name].failure})")
     values = {name: outcome.estimate.value for name, outcome in outcomes.items()}
     truth, ceiling = values.pop("truth"), values.pop("ceiling")
+    doubt = abs(values.pop(_AGAIN, truth) - ceiling)
     for name, value in (("held-out", truth), ("training", ceiling)):
         if not math.isfinite(value):
             raise UserError(f"{where}: is {value} with {name} examples in the place of samples")
@@ -74,7 +90,7 @@ def _held(metric: Metric, count: int, outcomes: Mapping[str, Outcome]) -> str:
         raise UserError(f"{where}: is {short(truth)} on true examples, where {known}")
     if not metric.passes(truth):
         raise UserError(f"{where}: is {short(truth)} on held-out examples, which misses its own bounds")
-    return f"{metric.name}: {_apart(where, values, ceiling, abs(truth - ceiling), count)}" + (
+    return f"{metric.name}: {_apart(where, values, ceiling, doubt, count)}" + (
         f", truth {short(truth)}" if metric.truth is not None else ""
     )
 

@@ -14,7 +14,7 @@ import torch
 
 from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
-from beeline.core.offers import Gridded
+from beeline.core.offers import Baselined, Gridded
 from beeline.evaluate.features import SPACES, build_spaces
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import Evaluation, Record
@@ -84,7 +84,8 @@ class Evaluator:
             raise UserError(
                 f"{path}: nothing to measure: its modality has no metrics" + (f"; {reasons}" if reasons else "")
             )
-        self.yardstick = Yardstick(self.sets, found, own, name, which, own_intervals, grid, self.classes)
+        cheap = engine.modality.baselines if isinstance(engine.modality, Baselined) else None
+        self.yardstick = Yardstick(self.sets, found, own, name, which, own_intervals, grid, self.classes, cheap)
         self.measures = self.yardstick.measures
         self.left_out |= self.measures.left_out
 

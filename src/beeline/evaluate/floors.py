@@ -9,12 +9,14 @@ Without classes all training examples are one class. For data of several shapes 
 one example        every sample is the same training example of its class: right in itself, without variety
 noise              every number is drawn from one normal distribution: the right mean and size, and nothing else
 
+A modality may have cheap answers of its own kind beside these (``offers.Baselined``).
+
 Shapes: N samples, M training examples, D numbers a sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,8 @@ from beeline.core.random import Key
 from beeline.evaluate.sets import classes_of, one_shape
 
 Array = np.ndarray[Any, Any]
+Baselines = Callable[[Sequence[Example], Sequence[Example], int], Mapping[str, Sequence[Example]]]
+"""(training examples, samples asked for, seed) -> answers by name: ``offers.Baselined.baselines``."""
 _SAMPLES_AT_ONCE = 256
 
 

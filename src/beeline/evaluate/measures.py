@@ -107,7 +107,7 @@ class Measures:
 
 def own_formula(modality: str, metric: Metric) -> Formula:
     """The formula of a modality's own metric."""
-    return Formula(metric.name, f"{modality}/{metric.name}", metric.formula)
+    return Formula(metric.name, f"{modality}/{metric.name}", metric.formula, metric.better)
 
 
 def _own(

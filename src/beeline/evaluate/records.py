@@ -63,6 +63,7 @@ from beeline.evaluate.outcome import Place
 from beeline.metrics.catalogue import OF_SIZE
 
 _SAME_N = 0.05
+BEATEN = ", better than the samples"
 SCORES, EVALUATIONS, OWN, PHYSICAL = "scores.json", "evaluations", "modality", "physical"
 
 
@@ -156,6 +157,13 @@ class Record:
         return math.nan if self.floor_name is None else self.floors[self.floor_name]
 
     @property
+    def beaten(self) -> bool:
+        """Whether the better baseline beats the samples; never where nobody says which values are better."""
+        return (
+            self.floor < self.value if self.better == "lower" else self.better == "higher" and self.floor > self.value
+        )
+
+    @property
     def share(self) -> float:
         """Share of the gap between floor and best that is closed; NaN where the floor is not known to be the worse.
 
@@ -190,7 +198,7 @@ class Record:
     def context(self) -> str:
         """What it is to be compared with: floor and ceiling, where there are such."""
         known = {
-            f"floor {short(self.floor)} ({self.floor_name})": self.floor,
+            f"floor {short(self.floor)} ({self.floor_name}{BEATEN if self.beaten else ''})": self.floor,
             f"ceiling {short(self.ceiling)}": self.ceiling,
             f"right {short(self.target or 0.0)}": math.nan if self.target is None else self.target,
         }

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beeline.evaluate.blocks import Card, Cell, Markup, Table
-from beeline.evaluate.records import OWN, PHYSICAL
+from beeline.evaluate.records import BEATEN, OWN, PHYSICAL
 from beeline.evaluate.scales import short
 
 Record = Mapping[str, Any]
@@ -131,7 +131,9 @@ def _metric(record: Record) -> Markup:
 def _floor(record: Record) -> Cell:
     floor = _optional(record, "floor")
     name = html.escape(_word(record.get("floor_name")))
-    return Markup(f"{floor}<small>{name}</small>") if floor and name else floor
+    best, value = _number(record, "floor"), _number(record, "value")
+    beaten = best is not None and value is not None and _is_worse(value, best, record.get("better"))
+    return Markup(f"{floor}<small>{name}{BEATEN if beaten else ''}</small>") if floor and name else floor
 
 
 def _range(record: Record, low: str, high: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from beeline.core.data import Example, Geometry, Metric
 from beeline.core.protocols import Condition
 from beeline.evaluate.ceilings import of_halves, of_training
 from beeline.evaluate.features import Space
-from beeline.evaluate.floors import floors
+from beeline.evaluate.floors import Baselines, floors
 from beeline.evaluate.measures import Measures
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import PHYSICAL, Record
@@ -33,6 +34,7 @@ class Yardstick:
         own_intervals: whether the modality's own metrics get intervals, at twenty times their cost.
         geometry: of fields on a grid; None of other data.
         classes: the condition that says the class; None without classes.
+        baselines: the modality's own cheap answers; None without.
     """
 
     def __init__(
@@ -45,8 +47,9 @@ class Yardstick:
         own_intervals: bool = False,
         geometry: Geometry | None = None,
         classes: Condition | None = None,
+        baselines: Baselines | None = None,
     ) -> None:
-        self.sets, self.classes, self._which = sets, classes, which
+        self.sets, self.classes, self._which, self._baselines = sets, classes, which, baselines
 
         def build(sets: Sets, which: Collection[Formula]) -> Measures:
             return Measures(sets, spaces, own, modality, which, own_intervals, geometry, classes)
@@ -68,7 +71,11 @@ class Yardstick:
         outcomes = self.measures(examples, seed, paired=paired)
         fields = self.measures.fields
         baseline = self.sets.used if fields is None else fields.without_gaps()
-        cheap = floors(baseline, examples, self.classes, seed) if baselines else {}
+        cheap: dict[str, Sequence[Example]] = {}
+        if baselines:
+            cheap |= floors(baseline, examples, self.classes, seed)
+        if baselines and self._baselines is not None:
+            cheap |= self._baselines(self.sets.used, self._asked(examples, paired), seed)
         low = {name: self.measures(each, paired=paired) for name, each in cheap.items()}
         high, n_ceiling = self._ceilings(len(examples), seed)
         bounds = {formula.formula: metric for formula, metric in self.measures.own.items()}
@@ -104,10 +111,21 @@ class Yardstick:
         return records
 
     def _ceilings(self, n: int, seed: int) -> tuple[dict[Place, Outcome], int]:
-        if self.measures.fields is None:
+        if self.measures.fields is None and self._baselines is None:
             return of_training(self.measures, n)
         without_trees = [formula for formula in self._which if formula not in BY_TREES]  # their best is known: 1/2
-        return of_halves(lambda sets: self._build(sets, without_trees), self.sets, seed)
+        groups = self.sets.groups if self._baselines is None else np.arange(len(self.sets.held_out))
+        return of_halves(lambda sets: self._build(sets, without_trees), self.sets, seed, groups)
+
+    def _asked(self, samples: Sequence[Example], paired: bool) -> list[Example]:
+        """Samples with all that is known of the held-out example which each answers, also what no model is told."""
+        if not paired:
+            return list(samples)
+        held_out = [self.sets.held_out[place].condition for place in self.sets.answered(len(samples))]
+        return [
+            replace(sample, condition={**known, **sample.condition})
+            for sample, known in zip(samples, held_out, strict=True)
+        ]
 
     def _counts(self, space: str, samples: int, channel: str) -> dict[str, int]:
         """How many samples a number of a space and channel is of, and how many groups its interval rests on."""
@@ -117,6 +135,8 @@ class Yardstick:
 
     def of_ceilings(self, samples: int) -> dict[str, Any]:
         """What stands in the place of so many samples for the ceiling, for the protocol."""
+        if self._baselines is not None:
+            return {"ceiling": "halves of the held-out examples, mean of 4 splits"}
         if self.measures.fields is None:
             return {"ceiling": "training examples", "ceiling_n": min(samples, len(self.sets.used))}
         return {"ceiling": "halves of the held-out groups, mean of 4 splits"}

@@ -3,9 +3,9 @@
     delta_p = mean of the cells under perturbation p - mean of a reference
 
 delta-correlation-1        r over genes of predicted and real delta
-discrimination-score-1     1 - (real deltas nearer to the predicted one than its own) / P, in l1, l2 or cosine distance,
-                           without the gene that p acts on: 1 where each prediction is told from all others, about 1/2
-                           by chance
+discrimination-score-1     1 - (real deltas nearer to the predicted one than its own) / Q, in l1, l2 or cosine distance,
+                           without the genes that p acts on: 1 where each prediction is told from all others, about
+                           1/2 by chance
 overlap-at-k-1             of the first k significant genes of both, the share in common; k at most the real ones
 precision-at-k-1           of the first k predicted ones, the share that is significant in truth; k at most their number
 direction-match-1          share of the significant genes whose predicted change has the right sign
@@ -20,11 +20,12 @@ control, what every perturbation does alike (a response to stress) is rewarded t
 Sources: Adduri et al. 2025 and cell-eval 0.8 for discrimination, overlap and precision; Roohani et al. 2023 (GEARS) for
 correlations over the genes that change most; Ahlmann-Eltze et al. 2025 for the baselines that these must beat.
 
-Shapes: P perturbations, N cells, G genes.
+Shapes: P perturbations predicted, Q known ones, N cells, G genes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -57,17 +58,22 @@ def delta_correlation(predicted_PG: Array, real_PG: Array, genes: Array | None =
 
 
 def discrimination_score(
-    predicted_PG: Array, real_PG: Array, distance: Distance = "cosine", targets: Array | None = None
+    predicted_PG: Array,
+    real_QG: Array,
+    distance: Distance = "cosine",
+    targets: Sequence[Sequence[int]] | None = None,
+    own: Sequence[int] | None = None,
 ) -> Array:
-    """1 - rank / P, rank being how many real deltas lie nearer to a predicted one than its own does.
+    """1 - rank / Q, rank being how many real deltas lie nearer to a predicted one than its own does.
 
     Ties count by half: a model that answers nothing at all is at chance, not at the top.
 
     Args:
         predicted_PG: deltas, at least one perturbation.
-        real_PG: the same of real cells, in the same order.
+        real_QG: those of real cells from which each is to be told, its own among them.
         distance: l1, l2 or cosine.
-        targets: (P,) place of the gene that each acts on, which is left out; -1 for none.
+        targets: places of the genes that each acts on, which are left out; none when None.
+        own: place of each one's own among the real ones; in the same order when None.
 
     Returns:
         (P,) in (0, 1].
@@ -77,16 +83,17 @@ def discrimination_score(
     """
     if distance not in get_args(Distance):
         raise ValueError(f"distance {distance}: need one of {', '.join(get_args(Distance))}")
-    if predicted_PG.shape != real_PG.shape:
-        raise ValueError(f"predicted deltas of shape {predicted_PG.shape}, real ones of {real_PG.shape}")
-    count, found = len(real_PG), np.empty(len(real_PG))
-    for place in range(count):
-        kept = np.ones(real_PG.shape[1], dtype=bool)
-        if targets is not None and targets[place] >= 0:
-            kept[targets[place]] = False
-        far = _distances(predicted_PG[place : place + 1, kept], real_PG[:, kept], distance)
-        others = np.delete(far, place)
-        nearer = (others < far[place]).sum() + 0.5 * (others == far[place]).sum()
+    if predicted_PG.shape[1:] != real_QG.shape[1:] or (own is None and len(predicted_PG) != len(real_QG)):
+        raise ValueError(f"predicted deltas of shape {predicted_PG.shape}, real ones of {real_QG.shape}")
+    count, found = len(real_QG), np.empty(len(predicted_PG))
+    for place in range(len(predicted_PG)):
+        kept = np.ones(real_QG.shape[1], dtype=bool)
+        if targets is not None:
+            kept[list(targets[place])] = False
+        mine = place if own is None else own[place]
+        far = _distances(predicted_PG[place : place + 1, kept], real_QG[:, kept], distance)
+        others = np.delete(far, mine)
+        nearer = (others < far[mine]).sum() + 0.5 * (others == far[mine]).sum()
         found[place] = 1.0 - nearer / count
     return found
 
@@ -130,6 +137,24 @@ def changes(cells_NG: Array, reference_MG: Array) -> Changes:
     if vary.any():
         chance[vary] = stats.mannwhitneyu(cells_NG[:, vary], reference_MG[:, vary], axis=0, method="asymptotic").pvalue
     return Changes(fold, stats.false_discovery_control(chance))
+
+
+def most_changed(cells_NG: Array, reference_MG: Array, count: int = 20) -> Array:
+    """Places of the genes of the largest |t| (Welch) among those that are expressed in the cells at all.
+
+    These are the non-zero differentially expressed genes of GEARS, there by scanpy's t-test.
+
+    Args:
+        cells_NG: dense, at least two cells.
+        reference_MG: the same of the reference.
+        count: how many; fewer where fewer are expressed.
+    """
+    one, other = (np.asarray(each, dtype=np.float64) for each in (cells_NG, reference_MG))
+    apart = np.abs(one.mean(axis=0) - other.mean(axis=0))
+    error = np.sqrt(one.var(axis=0, ddof=1) / len(one) + other.var(axis=0, ddof=1) / len(other))
+    t = np.divide(apart, error, out=np.where(apart > 0, np.inf, 0.0), where=error > 0)
+    t[one.mean(axis=0) == 0] = -1.0
+    return np.argsort(-t, kind="stable")[: min(count, int((t >= 0).sum()))]
 
 
 def overlap_at(predicted: Changes, real: Changes, k: int | None = None) -> float:
