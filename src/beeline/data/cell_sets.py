@@ -97,6 +97,7 @@ class CellSet(Deferred):
         told: dict[str, Any] = {PERTURBATION: self.found.perturbations[place]}
         told |= {name: str(column[place]) for name, column in self.found.labels.items() if column[place] is not None}
         if self.starts is not None:
+            told |= {name: str(column[place]) for name, column in self.found.contexts.items()}
             told[CONTROL] = self.found.row(int(self.starts[index]))
         return told
 

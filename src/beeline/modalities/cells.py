@@ -11,22 +11,23 @@ from typing import Any, Literal
 
 import numpy as np
 
+from beeline.conditioning.beside import Beside
 from beeline.conditioning.control_cell import ControlCell
 from beeline.conditioning.label import ClassLabel
 from beeline.conditioning.perturbations import Perturbations
 from beeline.core.data import Example, Examples, Metric
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
-from beeline.data.cell_baselines import baselines
 from beeline.data.cell_choice import CellDescription
 from beeline.data.cell_files import Scale
-from beeline.data.cell_metrics import own_metrics
 from beeline.data.cell_output import as_anndata, h5ad_bytes
 from beeline.data.cell_reading import CellWishes, read_cells
 from beeline.data.cell_sets import CONTROL, PERTURBATION, CellSet, FoundCells, from_control
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture, image_grid, scalar_image
 from beeline.data.projection import Projection
+from beeline.metrics.cell_baselines import baselines
+from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
 from beeline.tokenizers.sets import SetTokenizer
 
@@ -140,12 +141,13 @@ class Cells:
             if len(values) > 1:
                 found.append(ClassLabel(name, len(values), self.dropout, values))
         if self.start == "control":
+            found += [Beside(name) for name in self.context if name not in self.labels]
             found.append(ControlCell(CONTROL, description=self._known.text()))
         return found
 
     def metrics(self) -> Sequence[Metric]:
         """What a perturbation does to the mean of a population, and how much of it is predicted."""
-        return own_metrics(self._known.genes, self.context) if self.perturbation_key is not None else []
+        return own_metrics(self._known.genes, self.context, kinds_of(*self._sides, self.context))
 
     def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
         """Cheap answers: control cells, shifted ones, means, resampled cells."""

@@ -187,7 +187,8 @@ class Codec:
         """Put conditions beside tokens without asking whether absent ones have a null: enough to count costs."""
         given = condition or {}
         values: dict[str, Tensor | Tokens | Context] = {}
-        for each in self.conditions:
+        told = [each for each in self.conditions if each.route != "beside"]
+        for each in told:
             encoded = each.encode(given.get(each.name))
             if isinstance(each, Attended):
                 values[each.name] = each.context(encoded, tokens, self.tokenizer)
@@ -195,7 +196,7 @@ class Codec:
                 values[each.name] = self._start(each, given.get(each.name), tokens)
             else:
                 values[each.name] = encoded if each.route == "global" else self._aligned(each.name, encoded, tokens)
-        return Encoded(tokens, values, {each.name: given.get(each.name) is None for each in self.conditions})
+        return Encoded(tokens, values, {each.name: given.get(each.name) is None for each in told})
 
     def _start(self, condition: Condition, value: Any, tokens: Tokens) -> Tokens:
         """The sample that a path starts from, as tokens of the data; zeros where none is given."""
@@ -250,7 +251,7 @@ class Codec:
             vectors = [value for value in column if isinstance(value, Tensor)]
             values[name] = below(contexts) if contexts else join(maps, length).values if maps else torch.stack(vectors)
         null = {name: torch.tensor([example.null[name] for example in examples]) for name in examples[0].null}
-        rates = {condition.name: condition.dropout for condition in self.conditions}
+        rates = {condition.name: condition.dropout for condition in self.conditions if condition.name in values}
         return Batch(join([example.tokens for example in examples], length), Conditions(values, null, rates))
 
     def decode(

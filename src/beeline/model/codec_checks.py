@@ -19,6 +19,11 @@ def starts(condition: Condition) -> bool:
     return condition.route == "start"
 
 
+def is_seen(condition: Condition) -> bool:
+    """Whether the network has an embedder for a condition."""
+    return condition.route not in ("start", "beside")
+
+
 def check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:
     """Refuse a path whose end is neither a start nor a map of the form of the data.
 

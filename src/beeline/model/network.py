@@ -20,6 +20,7 @@ from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Condition, Process, Source, Tokenizer
 from beeline.core.tokens import Tokens
+from beeline.model.codec_checks import is_seen
 from beeline.nn.embeddings import PerBlock
 from beeline.nn.precision import full_precision
 from beeline.process.sources import Gaussian
@@ -61,7 +62,7 @@ class Network(nn.Module):
         self.source = source or Gaussian()
         self.prediction = prediction
         self.outputs = outputs
-        self.routes = {condition.name: condition.route for condition in conditions if condition.route != "start"}
+        self.routes = {condition.name: condition.route for condition in conditions if is_seen(condition)}
         width, depth = condition_width(config), resolve_sizes(config).depth
 
         def embedder(condition: Condition) -> nn.Module:
@@ -72,7 +73,7 @@ class Network(nn.Module):
         attends = "cross" in self.routes.values()
         if attends and config.embedders == "per_block":
             raise UserError("model.embedders per_block: is the way of a peer that attends to nothing; use shared")
-        embedders = {condition.name: embedder(condition) for condition in conditions if condition.route != "start"}
+        embedders = {condition.name: embedder(condition) for condition in conditions if condition.name in self.routes}
         features = sum(
             tokenizer.lift_width(condition.channels) for condition in conditions if condition.route == "concat"
         )
