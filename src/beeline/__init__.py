@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from beeline.conditioning.label import ClassLabel
     from beeline.conditioning.map import AlignedMap
     from beeline.conditioning.parameters import Parameters
+    from beeline.conditioning.perturbations import Perturbations
     from beeline.conditioning.points import Points
     from beeline.conditioning.vector import Vector
     from beeline.core.data import Example, Metric
@@ -48,6 +49,7 @@ _HOMES = {
     "GridTokenizer": "tokenizers.grid",
     "Metric": "core.data",
     "Parameters": "conditioning.parameters",
+    "Perturbations": "conditioning.perturbations",
     "Pixels": "data.normalisers",
     "Points": "conditioning.points",
     "RunError": "core.errors",
@@ -81,6 +83,7 @@ __all__ = [
     "GridTokenizer",
     "Metric",
     "Parameters",
+    "Perturbations",
     "Pixels",
     "Points",
     "RunError",

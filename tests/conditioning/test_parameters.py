@@ -94,7 +94,7 @@ def test_values_are_read_by_name_or_in_order() -> None:
 
 def test_what_lies_outside_of_the_trained_range_is_told_once_and_by_name() -> None:
     codec = Codec(normaliser=None, tokenizer=GridTokenizer((2,)), conditions=(FITTED,))  # type: ignore[arg-type]
-    inside: list[dict[str, Any]] = [{"law": (1, 10)}, {"law": (12.05, 1000)}, {"law": (5, None)}, {}]
+    inside: list[dict[str, Any]] = [{"law": (1, 10)}, {"law": (12.1, 1000)}, {"law": (5, None)}, {}]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         look_over(codec, inside)

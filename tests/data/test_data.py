@@ -111,3 +111,21 @@ def test_a_group_too_large_for_the_share_is_passed_over_while_another_fits() -> 
         assert set(range(90)) <= set(training)
     assert len(split_by_group(["a"] * 70 + ["b"] * 30, 0.1)[1]) == 30, "none fits: the closest"
     assert len(split_by_group(["a"] * 5 + ["b"] * 5 + ["c"] * 5, 0.2)[1]) == 5, "5 of 3 wanted is as near as none"
+
+
+def test_a_group_of_just_twice_what_is_wanted_is_as_near_as_none() -> None:
+    """Where 3 are wanted, 6 are 3 too many: held out where their group comes first, and passed over after no other."""
+    groups = ["six"] * 6 + ["three"] * 3 + ["rest"] * 21
+    sizes = {len(split_by_group(groups, 0.1, seed)[1]) for seed in range(20)}
+    assert sizes == {3, 6}
+
+
+def test_classes_are_held_out_by_their_share_and_rare_ones_not_before_common_ones() -> None:
+    """A tenth of 100, of 20 and of 2 is 10, 2 and none: the first of each would be half of the rare class."""
+    classes = ["common"] * 100 + ["some"] * 20 + ["rare"] * 2
+    for seed in range(8):
+        _, held_out = split_by_group(range(122), 0.1, seed, classes)
+        counts = [sum(classes[index] == name for index in held_out) for name in ("common", "some", "rare")]
+        assert counts[2] == 0
+        assert abs(counts[0] - 10) <= 1
+        assert abs(counts[1] - 2) <= 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from beeline.core.errors import UserError
 from beeline.core.parts import describe_part, rebuild_part
@@ -58,6 +59,19 @@ def test_known_answers() -> None:
     uniform = FieldTransforms(("quantile",)).fit([np.linspace(0, 1, 10001)[:, None]])
     z = np.asarray(uniform.apply(np.array([[0.5], [0.8413447]]))) * uniform.deviation + uniform.mean
     assert z[:, 0] == pytest.approx([0, 1], abs=5e-3)
+
+
+def test_a_quantile_of_equal_numbers_is_their_middle_and_beyond_all_the_outermost_quarter_goes_on() -> None:
+    """Of 60 % zeros the middle is the 30th percentile; of even numbers the line is that of the last 64 of 257 knots."""
+    dry = np.where(np.arange(10_000) < 6_000, 0.0, np.linspace(1, 2, 10_000))[:, None]
+    transform = FieldTransforms(("quantile",)).fit([dry])
+    at_zero = transform.apply(np.zeros((1, 1))) * transform.deviation + transform.mean
+    assert at_zero.item() == pytest.approx(ndtri(0.3), abs=5e-3)
+    even = FieldTransforms(("quantile",)).fit([np.linspace(0, 1, 10_001)[:, None]])
+    last, before = ndtri(256.5 / 257), ndtri(192.5 / 257)
+    wanted = last + (2.0 - 256.5 / 257) * (last - before) * 257 / 64
+    beyond = even.apply(np.array([[2.0], [-1.0]])) * even.deviation + even.mean
+    assert beyond[:, 0] == pytest.approx([wanted, -wanted], rel=1e-4)
 
 
 def test_an_occupancy_makes_two_channels_of_one_and_takes_its_threshold_at_zero() -> None:

@@ -86,6 +86,30 @@ def test_a_larger_domain_has_longer_waves_that_are_no_weaker_than_the_longest_of
     assert np.abs(fitted.undo(fitted.apply(larger)) - larger).max() < fitted.tolerance * data.std()
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_the_mean_of_a_field_is_weighed_by_how_far_means_vary(share: float) -> None:
+    """Means that vary four times less than the longest wave: P(0) becomes P(0)^(1 - share), as all of P does."""
+    data = fields((True, True)) - 1e5
+    means = data.mean(axis=(1, 2), keepdims=True)
+    data = data - means + means / 4
+    fitted = Whitening(FieldTransforms(("zscore",)), share, (True, True)).fit(data)
+    before, after = ((each.mean(axis=(1, 2)) ** 2).mean() for each in (data, np.stack([*map(fitted.apply, data)])))
+    cells, ratio = np.prod(SHAPE), fitted.factor[0] ** 2
+    assert cells * after / ratio == pytest.approx((cells * before / data.var()) ** (1 - share), rel=1e-2)
+
+
+def test_a_wave_is_as_long_along_an_axis_that_ends_as_along_one_that_closes() -> None:
+    """Cosines of 16 cells, along either axis, are multiplied by the same number."""
+    fitted = Whitening(FieldTransforms(("zscore",)), 1.0, (False, True)).fit(fields((False, True)))
+    waves = np.cos(2 * np.pi * (np.arange(48) + 0.5) / 16) * np.ones((48, 1))
+    gains = [
+        np.abs(fitted._field(fitted._coefficients(one[..., None]) * fitted._filter(one.shape))).max()
+        for one in (waves, waves.T)
+    ]
+    assert gains[0] == pytest.approx(gains[1], rel=1e-9)
+    assert wave_numbers((48,), (False,))[6] == wave_numbers((48,), (True,))[3] == 1 / 16
+
+
 def test_directions_of_a_periodic_grid_are_alike_and_rolls_commute() -> None:
     data = fields((True, True))
     fitted = Whitening(FieldTransforms(("zscore",)), 0.5, (True, True)).fit(data)

@@ -70,12 +70,30 @@ def test_numbers_without_a_grid_are_compared_as_they_are() -> None:
     assert {each.space for each in flat.records} == {"pca-32"}
 
 
+def test_whole_numbers_are_numbers_and_cells_that_nobody_saw_count_nowhere() -> None:
+    """Bytes would wrap around where they are subtracted; a truth may have gaps, and a sample may not."""
+    whole = [np.clip(np.round(each), 0, 255) for each in (REAL, drawn(NOISE))]
+    asked = {"input": list(INPUTS)}
+    of_bytes, of_floats = (
+        beeline.evaluate_arrays(whole[0].astype(kind), whole[1].astype(kind), asked, spaces=()) for kind in ("u1", "f4")
+    )
+    assert [repr(each) for each in of_bytes.records] == [repr(each) for each in of_floats.records]
+    gappy = np.where(np.arange(8)[None, :, None, None] < 6, REAL, np.nan)
+    samples = drawn(NOISE)
+    part = beeline.evaluate_arrays(REAL[:, :6], samples[:, :6], asked, spaces=())
+    found = beeline.evaluate_arrays(gappy, samples, asked, spaces=())
+    assert value(found, "crps-fair-1") == pytest.approx(value(part, "crps-fair-1"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"generated": TRAINING[:, :4]}, r"generated: examples of shape \(4, 8, 1\), real ones have \(8, 8, 1\)"),
         ({"generated": TRAINING[:50]}, "50 samples are no multiple of the 40 real examples"),
         ({"generated": np.full_like(REAL, np.nan)}, "generated: holds NaN or infinity"),
+        ({"generated": np.full_like(REAL, np.inf)}, "generated: holds NaN or infinity"),
+        ({"real": np.where(REAL > 12, np.inf, REAL)}, "real: holds NaN or infinity"),
+        ({"training": np.where(TRAINING > 12, np.nan, TRAINING)}, "training: holds NaN or infinity"),
         ({"real": REAL.astype(complex)}, "real: needs real numbers"),
         ({"units": ["m", "s"]}, "units m, s: one for each of 1 channels"),
         ({"group": ["a"]}, "group: 1 values for 40 real examples"),

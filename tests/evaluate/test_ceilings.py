@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from beeline.core.data import Example
-from beeline.evaluate.ceilings import halves, of_halves
+from beeline.evaluate.ceilings import halves, of_halves, of_training
 from beeline.evaluate.measures import Measures
 from beeline.evaluate.outcome import Outcome
 from beeline.evaluate.sets import Sets
@@ -51,6 +51,20 @@ def test_what_a_half_reaches_is_measured_against_the_other_and_a_single_group_ha
     assert 0 <= found["apart", "", ""].estimate.value <= 1
     assert size == 4
     assert of_halves(build, sets(["a", "a", "a"]), 0) == ({}, 0)
+
+
+def test_training_examples_in_the_place_of_samples_answer_nothing_and_are_none_of_the_others() -> None:
+    examples = [Example(np.full((2, 2, 1), float(number))) for number in range(10)]
+    told: dict[str, Any] = {}
+
+    def measure(samples: Any, **given: Any) -> dict[Any, Outcome]:
+        told.update(given, samples=[each.array[0, 0, 0] for each in samples])
+        return {}
+
+    measure.sets = Sets(examples, examples, examples[:3], {})  # type: ignore[attr-defined]
+    assert of_training(cast(Measures, measure), 4) == ({}, 4)
+    assert told == {"samples": [0, 2, 5, 7], "seen": [0, 2, 5, 7], "paired": False}
+    assert of_training(cast(Measures, measure), 40)[1] == 10
 
 
 def test_a_number_that_some_half_has_not_is_none() -> None:

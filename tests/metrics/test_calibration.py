@@ -84,6 +84,7 @@ def test_spread_over_skill_is_one_for_a_perfect_ensemble_of_any_size(members: in
     assert spread_skill(expected, found) == pytest.approx(1.0, abs=0.015)
     without_factor = math.sqrt(draws.var(axis=1, ddof=1).mean() / found.mean())
     assert without_factor == pytest.approx(math.sqrt(members / (members + 1)), abs=0.015)
+    assert math.isnan(spread_skill(expected, np.zeros(60000))), "nothing was wrong, and no ratio says so"
     half = spread_skill(expected_squared_error(draws / 2), squared_error_of_mean(draws / 2, truth))
     assert half == pytest.approx(math.sqrt((1 + 1 / members) / (4 + 1 / members)), abs=0.015)
 

@@ -115,6 +115,8 @@ def test_genes_that_never_vary_and_single_cells_are_no_changes() -> None:
     found = changes(population(base, 20, 1), population(base, 20, 2))
     assert (found.rate[:3] == 1).all()
     assert (found.fold[:3] == 0).all()
+    apart = changes(np.zeros((20, 3)), np.tile([0.0, 0.0, 2.0], (20, 1)))
+    assert apart.significant.tolist() == [2], "constant on both sides, and never alike"
     with pytest.raises(ValueError, match="two cells or more"):
         changes(np.zeros((1, 3)), np.zeros((5, 3)))
 
@@ -130,6 +132,8 @@ def test_overlap_and_precision_have_the_lists_of_their_names() -> None:
     assert overlap_at(predicted, real) == 0.5, "of the first four of both: 0 and 1"
     assert overlap_at(predicted, real, 2) == 1.0
     assert overlap_at(predicted, real, 100) == 0.5, "no more than the real ones"
+    assert overlap_at(made([3, 0, 1, 2]), real, 2) == 0.5, "of the first two of both: 0"
+    assert precision_at(predicted, real, 100) == 0.5, "no more than were predicted"
     assert precision_at(predicted, real) == 0.5, "of six predicted ones: 0, 1 and 2"
     assert precision_at(predicted, real, 3) == pytest.approx(2 / 3)
     assert overlap_at(made([]), real) == 0
@@ -143,5 +147,6 @@ def test_one_answer_to_all_has_no_spread() -> None:
     assert delta_spread(REAL, REAL) == pytest.approx(1)
     assert delta_spread(0.5 * REAL + 3, REAL) == pytest.approx(0.5)
     assert delta_spread(np.tile(REAL[0], (6, 1)), REAL) == 0
+    assert np.isnan(delta_spread(REAL, np.tile(REAL[0], (6, 1)))), "no spread to compare with"
     with pytest.raises(ValueError, match="at least two"):
         delta_spread(REAL[:1], REAL[:1])

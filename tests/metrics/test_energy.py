@@ -44,15 +44,20 @@ def test_it_is_the_u_statistic_and_its_jackknife_leaves_out_one_sample_at_a_time
 def test_items_of_a_group_are_left_out_together() -> None:
     random = np.random.default_rng(0)
     real, generated = random.normal(size=(12, 2)), random.normal(size=(9, 2)) + 1
-    of_real, of_generated = np.array([*"aabbbccddeea"]), np.array([0, 0, 1, 2, 2, 2, 3, 3, 3])
+    of_real, of_generated = np.array([*"aabbbccddeea"]), np.array([*"aabccceee"])
     found = EnergyDistance(real, of_real)(generated, interval=True, group_N=of_generated)
+    without = [written_out(real[of_real != group], generated[of_generated != group]) for group in "abcde"]
+    assert found.value == pytest.approx(written_out(real, generated), abs=1e-12), "the value takes all pairs"
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(4 * np.var(without)), rel=1e-9)
+    with pytest.raises(ValueError, match="not there"):
+        EnergyDistance(real, of_real)(generated, True, np.array([*"aabcccfff"]))
+    alone = EnergyDistance(real, of_real)(generated, interval=True)
     parts = [
         [written_out(real[of_real != group], generated) for group in "abcde"],
-        [written_out(real, generated[of_generated != group]) for group in range(4)],
+        [written_out(real, np.delete(generated, item, axis=0)) for item in range(9)],
     ]
     variance = sum((len(each) - 1) * np.var(each) for each in parts)
-    assert found.value == pytest.approx(written_out(real, generated), abs=1e-12), "the value takes all pairs"
-    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 3) * np.sqrt(variance), rel=1e-9)
+    assert alone.high - alone.value == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(variance), rel=1e-9)
 
 
 @pytest.mark.parametrize(("numbers", "spread", "shift"), [(10, 2.0, 0.0), (1, 1.0, 2.0), (3, 0.0, 0.0)])
@@ -111,6 +116,16 @@ def test_many_samples_are_compared_in_blocks(kind: type, monkeypatch: pytest.Mon
     assert peak < 6e6
 
 
+def test_answered_examples_are_left_out_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    real, answered = random.normal(size=(40, 2)), np.arange(120) % 40
+    draws = real[answered] + random.normal(size=(120, 2))
+    whole = EnergyDistance(real)(draws, True, answered, answered)
+    monkeypatch.setattr(distances, "_NUMBERS_A_BLOCK", 7 * 40)
+    blocks = EnergyDistance(real)(draws, True, answered, answered)
+    assert (blocks.value, blocks.low) == pytest.approx((whole.value, whole.low), rel=1e-9)
+
+
 def test_too_few_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 3 samples"):
         EnergyDistance(np.zeros((3, 1)))(np.zeros((2, 1)))
@@ -152,11 +167,11 @@ def test_pairs_of_one_input_are_left_out_and_of_groups_left_out_too() -> None:
     found = EnergyDistance(real, of_real)(generated, True, of_generated, answered)
     every, drawn = np.arange(6), np.arange(9)
     assert found.value == pytest.approx(written(every, drawn), abs=1e-12)
-    parts = [
-        [written(every[of_real != group], drawn) for group in range(3)],
-        [written(every, drawn[of_generated != group]) for group in range(3)],
-    ]
-    variance = sum((len(each) - 1) * np.var(each) for each in parts)
-    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(variance), rel=1e-9)
+    without = [written(every[of_real != group], drawn[of_generated != group]) for group in range(3)]
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(2 * np.var(without)), rel=1e-9)
+    two = np.array([0, 0, 1, 1])
+    without_pairs = EnergyDistance(real)(generated[:4], True, two, two)
+    assert math.isfinite(without_pairs.value)
+    assert math.isnan(without_pairs.low), "without one of two inputs no pair is left"
     with pytest.raises(ValueError, match="two inputs or more"):
         EnergyDistance(real)(generated[:3], answered_N=np.zeros(3, dtype=int))

@@ -35,6 +35,16 @@ def test_a_bootstrap_redraws_every_sample_and_depends_on_its_seed_alone() -> Non
     assert math.isnan(bootstrap([one], np.mean, None).low)
 
 
+def test_the_smaller_of_two_samples_says_how_far_out_the_ends_lie() -> None:
+    """Of four items against 200 the interval is Student's, even about the value, as of four alone."""
+    random = np.random.default_rng(0)
+    few, many = random.exponential(size=4), random.exponential(size=200)
+    found = bootstrap([few, many], lambda x, y: float(x.mean() - y.mean()), 0)
+    assert found.redrawn is not None
+    margin = stats.t.ppf(0.975, 3) * found.redrawn.std() * math.sqrt(4 / 3)
+    assert (found.high - found.value, found.value - found.low) == pytest.approx((margin, margin))
+
+
 def test_where_leaving_out_changes_nothing_there_is_no_interval() -> None:
     assert math.isnan(jackknife(0.0, [np.zeros(20), np.zeros(20)], 0.0, 1.0).high)
 
@@ -47,7 +57,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error_and_samples_add() -> None
     assert found.high - found.value == pytest.approx(1.959964 * error)
     twice = jackknife(values.mean(), [left_out, left_out])
     assert twice.high - twice.value == pytest.approx(1.959964 * error * math.sqrt(2))
-    assert jackknife(0.0, [left_out], low=0.0).low == 0.0
+    assert jackknife(0.0, [left_out], low=0.0).low == jackknife(0.0, [left_out], high=0.0).high == 0.0
 
 
 def test_a_paired_difference_is_the_interval_of_the_differences() -> None:

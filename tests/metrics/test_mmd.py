@@ -54,6 +54,8 @@ def test_where_there_is_no_difference_its_mean_is_zero_and_it_is_negative_about_
 def test_the_bandwidth_is_the_median_of_the_real_set_alone() -> None:
     real = np.array([[0.0], [1.0], [3.0]])
     assert median_bandwidth(real) == 2.0
+    line = np.arange(2000.0)[:, None]
+    assert median_bandwidth(line) == 2 * median_bandwidth(line[:1000]), "of many, those evenly spread"
     far = KernelDiscrepancy(real)(1000.0 + real)
     assert far.value == pytest.approx(2 * np.exp([-1 / 8, -4 / 8, -9 / 8]).mean(), rel=1e-9)
     with pytest.raises(ValueError, match="no bandwidth"):

@@ -53,6 +53,9 @@ def test_masks_leave_out_and_nonsense_is_refused() -> None:
     assert reliability(stated, seen, mask=np.array([True, False])).counts.sum() == 1
     with pytest.raises(ValueError, match="or is NaN"):
         reliability(stated, seen)
+    for outside in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=r"lies outside \[0, 1\]"):
+            reliability(np.array([outside]), np.array([1.0]))
     with pytest.raises(ValueError, match="not 0 or 1"):
         reliability(np.array([0.2]), np.array([0.5]))
     with pytest.raises(ValueError, match="keeps nothing"):

@@ -156,8 +156,9 @@ def test_e33_a_spectrum_is_that_of_the_overdensity_in_physical_units() -> None:
         scored = (log - log.mean()) / log.std()
         blind = np.average(shells.power(scored).mean(axis=0)[:, 0], weights=shells.modes_S)
         assert blind == pytest.approx(cell, rel=0.02)
-    with pytest.raises(ValueError, match="positive mean"):
-        overdensity(scored)
+    for nothing in (scored, np.zeros((1, 4, 4, 1))):
+        with pytest.raises(ValueError, match="positive mean"):
+            overdensity(nothing)
 
 
 def test_an_overdensity_is_about_the_mean_of_each_map_or_of_a_population() -> None:
@@ -175,6 +176,8 @@ def test_a_window_keeps_the_power_of_white_noise_and_stops_the_edges_of_a_slope(
     assert np.average(power, weights=shells.modes_S) == pytest.approx(shells.volume / math.prod(shape), rel=0.02)
     assert shells.power(white[:3] + 100.0) == pytest.approx(shells.power(white[:3])), "a constant does not leak"
     assert power[5:] == pytest.approx(shells.volume / math.prod(shape), rel=0.15)
+    turned = shells.power(white[:3, ::-1, ::-1])
+    assert turned == pytest.approx(shells.power(white[:3])), "a window is alike on either side"
     slope = np.broadcast_to(np.arange(48.0)[None, None, :, None], (1, *shape, 1))
     small_scales = shells.k_S > 0.5 * shells.k_S[shells.complete_S].max()
     leaked, stopped = (each.power(slope)[0, small_scales, 0].max() for each in (plain, shells))

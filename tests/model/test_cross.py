@@ -141,6 +141,9 @@ def test_coarse_maps_are_read_in_patches_of_their_own() -> None:
     assert fitted.encode(None).shape == (4, 9, 1)
     assert rebuild_part(describe_part(fitted), "") == fitted
     assert isinstance(fitted, Attended)
+    for span in (0.0, np.inf):
+        with pytest.raises(UserError, match="condition m: need a patch of whole numbers above 0, and a span above 0"):
+            CoarseMap("m", (2, 3), span=span)
 
 
 @pytest.mark.parametrize("mixed", [False, True])
@@ -218,6 +221,9 @@ def test_the_cost_of_what_is_attended_to_is_counted() -> None:
         (POINTS, np.array([[0.0, 0.0, np.nan]]), "a point holds NaN"),
         (POINTS, [points(3), points(2)], "need one array, not a list of several shapes"),
         (POINTS, np.array([[9.0, 0.0, 1.0]]), "a point lies outside of the data along axis 0"),
+        (POINTS, np.array([[-0.5, 0.0, 1.0], [7.6, 0.0, 1.0]]), "a point lies outside of the data along axis 0"),
+        (POINTS, np.array([[7.5, 0.0, 1.0], [0.0, -0.6, 1.0]]), "a point lies outside of the data along axis 1"),
+        (CoarseMap("coarse", (1,), mean=(0.0,), deviation=(1.0,)), np.zeros((4, 1)), "along 1 axes over data along 2"),
         (COARSE, np.zeros((4, 1)), r"no whole patches of \(1, 1\)"),
         (CoarseMap("coarse", (2, 2), mean=(0.0,), deviation=(1.0,)), np.zeros((3, 4, 1)), "no whole patches"),
         (Points("seen", 1, mean=(0.0,), deviation=(1.0,)), np.zeros((3, 2)), "points along 1 axes over data along 2"),

@@ -21,7 +21,8 @@ from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.data.normalisers import Standardise
 from beeline.model.build import build_objective
-from beeline.model.codec import Codec, check_example
+from beeline.model.codec import Codec
+from beeline.model.codec_checks import check_example
 from beeline.objectives.config import ObjectiveConfig
 from beeline.objectives.flow import Flow
 from beeline.objectives.losses import penalty

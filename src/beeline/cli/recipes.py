@@ -12,8 +12,9 @@ from typing import Any
 from beeline.core.config import read_yaml
 from beeline.core.errors import UserError, unknown
 
-_ARRAYS = re.compile(r"\.(npy|npz)$|[.-]idx\d?-ubyte(\.gz)?$|\.idx(\.gz)?$")
-_FOR_DATA, _FOR_CODES = "folder", "encoded"
+_CELLS = ".h5ad"
+_ARRAYS = re.compile(r"\.(npy|npz|h5ad)$|[.-]idx\d?-ubyte(\.gz)?$|\.idx(\.gz)?$")
+_FOR_DATA, _FOR_CODES, _FOR_CELLS = "folder", "encoded", "cells"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def recipe_names() -> list[str]:
 
 
 def find_recipe(target: str | Path) -> Recipe:
-    """The recipe behind a name, a .yaml file, a modality's .py file, a folder or file of images, or one of latents.
+    """The recipe behind a name, a .yaml file, a modality's .py file, a folder or file of images, latents or cells.
 
     A name of a recipe that comes with the package wins over a folder of that name, which ``./NAME`` stands for.
 
@@ -64,7 +65,8 @@ def find_recipe(target: str | Path) -> Recipe:
         return Recipe(str(path.resolve()), _run_name(path.resolve()), _recipe_of_data(path.resolve()))
     if path.exists():
         raise UserError(
-            f"{target}: is no recipe (.yaml), no modality (.py), no folder of images and no array (.npy, .npz, idx)"
+            f"{target}: is no recipe (.yaml), no modality (.py), no folder of images, no array (.npy, .npz, idx) "
+            "and no cells (.h5ad)"
         )
     if any(each in target for each in ("/", os.sep)):
         raise UserError(f"{target}: no such folder or file")
@@ -94,7 +96,8 @@ def _recipe_of_data(path: Path) -> dict[str, Any]:
     """The recipe that leaves everything to be chosen, with the data in place."""
     from beeline.data.latent_store import is_latents
 
-    values = find_recipe(_FOR_CODES if is_latents(path) else _FOR_DATA).values
+    kind = _FOR_CELLS if path.suffix == _CELLS else _FOR_CODES if is_latents(path) else _FOR_DATA
+    values = find_recipe(kind).values
     return {**values, "data": {**values["data"], "path": str(path)}}
 
 

@@ -85,6 +85,7 @@ def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None,
     """
     from beeline.modalities.loading import find_modality
 
+    flags = in_sections(str(recipe.values["modality"]), flags)
     given = with_sets(recipe.values, flags, begun=start is not None)
     source = find_modality(str(given.pop("modality")))
     explicit, asked = frozenset([*flatten(given), *map(_key, flags)]), frozenset(map(_key, flags))
@@ -111,6 +112,29 @@ def resolve(recipe: Recipe, flags: Sequence[str], start: Starting | None = None,
         explicit,
         () if start is None else told(recipe.values, config, asked, start),
     )
+
+
+def in_sections(modality: str, flags: Sequence[str]) -> list[str]:
+    """Flags with those under the name of the kind of data, ``--cells.control``, as ``--data.control``.
+
+    Args:
+        modality: that the recipe is for.
+        flags: as given; ``--modality NAME`` may be among them, where it is that one.
+
+    Raises:
+        UserError: another modality is named.
+    """
+    found = []
+    for flag in flags:
+        key, equals, value = flag.partition("=")
+        if key == "--modality" and equals:
+            if value != modality:
+                raise UserError(
+                    f"--modality {value}: what is to be trained is of modality {modality}; name a recipe of it"
+                )
+            continue
+        found.append(f"--data.{flag[len(modality) + 3 :]}" if flag.startswith(f"--{modality}.") else flag)
+    return found
 
 
 def stored_form(config: RunConfig, origin: Mapping[str, Any]) -> Plain:

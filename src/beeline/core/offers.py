@@ -193,6 +193,20 @@ class Baselined(Protocol):
 
 
 @runtime_checkable
+class Completing(Protocol):
+    """A normaliser that leaves out part of an array, and can take that part from another one."""
+
+    def undo_beside(self, array: Array, like: Array) -> Array:
+        """``undo``, and what it lacks as ``like`` has it: of ``apply(like)`` it is ``like`` itself.
+
+        Args:
+            array: normalised.
+            like: native, such as the sample that a path started from.
+        """
+        ...
+
+
+@runtime_checkable
 class Gridded(Protocol):
     """A modality of physical fields, which are evaluated in their units: several draws for each held-out input."""
 

@@ -91,7 +91,7 @@ class Tokenizer(Protocol):
         """Tokens of that form (B = 1) whose values are zero: the frame in which a sample is generated."""
 
 
-Route = Literal["global", "concat", "cross"]
+Route = Literal["global", "concat", "cross", "start"]
 
 
 @runtime_checkable
@@ -101,7 +101,9 @@ class Condition(Protocol):
     Attributes:
         name: key in ``Example.condition``.
         route: ``global``: one vector a sample, added to the time embedding; ``concat``: aligned with the data,
-            appended to the numbers of each token; ``cross``: tokens of its own, attended to by those of the data.
+            appended to the numbers of each token; ``cross``: tokens of its own, attended to by those of the data;
+            ``start``: another sample of the same kind, at which the path ends and sampling begins; the network sees it
+            through x_t alone.
         dropout: probability with which training replaces it by its null.
         has_null: whether it may be absent.
         choices: every value it can take, or None when there is no end of them.
@@ -137,7 +139,8 @@ class Condition(Protocol):
     def embedder(self, hidden_size: int, tokenizer: Tokenizer) -> nn.Module:
         """Module that takes (encoded batch, null mask) to the vector or the token features of the route.
 
-        Of route ``cross`` to a Context of hidden size and, in place of an absent one, a vector.
+        Of route ``cross`` to a Context of hidden size and, in place of an absent one, a vector; of route ``start``
+        never asked for.
         """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from beeline.core import extras
 from beeline.core.errors import UserError
 from beeline.data.field_description import ABOUT
 from beeline.data.field_stores import FieldStore, Variable
@@ -164,10 +164,7 @@ def needed(package: str, what: object) -> Any:
     Raises:
         UserError: it is not installed.
     """
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise UserError(f"{what}: needs the package {package}; pip install 'beeline[fields]'") from None
+    return extras.needed(package, what, "fields")
 
 
 def _described(name: str, variable: Any) -> Variable:

@@ -18,7 +18,7 @@ from beeline.core.tokens import Tokens
 from beeline.evaluate.contract_subject import LOOKED_AT, Progress, Subject, names_of, plural
 from beeline.evaluate.sets import fingerprint
 from beeline.modalities.loading import ask
-from beeline.model.codec import check_example
+from beeline.model.codec_checks import check_example
 from beeline.train.config import TrainConfig
 from beeline.train.setup import check_groups
 from beeline.train.supply import encode_some, supply

@@ -99,12 +99,12 @@ def class_condition(conditions: Sequence[Condition]) -> Condition | None:
 
 
 def classes_of(examples: Sequence[Example], condition: Condition | None) -> Array:
-    """(N,) place of each example's class among the choices; -1 where it is not known."""
+    """(N,) place of each example's class among the choices; -1 where it is not known, or is none of them."""
     if condition is None or condition.choices is None:
         return np.full(len(examples), -1)
     places = {_code(condition, choice): place for place, choice in enumerate(condition.choices)}
     values = [example.condition.get(condition.name) for example in examples]
-    return np.array([-1 if value is None else places[_code(condition, value)] for value in values])
+    return np.array([-1 if value is None else places.get(_code(condition, value), -1) for value in values])
 
 
 def _code(condition: Condition, value: Any) -> tuple[float, ...]:

@@ -129,15 +129,15 @@ class Reference:
                     outcomes = [Outcome(Estimate(math.nan), str(error))] * len(formulas)
                 found.update(zip(formulas, outcomes, strict=True))
 
-        attempt([FRECHET], lambda: [frechet_distance(self.real, features, interval, self.codes, own)])
-        attempt([MMD], lambda: [self.kernel(features, interval, own, answered)])
-        attempt([CUBIC_MMD], lambda: [self.cubic(features, interval, own, answered)])
-        attempt([ENERGY], lambda: [self.energy(features, interval, own, answered)])
+        attempt([FRECHET], lambda: [frechet_distance(self.real, features, interval, self.codes, codes)])
+        attempt([MMD], lambda: [self.kernel(features, interval, codes, answered)])
+        attempt([CUBIC_MMD], lambda: [self.cubic(features, interval, codes, answered)])
+        attempt([ENERGY], lambda: [self.energy(features, interval, codes, answered)])
         attempt(
             [SLICED],
-            lambda: [sliced_wasserstein(self.real, features, interval=interval, group_M=self.codes, group_N=own)],
+            lambda: [sliced_wasserstein(self.real, features, interval=interval, group_M=self.codes, group_N=codes)],
         )
-        attempt(list(NEIGHBOURS.values()), lambda: self.neighbourhoods(features, interval, own).values())
+        attempt(list(NEIGHBOURS.values()), lambda: self.neighbourhoods(features, interval, codes).values())
         attempt([TWO_SAMPLE], lambda: [self._told_apart(features, samples, codes, seed)])
         attempt([TRAIN_ON_SYNTHETIC], lambda: [self._learned_from(features, samples, seed)])
         attempt([NEAREST], lambda: [self._nearest(features, seed, rest, own)])

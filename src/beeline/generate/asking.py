@@ -19,6 +19,7 @@ from beeline.core.errors import InputWarning, UserError
 from beeline.core.offers import Mixing, Remarking, Taking
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec, Encoded, Form
+from beeline.model.codec_checks import starts
 from beeline.samplers.config import Domain
 
 _TOKENS_A_BATCH = 16384
@@ -28,7 +29,7 @@ Number = TypeVar("Number", int, float)
 
 
 def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
-    """One value of a condition for all of n items, or a list of one for each, as a list.
+    """One value of a condition for all of n items, or a list of one for each, as a list; starts are taken in turn.
 
     Args:
         codec: of the model.
@@ -47,6 +48,8 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
     if listed and len(value) == n:
         return list(value)
+    if listed and starts(condition) and len(value):
+        return [value[item % len(value)] for item in range(n)]
     if isinstance(value, (list, tuple)) and condition.channels != len(value):
         channels = condition.channels
         wanted = f"{channels} numbers" if channels > 1 else "one value"

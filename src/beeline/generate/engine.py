@@ -267,7 +267,7 @@ class Engine:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 end = (way or self._from_noise)(stretch)
             passes += counted(end.passes, stop - start)
-            arrays.extend(self.codec.decode(end.x))
+            arrays.extend(self.codec.decode(end.x, [each.condition for each in requests[start:stop]]))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
         preset = preset_of(settings)
         how = {"seed": seed, "first": first, **({"preset": preset} if preset else {}), **asdict(plan.settings)}

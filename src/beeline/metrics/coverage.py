@@ -17,12 +17,13 @@ Shapes: M real samples, N generated samples, D numbers a sample, G groups that a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from beeline.metrics.distances import squared_distances
-from beeline.metrics.intervals import Estimate, group_of, jackknife
+from beeline.metrics.intervals import Estimate, group_of, groups_of_answers, jackknife
 
 Array = np.ndarray[Any, Any]
 PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS = 3, 5
@@ -79,7 +80,7 @@ class Neighbourhoods:
 
     def __init__(self, real_MD: Array, group_M: Array | None = None) -> None:
         self.real_MD = real_MD
-        self._group_M = group_of(len(real_MD), group_M)
+        self._codes, self._group_M = group_M, group_of(len(real_MD), group_M)
         wanted = (PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS)
         self._precision_GM, self._coverage_GM = squared_radii(real_MD, *wanted, codes=group_M)
 
@@ -90,14 +91,21 @@ class Neighbourhoods:
             generated_ND: at least 4 samples.
             interval: whether to leave out a twentieth of either set in turn, for an interval of both; there is none
                 where what remains of either is too few for its neighbours.
-            codes: number of the group that each sample belongs to, left out whole; each its own when None.
+            codes: number of the group of real samples that each sample answers (its place, where each is its own),
+                left out with it; None where samples answer none.
 
         Raises:
             ValueError: there are fewer samples.
         """
-        (own_GN,) = squared_radii(generated_ND, PRECISION_NEIGHBOURS, codes=codes)
         m, n = len(self.real_MD), len(generated_ND)
-        group_M, group_N = self._group_M, group_of(n, codes)
+        group_M = self._group_M
+        group_N = group_of(n) if codes is None else groups_of_answers(self._codes, group_M, codes)
+        present, compact_N = np.unique(group_N, return_inverse=True)
+        (own_GN,) = squared_radii(generated_ND, PRECISION_NEIGHBOURS, codes=compact_N)
+        if codes is not None:  # a row for each group of real samples, that of all where no sample answers it
+            row_G = np.zeros(int(group_M.max()) + 1, dtype=np.int64)
+            row_G[present] = 1 + np.arange(len(present))
+            own_GN = own_GN[np.concatenate([[0], row_G])]
         kept_G = m - np.bincount(group_M)
         enough = kept_G.min() > COVERAGE_NEIGHBOURS and (n - np.bincount(group_N)).min() > PRECISION_NEIGHBOURS
         interval = interval and bool(enough)
@@ -110,7 +118,8 @@ class Neighbourhoods:
                 precise_GN[each, rows] = (squared <= self._precision_GM[each]).any(axis=1)
                 inside = squared <= self._coverage_GM[each]
                 dense_GN[each, rows] = inside.sum(axis=1) / COVERAGE_NEIGHBOURS
-                covered_GM[each] |= inside.any(axis=0)
+                seen = inside if codes is None or each == 0 else inside[group_N[rows] != each - 1]
+                covered_GM[each] |= seen.any(axis=0)
                 if each == 0 and interval:
                     for group in range(len(touched_GM)):
                         touched_GM[group] |= inside[group_N[rows] == group].any(axis=0)
@@ -120,19 +129,32 @@ class Neighbourhoods:
         values = [each[0].mean() for each in (precise_GN, recalled_GM, dense_GN, covered_GM)]
         if not interval:
             return {name: Estimate(float(value)) for name, value in zip(_NAMES, values, strict=True)}
+        if codes is not None:
+            kept_GN, kept_GM = (np.arange(len(kept_G))[:, None] != each for each in (group_N, group_M))
+            left_out: list[tuple[Array, ...]] = [
+                (np.average(precise_GN[1:], axis=1, weights=kept_GN),),
+                (np.average(recalled_GM[1:], axis=1, weights=kept_GM),),
+                (np.average(dense_GN[1:], axis=1, weights=kept_GN),),
+                (covered_GM[1:].sum(axis=1) / kept_G,),
+            ]
+            return _estimates(values, left_out)
         left_out = [
             (precise_GN[1:].mean(axis=1), _means_without_each(precise_GN[0], group_N)),
             (_means_without_each(recalled_GM[0], group_M), recalled_GM[1:].mean(axis=1)),
             (dense_GN[1:].mean(axis=1), _means_without_each(dense_GN[0], group_N)),
             (covered_GM[1:].sum(axis=1) / kept_G, 1.0 - uncovered_GM.mean(axis=1)),
         ]
-        return {
-            name: jackknife(float(value), without, 0.0, math.inf if name == "density" else 1.0)
-            for name, value, without in zip(_NAMES, values, left_out, strict=True)
-        }
+        return _estimates(values, left_out)
 
 
 _NAMES = ("precision", "recall", "density", "coverage")
+
+
+def _estimates(values: Sequence[float], left_out: Sequence[tuple[Array, ...]]) -> dict[str, Estimate]:
+    return {
+        name: jackknife(float(value), without, 0.0, math.inf if name == "density" else 1.0)
+        for name, value, without in zip(_NAMES, values, left_out, strict=True)
+    }
 
 
 def _means_without_each(values_N: Array, group_N: Array) -> Array:

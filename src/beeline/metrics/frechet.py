@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from beeline.metrics.intervals import Estimate, group_of, jackknife
+from beeline.metrics.intervals import Estimate, group_of, groups_of_answers, jackknife
 
 Array = np.ndarray[Any, Any]
 
@@ -77,20 +77,29 @@ def frechet_distance(
         generated_ND: samples, at least two.
         interval: whether to leave out a twentieth of either sample in turn, for an interval of both.
         group_M: number of the group that each real sample belongs to, left out whole; each its own when None.
-        group_N: the same of the generated samples.
+        group_N: number of the group of real samples that each sample answers (its place, where each is its own), left
+            out with it; None where samples answer none.
 
     Raises:
         ValueError: there are fewer than two samples.
     """
     real, generated = moments(real_MD), moments(generated_ND)
     value = gaussian_frechet(real, generated)
-    codes = [group_of(len(real_MD), group_M), group_of(len(generated_ND), group_N)]
+    own = group_of(len(real_MD), group_M)
+    other = group_of(len(generated_ND)) if group_N is None else groups_of_answers(group_M, own, group_N)
+    codes = [own, other]
     if not interval or min(len(each) - np.bincount(each).max() for each in codes) < 2:
         return Estimate(value)
-    without_real = [gaussian_frechet(part, generated) for part in _without_each_group(real_MD, codes[0])]
-    without_generated = [gaussian_frechet(real, part) for part in _without_each_group(generated_ND, codes[1])]
+    groups = int(own.max()) + 1
+    parts = _without_each_group(real_MD, own, groups)
+    if group_N is not None:
+        pairs = zip(parts, _without_each_group(generated_ND, other, groups), strict=True)
+        return jackknife(value, [np.array([gaussian_frechet(*both) for both in pairs])], low=0.0)
+    without_real = [gaussian_frechet(part, generated) for part in parts]
+    others = _without_each_group(generated_ND, other, int(other.max()) + 1)
+    without_generated = [gaussian_frechet(real, part) for part in others]
     return jackknife(value, [np.array(without_real), np.array(without_generated)], low=0.0)
 
 
-def _without_each_group(samples_ND: Array, group_N: Array) -> list[Gaussian]:
-    return [moments(samples_ND[group_N != group]) for group in range(int(group_N.max()) + 1)]
+def _without_each_group(samples_ND: Array, group_N: Array, groups: int) -> list[Gaussian]:
+    return [moments(samples_ND[group_N != group]) for group in range(groups)]

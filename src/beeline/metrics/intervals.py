@@ -182,6 +182,27 @@ def group_of(count: int, codes: Array | None = None) -> Array:
     return place[own]
 
 
+def groups_of_answers(codes: Array | None, own_M: Array, answers_N: Array) -> Array:
+    """(N,) which group of real samples the samples that answer them are left out with.
+
+    What is particular to an input is in both, so that its absence from both at once says how a number varies; as if the
+    two were independent, an interval would be far too wide.
+
+    Args:
+        codes: of the real samples, as ``group_of`` took them; None where each is its own.
+        own_M: what it gave.
+        answers_N: code of the real samples (place, where each is its own) that each sample answers.
+
+    Raises:
+        ValueError: there is no such code.
+    """
+    known, first = np.unique(np.arange(len(own_M)) if codes is None else codes, return_index=True)
+    places = np.searchsorted(known, answers_N).clip(max=len(known) - 1)
+    if not np.array_equal(known[places], answers_N):
+        raise ValueError("samples answer real samples that are not there")
+    return np.asarray(own_M[first[places]])
+
+
 def jackknife(value: float, left_out: Sequence[Array], low: float = -math.inf, high: float = math.inf) -> Estimate:
     """Normal interval: value -+ 1.96 s, s^2 = sum over samples of (G - 1)/G sum_g (v_g - mean v)^2.
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from beeline.metrics.intervals import Estimate, jackknife
+from beeline.metrics.intervals import Estimate, groups_of_answers, jackknife
 
 Array = np.ndarray[Any, Any]
 Kernel = Callable[[Array, Array], Iterator[tuple[slice, Array]]]
@@ -55,7 +55,9 @@ class PairDiscrepancy:
         real_MD = self._centred(real_MD)
         self.real_MD = real_MD
         self._kernel = kernel
-        self._real = _within(real_MD, kernel, group_M)
+        own = np.arange(len(real_MD)) if group_M is None else np.asarray(group_M)
+        self._names, code_M = np.unique(own, return_inverse=True)
+        self._real = _within(real_MD, kernel, code_M)
 
     def __call__(
         self,
@@ -69,15 +71,20 @@ class PairDiscrepancy:
         Args:
             generated_ND: at least 3 samples.
             interval: whether to leave out every item (or group) of either set in turn, for an interval of both.
-            group_N: which group each sample belongs to; each its own when None.
+            group_N: number of the group of real samples that each sample answers (its place, where each is its own),
+                left out with it; None where samples answer none, and each is left out by itself.
             answered_N: place among the real samples of the one whose input each answers; None where they answer none.
 
         Raises:
             ValueError: there are fewer samples, or all answer one input.
         """
         generated_ND = self._centred(generated_ND)
-        generated, real = _within(generated_ND, self._kernel, group_N, answered_N), self._real
-        across = _across(generated_ND, self.real_MD, self._kernel, generated.code, real.code, answered_N)
+        real, code_N = self._real, np.arange(len(generated_ND))
+        if group_N is not None:
+            code_N = groups_of_answers(self._names, np.arange(len(self._names)), group_N)
+        groups = len(code_N) if group_N is None else len(self._names)
+        generated = _within(generated_ND, self._kernel, code_N, answered_N, groups)
+        across = _across(generated_ND, self.real_MD, self._kernel, (code_N, real.code), group_N is not None, answered_N)
 
         def combined(of_real: _Sums | _Total, of_generated: _Sums | _Total, both: _Total) -> Any:
             return of_real.sum / of_real.pairs + of_generated.sum / of_generated.pairs - 2.0 * both.sum / both.pairs
@@ -85,11 +92,13 @@ class PairDiscrepancy:
         if generated.pairs == 0 or across.all.pairs == 0:
             raise ValueError("means over pairs need samples that answer two inputs or more")
         value = float(combined(real, generated, across.all))
-        if not interval or min(len(real.without.pairs), len(generated.without.pairs)) < 2:
+        if not interval or min(len(np.unique(each.code)) for each in (real, generated)) < 2:
             return Estimate(value)
         left = [real.without.pairs, generated.without.pairs, across.without_real.pairs, across.without_generated.pairs]
         if min(each.min() for each in left) < 1:
             return Estimate(value)
+        if across.without_both is not None:
+            return jackknife(value, [combined(real.without, generated.without, across.without_both)])
         without_real = combined(real.without, generated, across.without_real)
         without_generated = combined(real, generated.without, across.without_generated)
         return jackknife(value, [without_real, without_generated])
@@ -118,31 +127,33 @@ class _Sums(_Total):
 
 @dataclass(frozen=True)
 class _Across:
-    """Of k over the pairs of two sets: of all, and without each group of either."""
+    """Of k over the pairs of two sets: of all, without each group of either, and without one of both."""
 
     all: _Total
     without_real: _Total
     without_generated: _Total
+    without_both: _Total | None
 
 
-def _within(samples_ND: Array, kernel: Kernel, group_N: Array | None, answered_N: Array | None = None) -> _Sums:
+def _within(
+    samples_ND: Array, kernel: Kernel, code: Array, answered_N: Array | None = None, groups: int | None = None
+) -> _Sums:
     count = len(samples_ND)
     if count < 3:
         raise ValueError("means over pairs need at least 3 samples")
-    own = np.arange(count)
-    code = own if group_N is None else np.unique(group_N, return_inverse=True)[1]
-    same = own if answered_N is None else np.asarray(answered_N)
+    groups, repeated = int(code.max()) + 1 if groups is None else groups, len(np.unique(code)) < count
+    same = np.arange(count) if answered_N is None else np.asarray(answered_N)
     of_rows, inside_N, pairs_N, pairs_inside_N = (np.zeros(count) for _ in range(4))
     for rows, values in kernel(samples_ND, samples_ND):
         kept = same[rows, None] != same
         values = np.where(kept, values, 0.0)
         of_rows[rows], pairs_N[rows] = values.sum(axis=1), kept.sum(axis=1)
-        if group_N is not None:
+        if repeated:
             within = code[rows, None] == code
             inside_N[rows] = np.where(within, values, 0.0).sum(axis=1)
             pairs_inside_N[rows] = (kept & within).sum(axis=1)
     sums, pairs = (
-        np.bincount(code, weights=inside) - 2.0 * np.bincount(code, weights=each)
+        np.bincount(code, weights=inside, minlength=groups) - 2.0 * np.bincount(code, weights=each, minlength=groups)
         for inside, each in ((inside_N, of_rows), (pairs_inside_N, pairs_N))
     )
     total = float(of_rows.sum())
@@ -153,24 +164,39 @@ def _across(
     generated_ND: Array,
     real_MD: Array,
     kernel: Kernel,
-    generated_code_N: Array,
-    real_code_M: Array,
+    codes: tuple[Array, Array],
+    is_shared: bool,
     answered_N: Array | None,
 ) -> _Across:
+    code_N, code_M = codes
     n, m = len(generated_ND), len(real_MD)
     of_N, of_M = np.empty(n), np.zeros(m)
     pairs_N, pairs_M = np.full(n, float(m)), np.full(m, float(n))
+    both_N, pairs_both_N = np.zeros(n), np.zeros(n)
     for rows, values in kernel(generated_ND, real_MD):
         if answered_N is not None:
             values[np.arange(len(values)), answered_N[rows]] = 0.0
         of_N[rows] = values.sum(axis=1)
         of_M += values.sum(axis=0)
+        if is_shared:
+            one = code_N[rows, None] == code_M
+            if answered_N is not None:
+                one[np.arange(len(values)), answered_N[rows]] = False
+            both_N[rows], pairs_both_N[rows] = np.where(one, values, 0.0).sum(axis=1), one.sum(axis=1)
     if answered_N is not None:
         pairs_N -= 1.0
         pairs_M -= np.bincount(answered_N, minlength=m)
     whole = _Total(float(of_N.sum()), pairs_N.sum())
 
-    def without(code: Array, sums: Array, pairs: Array) -> _Total:
-        return _Total(whole.sum - np.bincount(code, weights=sums), whole.pairs - np.bincount(code, weights=pairs))
+    groups = max(int(code_M.max()), int(code_N.max())) + 1 if is_shared else 0
 
-    return _Across(whole, without(real_code_M, of_M, pairs_M), without(generated_code_N, of_N, pairs_N))
+    def without(code: Array, sums: Array, pairs: Array) -> _Total:
+        left, fewer = (np.bincount(code, weights=each, minlength=groups) for each in (sums, pairs))
+        return _Total(whole.sum - left, whole.pairs - fewer)
+
+    real, generated = without(code_M, of_M, pairs_M), without(code_N, of_N, pairs_N)
+    if not is_shared:
+        return _Across(whole, real, generated, None)
+    inside = without(code_N, both_N, pairs_both_N)
+    sums = real.sum + generated.sum - inside.sum
+    return _Across(whole, real, generated, _Total(sums, real.pairs + generated.pairs - inside.pairs))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from beeline.metrics.intervals import Estimate, group_of, jackknife
+from beeline.metrics.intervals import Estimate, group_of, groups_of_answers, jackknife
 
 Array = np.ndarray[Any, Any]
 _AT_ONCE = 16
@@ -76,7 +76,8 @@ def sliced_wasserstein(
         count: how many directions; below D they see a part of the space.
         interval: whether to leave out a twentieth of either set in turn, for an interval of both.
         group_M: number of the group that each real sample belongs to, left out whole; each its own when None.
-        group_N: the same of the generated samples.
+        group_N: number of the group of real samples that each sample answers (its place, where each is its own), left
+            out with it; None where samples answer none.
 
     Raises:
         ValueError: a set is empty.
@@ -88,11 +89,17 @@ def sliced_wasserstein(
     orders = [np.argsort(each, axis=0) for each in sets]
     real_MA, generated_NA = (np.take_along_axis(*each, axis=0) for each in zip(sets, orders, strict=True))
     value = math.sqrt(_mean_square(real_MA, generated_NA))
-    codes = [group_of(len(real_MA), group_M), group_of(len(generated_NA), group_N)]
-    if not interval or min(each.max() for each in codes) < 1:
+    own = group_of(len(real_MA), group_M)
+    other = group_of(len(generated_NA)) if group_N is None else groups_of_answers(group_M, own, group_N)
+    if not interval or min(len(np.unique(each)) for each in (own, other)) < 2:
         return Estimate(value)
-    without_real = [_mean_square(part, generated_NA) for part in _without_each(real_MA, codes[0][orders[0]])]
-    without_generated = [_mean_square(real_MA, part) for part in _without_each(generated_NA, codes[1][orders[1]])]
+    parts = _without_each(real_MA, own[orders[0]], int(own.max()) + 1)
+    others = _without_each(generated_NA, other[orders[1]], int((own if group_N is not None else other).max()) + 1)
+    if group_N is not None:
+        without = [_mean_square(*both) for both in zip(parts, others, strict=True)]
+        return jackknife(value, [np.sqrt(without)], low=0.0)
+    without_real = [_mean_square(part, generated_NA) for part in parts]
+    without_generated = [_mean_square(real_MA, part) for part in others]
     return jackknife(value, [np.sqrt(without_real), np.sqrt(without_generated)], low=0.0)
 
 
@@ -106,10 +113,10 @@ def _mean_square(one_MA: Array, other_NA: Array) -> float:
     return total / one_MA.shape[1]
 
 
-def _without_each(sorted_NA: Array, group_NA: Array) -> list[Array]:
+def _without_each(sorted_NA: Array, group_NA: Array, groups: int) -> list[Array]:
     """What is left in order when each group is left out: no second sort."""
-    groups, directions_ = range(int(group_NA.max()) + 1), sorted_NA.shape[1]
-    return [sorted_NA.T[(group_NA != group).T].reshape(directions_, -1).T for group in groups]
+    directions_ = sorted_NA.shape[1]
+    return [sorted_NA.T[(group_NA != group).T].reshape(directions_, -1).T for group in range(groups)]
 
 
 def _steps(m: int, n: int) -> tuple[Array, Array, Array]:

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from beeline.core.batching import collate, pack, unbatch
 from beeline.core.conditions import Conditions, Value
 from beeline.core.context import Context, below
 from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, name_of
 from beeline.core.errors import UserError, unknown
-from beeline.core.offers import Mixing
+from beeline.core.offers import Completing, Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
+from beeline.model.codec_checks import check_end, check_names, starts
 
 Form = tuple[int, ...]
-_LARGEST = 1e30
 _MOST_LOOKED_AT, _MOST_FORMS, _MOST_NUMBERS = 4096, 256, 65536
 
 
@@ -77,10 +77,10 @@ class Codec:
         normaliser = modality.normaliser().fit(KnownNumbers(training))
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         unfitted = list(modality.conditions())
-        _check_names([condition.name for condition in unfitted])
+        check_names([condition.name for condition in unfitted])
         if end is not None:
-            _check_end(end, unfitted, tokenizer)
-            if isinstance(normaliser, Mixing):
+            check_end(end, unfitted, tokenizer)
+            if isinstance(normaliser, Mixing) and not any(starts(each) for each in unfitted if each.name == end):
                 raise UserError(
                     f"process.end {end}: the data are {normaliser.mixing()} and the map is not; train without"
                 )
@@ -122,9 +122,11 @@ class Codec:
         return condition.route != "concat" or value is None or encoded.dim() == max(1, self.tokenizer.axes) + 1
 
     def form_of_maps(self, condition: Mapping[str, Any]) -> Form | None:
-        """The extents of the first aligned map over a grid among some conditions, None without one."""
+        """The form of a start, or the extents of the first aligned map over a grid, None without them."""
         for each in self.conditions:
             value = condition.get(each.name)
+            if starts(each) and value is not None:
+                return self.form(each.encode(value).numpy())
             if each.route == "concat" and value is not None and self.tokenizer.axes:
                 return tuple(each.encode(value).shape[:-1])
         return None
@@ -189,9 +191,20 @@ class Codec:
             encoded = each.encode(given.get(each.name))
             if isinstance(each, Attended):
                 values[each.name] = each.context(encoded, tokens, self.tokenizer)
+            elif starts(each):
+                values[each.name] = self._start(each, given.get(each.name), tokens)
             else:
                 values[each.name] = encoded if each.route == "global" else self._aligned(each.name, encoded, tokens)
         return Encoded(tokens, values, {each.name: given.get(each.name) is None for each in self.conditions})
+
+    def _start(self, condition: Condition, value: Any, tokens: Tokens) -> Tokens:
+        """The sample that a path starts from, as tokens of the data; zeros where none is given."""
+        if value is None:
+            return tokens.with_values(torch.zeros_like(tokens.values))
+        start = self.tokens(Example(condition.encode(value).numpy()))
+        if start.values.shape != tokens.values.shape or start.layout != tokens.layout:
+            raise UserError(f"condition {condition.name}: has another form than the sample that starts from it")
+        return start
 
     def _aligned(self, name: str, encoded: Tensor, tokens: Tokens) -> Tokens:
         """Token features of an aligned map; a single cell, which stands for an absent map, is repeated."""
@@ -240,30 +253,22 @@ class Codec:
         rates = {condition.name: condition.dropout for condition in self.conditions}
         return Batch(join([example.tokens for example in examples], length), Conditions(values, null, rates))
 
-    def decode(self, tokens: Tokens) -> list[np.ndarray[Any, Any]]:
-        """Native arrays of the samples of a batch."""
+    def decode(
+        self, tokens: Tokens, conditions: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[np.ndarray[Any, Any]]:
+        """Native arrays of the samples of a batch.
+
+        Args:
+            tokens: of the samples.
+            conditions: of each of them, whose start completes what the normaliser leaves out; None leaves it out.
+        """
         singles = unbatch(tokens.to("cpu"))
-        arrays = (self.tokenizer.decode(single).detach().float().numpy() for single in singles)
-        return [self.normaliser.undo(array) for array in arrays]
-
-
-def _check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:
-    """Refuse a bridge whose end is no map of the form of the data."""
-    by_name = {condition.name: condition for condition in conditions}
-    if end not in by_name:
-        raise UserError(
-            f"process.end {end}: these data have no such condition"
-            + (f", only {', '.join(by_name)}" if by_name else "; they are unconditional")
-        )
-    condition = by_name[end]
-    if condition.route != "concat":
-        raise UserError(f"process.end {end}: a bridge ends at a map of the form of the data, which {end} is not")
-    width = tokenizer.lift_width(condition.channels)
-    if width != tokenizer.width:
-        raise UserError(
-            f"process.end {end}: a token of this map holds {width} numbers, one of the data {tokenizer.width}; a "
-            "bridge ends at a map with the channels of the data"
-        )
+        arrays = [self.tokenizer.decode(single).detach().float().numpy() for single in singles]
+        start = None if self.end is None else self.condition(self.end)
+        if conditions is None or start is None or not starts(start) or not isinstance(self.normaliser, Completing):
+            return [self.normaliser.undo(array) for array in arrays]
+        likes = [start.encode(each[start.name]).numpy() for each in conditions]
+        return [self.normaliser.undo_beside(array, like) for array, like in zip(arrays, likes, strict=True)]
 
 
 def _fitted(condition: Condition, training: Examples) -> Condition:
@@ -280,34 +285,3 @@ def _fitted(condition: Condition, training: Examples) -> Condition:
     except UserError as error:
         where = f"train {name_of(training, reached[0])}: " if reached[0] >= 0 else ""
         raise UserError(f"{where}{error}") from None
-
-
-def check_example(example: object) -> None:
-    """Refuse what is no example.
-
-    Raises:
-        UserError: saying why.
-    """
-    if not isinstance(example, Example):
-        raise UserError(f"is a {type(example).__name__}, not an Example")
-    if not isinstance(example.condition, Mapping):
-        raise UserError(f"its condition is a {type(example.condition).__name__}, not a dict of values by name")
-    if not isinstance(example.array, np.ndarray):
-        raise UserError(f"its array is a {type(example.array).__name__}, not a numpy array")
-    if example.array.dtype.kind not in "fiub":
-        raise UserError(f"need real numbers, found {example.array.dtype}")
-    if not example.array.ndim:
-        raise UserError("its array is a single number; need at least one axis and the channels")
-    example.observed_numbers()
-    if example.array.dtype.kind == "f" and example.array.size:
-        if np.isinf(example.array).any():
-            raise UserError("need real numbers, found infinity")
-        largest = np.nanmax(np.abs(example.array)) if not np.isnan(example.array).all() else 0.0
-        if largest > _LARGEST:
-            raise UserError(f"holds a number of size {largest:g}, too large for 32-bit arithmetic; use other units")
-
-
-def _check_names(names: Sequence[str]) -> None:
-    for name in names:
-        if not name.isidentifier() or hasattr(nn.ModuleDict, name) or names.count(name) > 1:
-            raise UserError(f"condition '{name}': a condition needs a name of its own, of letters, digits and '_'")

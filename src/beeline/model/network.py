@@ -61,7 +61,7 @@ class Network(nn.Module):
         self.source = source or Gaussian()
         self.prediction = prediction
         self.outputs = outputs
-        self.routes = {condition.name: condition.route for condition in conditions}
+        self.routes = {condition.name: condition.route for condition in conditions if condition.route != "start"}
         width, depth = condition_width(config), resolve_sizes(config).depth
 
         def embedder(condition: Condition) -> nn.Module:
@@ -72,7 +72,7 @@ class Network(nn.Module):
         attends = "cross" in self.routes.values()
         if attends and config.embedders == "per_block":
             raise UserError("model.embedders per_block: is the way of a peer that attends to nothing; use shared")
-        embedders = {condition.name: embedder(condition) for condition in conditions}
+        embedders = {condition.name: embedder(condition) for condition in conditions if condition.route != "start"}
         features = sum(
             tokenizer.lift_width(condition.channels) for condition in conditions if condition.route == "concat"
         )

@@ -13,7 +13,8 @@ from beeline.core.errors import UserError
 from beeline.core.offers import Populated
 from beeline.core.protocols import Modality
 from beeline.modalities.loading import ModalitySource, ask
-from beeline.model.codec import Codec, check_example
+from beeline.model.codec import Codec
+from beeline.model.codec_checks import check_example
 
 
 def encode_population(source: ModalitySource, modality: Modality, codec: Codec, is_packed: bool) -> Tensor:

@@ -18,7 +18,8 @@ from beeline.core.protocols import Modality
 from beeline.data.splits import torn_groups
 from beeline.modalities.loading import ModalitySource, ask, users_code
 from beeline.model.build import build_network, build_objective
-from beeline.model.codec import Codec, Encoded, check_example
+from beeline.model.codec import Codec, Encoded
+from beeline.model.codec_checks import check_example
 from beeline.model.starting import MEMBERS, Starting, describe
 from beeline.process.build import build_process, build_source
 from beeline.train.adaptation import adapt, base_tensors

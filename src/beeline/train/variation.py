@@ -31,7 +31,7 @@ class Variation:
         self.augmentation = augmentation
         self.codec = codec
         for condition in codec.conditions:
-            if condition.route == "cross":
+            if condition.route in ("cross", "start"):
                 raise UserError(
                     f"condition {condition.name}: is attended to by place, and does not move where augmentation moves "
                     "the data; leave augmentation out"

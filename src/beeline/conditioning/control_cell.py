@@ -1,0 +1,38 @@
+"""A control cell that an answer starts from, also by the name of an AnnData file whose cells are taken in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beeline.conditioning.start import StartingSample
+from beeline.data.cell_choice import CellDescription
+from beeline.data.cell_reading import given_cells
+
+
+@dataclass(frozen=True)
+class ControlCell(StartingSample):
+    """A cell in the genes and on the scale of the training data.
+
+    Args:
+        description: of the training data, as text: genes, scale, target.
+    """
+
+    description: str = ""
+
+    def parse(self, text: str) -> Any:
+        """The cells of an .h5ad, brought to the genes and the scale of training: a list for as many samples.
+
+        Raises:
+            UserError: there is no such file, or it lacks genes or is on another scale.
+        """
+        if not text.endswith(".h5ad"):
+            return super().parse(text)
+        return list(given_cells(Path(text), CellDescription.from_text(self.description)))
+
+    def taken(self, value: Any) -> Any:
+        """An AnnData of a single cell as its values; other forms as they are."""
+        return np.asarray(value)

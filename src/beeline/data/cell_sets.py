@@ -1,0 +1,216 @@
+"""Cells of a file as a dataset: what was measured, under what, and the control cell that an answer starts from.
+
+Shapes: N cells, G genes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beeline.core.data import Deferred, Example
+from beeline.core.errors import UserError
+from beeline.data.cell_choice import CellDescription
+from beeline.data.cell_pairs import paired
+from beeline.data.splits import split_by_group
+
+Array = np.ndarray[Any, Any]
+PERTURBATION, CONTROL = "perturbation", "control"
+_WITHOUT = ("", "none", "nan")
+
+
+@dataclass(frozen=True)
+class FoundCells:
+    """Cells of a file with what is known of each.
+
+    Args:
+        path: of the file.
+        description: genes, scale and target.
+        values: (N, G) sparse rows (CSR) of log-normalised expression.
+        library: (N,) molecules of each cell, counted over all genes; NaN where no counts are known.
+        perturbations: names of what each cell was under, none of them for control cells.
+        contexts: (N,) each column in which control cells must agree with the cells that they stand for, by name.
+        labels: (N,) each column that the network is told, by name.
+        groups: (N,) what belongs together; None where each cell stands for itself.
+    """
+
+    path: Path
+    description: CellDescription
+    values: Any
+    library: Array
+    perturbations: tuple[tuple[str, ...], ...]
+    contexts: Mapping[str, Array]
+    labels: Mapping[str, Array]
+    groups: Array | None = None
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    def row(self, index: int) -> Array:
+        """(G,) one cell."""
+        return np.asarray(self.values[index].toarray()[0], dtype=np.float32)
+
+    def rows(self, indices: Array) -> Array:
+        """(n, G) some cells."""
+        return np.asarray(self.values[indices].toarray(), dtype=np.float32)
+
+    def context(self, index: int) -> tuple[str, ...]:
+        """Where a cell belongs, apart from what it was under."""
+        return tuple(str(column[index]) for column in self.contexts.values())
+
+    def population(self, index: int) -> str:
+        """Context and perturbation in words."""
+        return ", ".join((*self.context(index), "+".join(self.perturbations[index]) or CONTROL))
+
+
+class CellSet(Deferred):
+    """Some of the cells, each with a control cell of its context where answers start from control cells.
+
+    Args:
+        found: the cells.
+        cells: places of those that are in the set; the same one may be there several times.
+        starts: places of the control cell of each; None where samples start from noise.
+    """
+
+    def __init__(self, found: FoundCells, cells: Array, starts: Array | None = None) -> None:
+        self.found, self.cells, self.starts = found, cells, starts
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        place = int(self.cells[index])
+        return Example(self.found.row(place), self.condition(index), self.group(index))
+
+    def condition(self, index: int) -> Mapping[str, Any]:
+        """Perturbation, labels and control cell."""
+        place = int(self.cells[index])
+        told: dict[str, Any] = {PERTURBATION: self.found.perturbations[place]}
+        told |= {name: str(column[place]) for name, column in self.found.labels.items() if column[place] is not None}
+        if self.starts is not None:
+            told[CONTROL] = self.found.row(int(self.starts[index]))
+        return told
+
+    def group(self, index: int) -> Hashable:
+        """What a cell belongs to; None where each stands for itself."""
+        return None if self.found.groups is None else str(self.found.groups[self.cells[index]])
+
+    def name(self, index: int) -> str:
+        """File and row."""
+        return f"{self.found.path.name} cell {int(self.cells[index])}"
+
+    def digest(self) -> str:
+        """A hash of which cells these are, and which control cells are beside them."""
+        parts = [self.cells] if self.starts is None else [self.cells, self.starts]
+        return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+
+
+def held_out_cells(found: FoundCells, populations: str | None, share: float, seed: int) -> Array:
+    """(N,) whether each cell is kept from training.
+
+    Args:
+        found: the cells.
+        populations: such as ``cell_type=B cells,condition=stim``, several between semicolons; a share of the cells
+            when None.
+        share: of them, by group.
+        seed: another one, another split.
+
+    Raises:
+        UserError: a column is unknown or no cell is of such a population.
+    """
+    kept = np.zeros(len(found), dtype=bool)
+    if populations is None:
+        groups = [f"cell {index}" for index in range(len(found))] if found.groups is None else list(found.groups)
+        kept[split_by_group(groups, share, seed)[1]] = True
+        return kept
+    columns = {**found.labels, **found.contexts}
+    under = np.array(["+".join(names) or CONTROL for names in found.perturbations])
+    for asked in populations.split(";"):
+        chosen = np.ones(len(found), dtype=bool)
+        for part in asked.split(","):
+            name, equals, value = (each.strip() for each in part.partition("="))
+            column = under if name == PERTURBATION else columns.get(name)
+            if not equals or column is None:
+                known = ", ".join((PERTURBATION, *columns))
+                raise UserError(f"held_out_populations {asked.strip()}: need COLUMN=VALUE of {known}")
+            if not (column.astype(str) == value).any():
+                seen = ", ".join(sorted(set(column.astype(str)))[:8])
+                raise UserError(f"held_out_populations {asked.strip()}: no cell has {name} {value}; there are {seen}")
+            chosen &= column.astype(str) == value
+        if not chosen.any():
+            raise UserError(f"held_out_populations {asked.strip()}: no cell is all of that")
+        kept |= chosen
+    if kept.all():
+        raise UserError("held_out_populations: every cell is held out, and none is left to train on")
+    return kept
+
+
+def from_control(found: FoundCells, held_out: Array, rounds: int, seed: int) -> tuple[CellSet, CellSet]:
+    """Training and held-out cells, each beside a control cell of its context.
+
+    In training, perturbed cells are paired by optimal transport, several times over, and each control cell with itself:
+    what no perturbation does. Held-out cells have control cells in random order, as an answer knows nothing of them.
+
+    Args:
+        found: the cells.
+        held_out: (N,) which are kept from training.
+        rounds: pairings of each population.
+        seed: of them.
+
+    Raises:
+        UserError: a context has no control cells to start from.
+    """
+    control = np.array([not names for names in found.perturbations])
+    contexts = np.array(["\x1f".join(found.context(index)) for index in range(len(found))])
+    under = np.array(["+".join(names) for names in found.perturbations])
+    own = np.flatnonzero(control & ~held_out)
+    trained: list[tuple[Array, Array]] = [(own, own)]
+    asked: list[tuple[Array, Array]] = []
+    for context in sorted(set(contexts)):
+        base = np.flatnonzero((contexts == context) & control & ~held_out)
+        for name in sorted(set(under[(contexts == context) & ~control])):
+            members = np.flatnonzero((contexts == context) & (under == name))
+            if not len(base):
+                shown = context.replace("\x1f", ", ") or "the file"
+                raise UserError(f"no control cell of {shown} to start {name} from; check control and context")
+            inside, outside = members[~held_out[members]], members[held_out[members]]
+            random = np.random.default_rng([seed, *hashlib.sha256(f"{context}\x1f{name}".encode()).digest()[:8]])
+            if len(inside):
+                pairs = paired(found.rows(base), found.rows(inside), rounds, random)
+                trained += [(inside, base[chosen]) for chosen in pairs]
+            if len(outside):
+                turns = [random.permutation(len(base)) for _ in range(-(-len(outside) // len(base)))]
+                asked.append((outside, base[np.concatenate(turns)[: len(outside)]]))
+    sides = [[np.concatenate(column) for column in zip(*each, strict=True)] for each in (trained, asked) if each]
+    if len(sides) < 2:
+        raise UserError("no perturbed cell is held out; name held_out_populations, or give a held_out share")
+    return CellSet(found, *sides[0]), CellSet(found, *sides[1])
+
+
+def names_of(text: Any, control: str, separator: str = "+") -> tuple[str, ...]:
+    """The perturbations that an entry of a column names, none of them where it names the control.
+
+    Args:
+        text: such as ``A``, ``A+B`` or ``A+ctrl``.
+        control: what the column calls no perturbation.
+        separator: between several.
+
+    Raises:
+        UserError: nothing is said, or one is named twice.
+    """
+    if text is None or str(text).strip().lower() in _WITHOUT:
+        raise UserError("a cell has no entry in the column of perturbations; leave it out, or say what it was under")
+    parts = [part.strip() for part in str(text).split(separator)]
+    found = tuple(sorted(part for part in parts if part and part != control))
+    if len(set(found)) < len(found):
+        raise UserError(f"perturbation {text}: names one twice")
+    return found

@@ -1,0 +1,123 @@
+"""The principal components of data, as many as are worth modelling, and the rest kept aside.
+
+    z = s W (x - m)        x = m + W^T z / s + r        W (k, G) with orthonormal rows, r = x - m - W^T W (x - m)
+
+s brings the first component to a deviation of 3, so that all of them keep the sizes that they have to one another. What
+lies outside of the components, r, is left out: of cells most of it is the noise of counting. Where a sample starts from
+another (``Completing``), it takes that one's r.
+
+Shapes: N arrays, G numbers each (genes), k components.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from beeline.core.errors import UserError
+
+Array = np.ndarray[Any, Any]
+_FIRST = 3.0
+_MOST_NUMBERS = 5000  # beside which a covariance matrix has 25 million entries
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Vectors (G,) to columns (k, 1) of principal components, and back to what these hold of them.
+
+    Args:
+        components: k, at least 1; at most as many as the training arrays span.
+        lowest: what numbers below it become on the way back, such as 0 of expression; none when None.
+        scale: s, once fitted.
+        numbers: G, once fitted.
+        fitted: m and W as base64 of float32, once fitted.
+    """
+
+    components: int = 32
+    lowest: float | None = None
+    scale: float = 1.0
+    numbers: int = 0
+    fitted: str = ""
+
+    def __post_init__(self) -> None:
+        if self.components < 1:
+            raise UserError(f"components {self.components}: must be at least 1")
+
+    def fit(self, arrays: Iterable[Array]) -> Self:
+        """Measure mean and principal components of the training arrays.
+
+        Raises:
+            UserError: they have too many numbers each, or span fewer dimensions than components are asked for.
+        """
+        total, products, count = np.zeros(0), np.zeros((0, 0)), 0
+        for block in _blocks(arrays):
+            if block.shape[1] > _MOST_NUMBERS:
+                raise UserError(
+                    f"principal components of {block.shape[1]:,} numbers: at most {_MOST_NUMBERS:,} can be taken; "
+                    "choose the most variable ones first"
+                )
+            if not count:
+                total, products = np.zeros(block.shape[1]), np.zeros((block.shape[1],) * 2)
+            total, products, count = total + block.sum(axis=0), products + block.T @ block, count + len(block)
+        mean = total / count
+        variances, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
+        largest, rows = variances[::-1][: self.components], vectors.T[::-1][: self.components]
+        if len(largest) < self.components or largest[-1] <= 1e-10 * max(largest[0], 1e-300):
+            raise UserError(
+                f"components {self.components}: {count:,} training arrays of {len(mean):,} numbers span fewer; ask for "
+                "fewer"
+            )
+        rows = rows * np.where(rows[np.arange(len(rows)), abs(rows).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
+        kept = np.concatenate([mean[None], rows]).astype("<f4")
+        text = base64.b64encode(kept.tobytes()).decode("ascii")
+        return replace(self, scale=float(_FIRST / np.sqrt(largest[0])), numbers=len(mean), fitted=text)
+
+    def apply(self, array: Array) -> Array:
+        """(G,) to (k, 1).
+
+        Raises:
+            ValueError: the array has another shape.
+        """
+        if array.shape != (self.numbers,):
+            raise ValueError(f"need shape ({self.numbers},), not {array.shape}")
+        mean, rows = self._parts
+        return np.asarray(self.scale * (rows @ (array.astype(np.float64) - mean)), dtype=np.float32)[:, None]
+
+    def undo(self, array: Array) -> Array:
+        """(k, 1) to what the components hold of an array, (G,)."""
+        return self._cut(self._held(array)).astype(np.float32)
+
+    def undo_beside(self, array: Array, like: Array) -> Array:
+        """(k, 1) to (G,) with what the components leave out, r, as another vector (G,) has it."""
+        rest = like.astype(np.float64) - self._held(self.apply(like))
+        return self._cut(self._held(array) + rest).astype(np.float32)
+
+    def _held(self, array: Array) -> Array:
+        mean, rows = self._parts
+        return np.asarray(mean + (array[:, 0].astype(np.float64) / self.scale) @ rows)
+
+    def _cut(self, array: Array) -> Array:
+        return array if self.lowest is None else np.maximum(array, self.lowest)
+
+    @cached_property
+    def _parts(self) -> tuple[Array, Array]:
+        kept = np.frombuffer(base64.b64decode(self.fitted), dtype="<f4").reshape(-1, self.numbers).astype(np.float64)
+        return kept[0], kept[1:]
+
+
+def _blocks(arrays: Iterable[Array], most: int = 512) -> Iterable[Array]:
+    held: list[Array] = []
+    for array in arrays:
+        if array.ndim != 1:
+            raise UserError(f"principal components: need vectors, not arrays of shape {array.shape}")
+        held.append(array)
+        if len(held) == most:
+            yield np.stack(held).astype(np.float64)
+            held = []
+    if held:
+        yield np.stack(held).astype(np.float64)
