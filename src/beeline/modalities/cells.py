@@ -26,7 +26,7 @@ from beeline.data.cell_sets import CONTROL, PERTURBATION, CellSet, FoundCells, f
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture, image_grid, scalar_image
 from beeline.data.projection import Projection
-from beeline.metrics.cell_baselines import baselines
+from beeline.metrics.cell_baselines import cell_baselines
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
 from beeline.tokenizers.sets import SetTokenizer
@@ -146,14 +146,13 @@ class Cells:
         return found
 
     def metrics(self) -> Sequence[Metric]:
-        """What a perturbation does to the mean of a population, and how much of it is predicted."""
-        return own_metrics(self._known.genes, self.context, kinds_of(*self._sides, self.context))
+        """How populations differ, and how much of what perturbations do to their means is predicted."""
+        kinds = kinds_of(self.dataset("train"), self.dataset("held_out"), self.context)
+        return own_metrics(self._known.genes, self.context, kinds)
 
     def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
-        """Cheap answers: control cells, shifted ones, means, resampled cells."""
-        if self.perturbation_key is None:
-            return {}
-        return baselines(training, asked, seed, self.context)
+        """Cheap answers: control cells, shifted ones, means, sums of single effects, resampled cells."""
+        return cell_baselines(training, asked, seed, self.context)
 
     def preview(self, samples: Examples) -> Picture:
         """Cells under one another, the genes that vary most among them side by side."""
