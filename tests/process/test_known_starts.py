@@ -55,7 +55,7 @@ def test_training_sees_its_own_start_and_sampling_answers_it() -> None:
     moved = torch.tensor([0.5, -2.0], dtype=torch.float64)
     data = Tokens(conditions.values["control"] + moved)
 
-    def predictor(x_t: Tokens, t: torch.Tensor, _: Conditions) -> Prediction:
+    def predictor(x_t: Tokens, t: torch.Tensor, conditions: Conditions) -> Prediction:
         return Prediction(process, x_t, t, -moved.expand_as(x_t.values), "velocity", None)
 
     class Batch:

@@ -191,7 +191,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="RECIPE|FILE|FOLDER",
         help=f"a recipe ({', '.join(recipe_names())}), a .yaml recipe, a modality's .py file, or a folder or file of "
-        "images, for which everything is chosen: size, model, batch, duration (--train.budget 5m)",
+        "images or cells (.h5ad), for which everything is chosen: model, batch, duration (--train.budget 5m)",
+    )
+    parser.add_argument(
+        "--modality",
+        metavar="NAME",
+        help="the kind of data that RECIPE, FILE or FOLDER must be of; --NAME.x is --data.x",
     )
     parser.add_argument("--out", metavar="RUN", help="run folder (runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
@@ -228,6 +233,8 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
         if any(flag.startswith("--train.device=") for flag in flags):
             raise UserError("--device and --train.device say the same; give one of them")
         flags = [*flags, f"--train.device={arguments.device}"]
+    if arguments.modality is not None:
+        flags = [f"--modality={arguments.modality}", *flags]
     if arguments.print_config:
         if arguments.target is None:
             raise UserError("--print-config: name a recipe, a .yaml file, a modality's .py file or a folder of images")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from beeline.conditioning.start import StartingSample
 from beeline.data.cell_choice import CellDescription
@@ -34,5 +33,16 @@ class ControlCell(StartingSample):
         return list(given_cells(Path(text), CellDescription.from_text(self.description)))
 
     def taken(self, value: Any) -> Any:
-        """An AnnData of a single cell as its values; other forms as they are."""
-        return np.asarray(value)
+        """The cells of an AnnData, or of the .h5ad that a path names, as a list; other forms as they are.
+
+        Raises:
+            UserError: genes are missing, or the numbers are on another scale.
+        """
+        if isinstance(value, (str, Path)):
+            return self.parse(str(value))
+        if not hasattr(value, "write_h5ad"):
+            return value
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "control.h5ad"
+            value.write_h5ad(path)
+            return self.parse(str(path))

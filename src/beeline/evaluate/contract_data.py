@@ -11,7 +11,7 @@ import torch
 from beeline.core.batching import collate, pack, unbatch
 from beeline.core.data import Batch, Deferred, Example, Examples, condition_of, evenly, group_of, located, name_of
 from beeline.core.errors import UserError
-from beeline.core.offers import Augmented
+from beeline.core.offers import Augmented, Completing
 from beeline.core.parts import describe_part, rebuild_part
 from beeline.core.protocols import Array, Condition, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
@@ -213,7 +213,10 @@ def _undone(normaliser: Normaliser, example: Example, array: Array, where: str) 
     lost = np.isfinite(example.array).sum() - np.isfinite(array).sum() if array.shape == example.array.shape else 0
     if lost:
         raise UserError(f"{where}: apply makes {lost} numbers NaN or infinite, such as a logarithm of 0 does")
-    back = normaliser.undo(array)
+    if isinstance(normaliser, Completing):  # what it leaves out, samples take from what they start from
+        back = normaliser.undo_beside(array, example.array)
+    else:
+        back = normaliser.undo(array)
     if back.shape != example.array.shape:
         raise UserError(f"{where}: undo gives shape {back.shape}, the data have {example.array.shape}")
     if back.dtype != example.array.dtype and back.dtype != np.float32:

@@ -1,0 +1,81 @@
+"""Real cells: a held-out population predicted from its control cells, beside the cheap answers, for each cell type.
+
+python -m benchmarks.cells kang_ifnb.h5ad [--only TYPE ...] [--seeds 0] [--out runs/cells] [--json FILE]
+
+Trains the recipe kang with the stimulated cells of each type held out in turn, draws an answer for every one of them
+from control cells of its type, and prints what that gives beside the floors. A row whose training was stopped goes on
+where it was; one that has been measured is read again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+TYPES = ("B cells", "CD14+ Monocytes", "CD4 T cells", "CD8 T cells", "FCGR3A+ Monocytes")
+FLOORS = ("control copy", "shifted control", "shifted control, cut at 0")
+SHOWN = ("energy distance", "delta correlation", "discrimination, cosine")
+
+
+def measured(path: Path, cell_type: str, seed: int, out: Path, words: Sequence[str]) -> list[dict[str, Any]]:
+    """Records of a run whose held-out population is the stimulated cells of a type."""
+    folder = out / f"{cell_type.split()[0].lower().replace('+', '')}-{cell_type.split()[1].lower()}-{seed}"
+    if not list(folder.glob("evaluations/*.json")):
+        held_out = f"--data.held_out_populations=cell_type={cell_type},condition=stim"
+        asked = ["--data.path", str(path.resolve()), held_out, f"--train.seed={seed}", *words]
+        kept = ["--train.sample_every=0", "--train.ema_snapshots=0", "--out", str(folder), "--resume", "--quiet"]
+        _beeline("train", "kang", *asked, *kept)
+        _beeline("evaluate", str(folder), "-n", "200", "--spaces", "pixels")
+    found: dict[str, Any] = json.loads(sorted(folder.glob("evaluations/*.json"))[-1].read_text())
+    records: list[dict[str, Any]] = found["records"]
+    return records
+
+
+def row(records: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    """Value, floors and ceiling of each number that is shown."""
+    own = {each["metric"]: each for each in records if each["space"] == "modality"}
+    wanted = [own[name] for name in SHOWN if name in own]
+    return {
+        each["metric"]: [each["value"], *(each["floors"].get(name) for name in FLOORS), each["ceiling"]]
+        for each in wanted
+    }
+
+
+def _beeline(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "beeline", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def _told(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.3g}"
+
+
+def main() -> None:
+    """Train, measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", nargs="+", choices=TYPES, default=list(TYPES), metavar="TYPE")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/cells"))
+    parser.add_argument("--words", nargs="+", default=[], metavar="FLAG", help="further flags of training")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = {}
+    columns = ("model", *FLOORS, "real cells")
+    print(f"| held out | seed | number | {' | '.join(columns)} |\n| --- | --- | --- |{' --- |' * len(columns)}")
+    for cell_type in arguments.only:
+        for seed in arguments.seeds:
+            records = measured(arguments.data, cell_type, seed, arguments.out, arguments.words)
+            found[f"{cell_type}, seed {seed}"] = records
+            for name, values in row(records).items():
+                print(f"| {cell_type} | {seed} | {name} | {' | '.join(map(_told, values))} |", flush=True)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

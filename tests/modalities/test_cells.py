@@ -1,0 +1,137 @@
+"""Single cells from an AnnData file to an AnnData file: trained, asked, measured beside the cheap answers."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+
+import beeline
+from beeline.cli.evaluate import evaluate
+from beeline.cli.main import run as run_command
+from beeline.cli.recipes import find_recipe
+from beeline.cli.sample import sample
+from beeline.cli.train import train
+from beeline.core.errors import UserError
+from beeline.data.cell_truth import CONTEXT
+from beeline.evaluate.contract import hold
+from beeline.evaluate.contract_subject import Subject
+from beeline.modalities.cells import Cells
+from beeline.modalities.loading import find_modality
+from tests.conftest import FAST
+from tests.evaluate.test_contract import kept
+from tests.modalities.cell_files import TRUTH, cells_file
+
+NAME = TRUTH.perturbations[0]
+HELD_OUT = f"{CONTEXT}=NK,gene={NAME}"
+KEYS = {"data.perturbation_key": "gene", "data.context": CONTEXT, "data.components": 6}
+FROM_CONTROL = {
+    **KEYS,
+    "data.start": "control",
+    "process.source": "condition",
+    "process.end": "control",
+    "data.held_out_populations": HELD_OUT,
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cells, a run from control cells and one from noise."""
+    home = tmp_path_factory.mktemp("home")
+    cells_file(home / "cells.h5ad")
+    cells_file(home / "control.h5ad", 5, 1, ("control", "NK"))
+    train(str(home / "cells.h5ad"), home / "run", options={**FAST, **FROM_CONTROL, "train.steps": 30})
+    noise = {**FAST, **KEYS, "data.labels": "donor", "train.steps": 6}
+    train(str(home / "cells.h5ad"), home / "noise", options=noise)
+    return home
+
+
+def test_a_file_of_cells_is_named_as_it_is_and_its_flags_too(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = find_recipe(home / "cells.h5ad")
+    assert (recipe.values["modality"], recipe.values["data"]) == ("cells", {"path": str(home / "cells.h5ad")})
+    words = ["train", str(home / "cells.h5ad"), "--modality=cells", "--cells.perturbation_key=gene"]
+    assert run_command([*words, "--print-config"]) == 0
+    assert "perturbation_key: gene" in capsys.readouterr().out
+    assert run_command([*words[:2], "--modality=fields"]) == 2
+    assert "is of modality cells; name a recipe of fields" in capsys.readouterr().err
+
+
+def test_answers_start_from_the_cells_of_a_file_and_are_written_as_cells(home: Path) -> None:
+    asked = {"control": str(home / "control.h5ad"), "perturbation": NAME, CONTEXT: "NK"}
+    written = sample(home / "run", n=10, condition=asked, out=home / "drawn", seed=3)
+    (path,) = [each for each in written if str(each).endswith(".h5ad")]
+    found = anndata.read_h5ad(path)
+    assert tuple(found.var_names) == TRUTH.gene_names
+    assert found.obs["perturbation"].tolist() == [NAME] * 10
+    assert found.obs[CONTEXT].tolist() == ["NK"] * 10
+    assert found.uns["beeline"]["seed"] == 3
+    values = np.asarray(found.to_df())
+    assert (values >= 0).all()
+    model = beeline.load(home / "run")
+    for control in (str(home / "control.h5ad"), anndata.read_h5ad(home / "control.h5ad")):
+        again = model.sample(10, {"control": control, "perturbation": NAME, CONTEXT: "NK"}, seed=3)
+        np.testing.assert_allclose(np.asarray(again), values, atol=1e-5)
+    with pytest.raises(UserError, match="G999"):
+        model.sample(2, {"control": str(home / "control.h5ad"), "perturbation": "G999"})
+    with pytest.raises(UserError, match="control' is missing"):
+        model.sample(2, {"perturbation": NAME})
+
+
+def test_what_components_leave_out_is_that_of_the_control_cell(home: Path) -> None:
+    model = beeline.load(home / "run")
+    control = np.stack([each.condition["control"] for each in model.modality.dataset("held_out")[:6]])
+    answers = np.asarray(model.sample(6, {"control": list(control), "perturbation": NAME}))
+    normaliser = model.codec.normaliser
+    rest = [cell - normaliser.undo(normaliser.apply(cell)) for cell in control]  # of components alone, not yet cut
+    moved = [cell - normaliser.undo(normaliser.apply(cell)) for cell in answers]
+    inside = np.stack(answers) > 0.3
+    assert np.corrcoef(np.stack(rest)[inside], np.stack(moved)[inside])[0, 1] > 0.8
+
+
+def test_an_evaluation_has_the_cheap_answers_beside_it(home: Path) -> None:
+    records = evaluate(home / "run", n=30, spaces=["pixels"])
+    own = {each.metric: each for each in records if each.space == "modality"}
+    assert {"control copy", "shifted control", "training mean"} <= set(own["energy distance"].floors)
+    assert np.isfinite(own["energy distance"].ceiling)
+
+
+def test_from_noise_a_population_is_asked_for_by_its_labels(home: Path) -> None:
+    model = beeline.load(home / "noise")
+    drawn = model.sample(4, {CONTEXT: "B", "perturbation": NAME, "donor": "donor 1"})
+    assert np.asarray(drawn).shape == (4, len(TRUTH.gene_names))
+    assert model.sample(2, {CONTEXT: "B"}).shape == (2, len(TRUTH.gene_names)), "what is not said is unknown"
+
+
+@pytest.mark.parametrize("tokens", ["latent", "genes"])
+def test_cells_keep_the_contract(home: Path, tokens: str) -> None:
+    path = cells_file(home / "more.h5ad", 80)
+    options = {"path": str(path), "perturbation_key": "gene", "context": (CONTEXT,), "tokens": tokens}
+    kept(hold(Subject(find_modality("cells"), {**options, "components": 6}), quick=True).verdicts)
+
+
+def test_what_contradicts_the_file_is_told_before_anything_starts(home: Path) -> None:
+    path = str(home / "cells.h5ad")
+    for options, told in [
+        ({"scale": "lognorm"}, "counts"),
+        ({"perturbation_key": "gen"}, "did you mean 'gene'"),
+        ({"perturbation_key": "gene", "control": "NT"}, "no cell has gene NT; there are"),
+        ({"perturbation_key": "gene", "context": (CONTEXT,), "held_out_populations": f"{CONTEXT}=X"}, "no cell has"),
+    ]:
+        with pytest.raises(UserError, match=told):
+            Cells(path=path, **options).dataset("train")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="start control: needs perturbation_key"):
+        Cells(path=path, start="control")
+    with pytest.raises(UserError, match="path: missing"):
+        Cells(path="")
+
+
+def test_files_hold_what_was_drawn(home: Path) -> None:
+    modality = beeline.load(home / "run").modality
+    contents = modality.files(modality.dataset("held_out")[:3], {"seed": 1})[".h5ad"]
+    (home / "again.h5ad").write_bytes(io.BytesIO(contents).getvalue())
+    found = anndata.read_h5ad(home / "again.h5ad")
+    assert found.shape == (3, len(TRUTH.gene_names))
+    assert found.obs["perturbation"].tolist() == [NAME] * 3
