@@ -6,7 +6,6 @@ from pathlib import Path
 
 import anndata
 import numpy as np
-import pandas
 
 from beeline.data.cell_truth import CONTEXT, CellTruth
 
@@ -29,7 +28,10 @@ def cells_file(path: Path, count: int = 30, seed: int = 0, only: tuple[str, str]
                 names = () if name == "control" else (name,)
                 counts.append(TRUTH.counts(names, cell_type, count, random)[0])
                 rows += [{"gene": name, CONTEXT: cell_type, "donor": f"donor {row % 3}"} for row in range(count)]
-    table = pandas.DataFrame(rows, index=[f"cell-{row}" for row in range(len(rows))])
-    genes = pandas.DataFrame(index=list(TRUTH.gene_names))
-    anndata.AnnData(np.concatenate(counts).astype(np.float32), obs=table, var=genes).write_h5ad(path)
+    cells = anndata.AnnData(np.concatenate(counts).astype(np.float32))
+    cells.obs_names = [f"cell-{row}" for row in range(len(rows))]
+    cells.var_names = list(TRUTH.gene_names)
+    for name in rows[0]:
+        cells.obs[name] = [row[name] for row in rows]
+    cells.write_h5ad(path)
     return path
