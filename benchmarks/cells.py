@@ -19,7 +19,7 @@ from typing import Any
 
 TYPES = ("B cells", "CD14+ Monocytes", "CD4 T cells", "CD8 T cells", "FCGR3A+ Monocytes")
 FLOORS = ("control copy", "shifted control", "shifted control, cut at 0")
-SHOWN = ("energy distance", "delta correlation", "discrimination, cosine")
+SHOWN = ("energy distance", "delta correlation", "discrimination cosine")
 
 
 def measured(path: Path, cell_type: str, seed: int, out: Path, words: Sequence[str]) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ PAGES = (
     "editing",
     "likelihood",
     "fields",
+    "cells",
 )
 
 
