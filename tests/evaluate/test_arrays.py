@@ -52,6 +52,17 @@ def test_right_draws_have_the_numbers_of_right_draws_and_narrow_ones_have_not() 
     assert "nearest-distance-ratio-1" not in {each.formula for each in right.records}
 
 
+@pytest.mark.parametrize("absent", [None, math.nan, np.datetime64("NaT")])
+def test_an_example_without_a_group_is_its_own(absent: Any) -> None:
+    draws, asked = drawn(NOISE), {"input": list(INPUTS)}
+    alone = beeline.evaluate_arrays(REAL, draws, asked, spaces=())
+    unnamed = beeline.evaluate_arrays(REAL, draws, asked, [absent] * COUNT, spaces=())
+    assert [repr(each) for each in unnamed.records] == [repr(each) for each in alone.records]
+    some = beeline.evaluate_arrays(REAL, draws, asked, [absent] * 20 + ["a"] * 10 + ["b"] * 10, spaces=())
+    assert {each.groups for each in some.records} == {22}
+    assert some.protocol["sets"]["intervals"] == "redraw 22 held-out groups, such as a"
+
+
 def test_training_examples_give_floors_and_samples_without_inputs_have_no_scores_by_input() -> None:
     found = beeline.evaluate_arrays(REAL, drawn(NOISE), {"input": list(INPUTS)}, training=TRAINING)
     record = next(each for each in found.records if each.formula == "crps-fair-1")
