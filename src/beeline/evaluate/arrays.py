@@ -21,6 +21,7 @@ from beeline.model.format import library_version
 
 Array = np.ndarray[Any, Any]
 _SPACES = ("pixels", "pca-32")
+_LARGEST = 1e150
 _NO_GROUP = ("None", "nan", "NaT", "<NA>")
 
 
@@ -101,6 +102,8 @@ def _checked(name: str, array: Array, like: Array | None) -> Array:
         raise UserError(f"{name}: examples of shape {array.shape[1:]}, real ones have {like.shape[1:]}")
     if np.isinf(array).any() or (np.isnan(array).any() and name != "real"):
         raise UserError(f"{name}: holds NaN or infinity")
+    if (largest := float(np.fmax.reduce(np.abs(array), axis=None))) > _LARGEST:
+        raise UserError(f"{name}: holds {largest:g}, whose square is no number; write it in larger units")
     return array.astype(np.float32) if array.dtype.kind != "f" else array
 
 
