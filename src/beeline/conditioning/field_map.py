@@ -12,10 +12,10 @@ import numpy as np
 from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import UserError
 from beeline.data.field_arrays import LabelledStore, is_labelled
-from beeline.data.field_checks import same_units
 from beeline.data.field_files import open_store
 from beeline.data.field_places import axis_of, placed
 from beeline.data.field_stores import CHANNEL, FieldStore, Variable, is_guess
+from beeline.data.unit_spelling import same_units
 
 _NEARLY = 0.01
 
