@@ -15,23 +15,26 @@ class Placed(np.ndarray[Any, Any]):
 
     Attributes:
         places: its axes by their names in training, as far as the file has coordinates of them.
+        notes: what people should be told of how it was read.
     """
 
     places: dict[str, FieldAxis]
+    notes: tuple[str, ...]
 
     def __array_finalize__(self, source: Any) -> None:
-        self.places = {}
+        self.places, self.notes = {}, ()
 
 
-def placed(array: np.ndarray[Any, Any], places: dict[str, FieldAxis]) -> Placed:
+def placed(array: np.ndarray[Any, Any], places: dict[str, FieldAxis], notes: tuple[str, ...] = ()) -> Placed:
     """An array with its places.
 
     Args:
         array: (cells ..., channels).
         places: its axes by their names in training.
+        notes: what people should be told of how it was read.
     """
     known = array.view(Placed)
-    known.places = places
+    known.places, known.notes = places, notes
     return known
 
 

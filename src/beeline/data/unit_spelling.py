@@ -18,7 +18,7 @@ _POWER = re.compile(r"\s*(?:\*\*|\^)\s*(?:[({]\s*([-+]?\d+(?:\.\d+|/[1-9]\d*)?)\
 _DIGITS = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _PER = re.compile(r"\s*(?:/|\bper\b)\s*")
 _TIMES = re.compile(r"[\s*.]*")
-_PLAIN = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−·⋅×µμ", "0123456789--***uu", "$")
+_PLAIN = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻\u2212·⋅\u00d7µ\u03bc", "0123456789--***uu", "$")
 _POLE = re.compile(r"degrees?_?(n|s|e|w|north|south|east|west)", re.IGNORECASE)
 _NAMES = {
     "meter": "m",

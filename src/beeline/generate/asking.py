@@ -46,7 +46,7 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
         return [value] * n
     listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
     if listed and len(value) == n:
-        return list(value)
+        return list(map(condition.taken, value)) if isinstance(condition, Taking) else list(value)
     if isinstance(value, (list, tuple)) and condition.channels != len(value):
         channels = condition.channels
         wanted = f"{channels} numbers" if channels > 1 else "one value"
