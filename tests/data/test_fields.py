@@ -14,11 +14,12 @@ from scipy.io import netcdf_file
 
 from beeline.conditioning.field_map import FieldMap
 from beeline.core.errors import UserError
-from beeline.data.field_checks import same_units
+from beeline.data.field_checks import is_time
 from beeline.data.field_choice import FieldWishes, find_fields
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_sets import FieldSet, FoundFields
 from beeline.data.field_stores import guessed_dims
+from beeline.data.unit_spelling import same_units
 from beeline.evaluate.sets import read_sets
 
 Columns = Mapping[str, tuple[tuple[str, ...], Any, dict[str, Any]]]
@@ -348,6 +349,42 @@ def fitted_map(file: Path) -> FieldMap:
     ).fit([every(asked(file))[index].condition["z"] for index in range(4)])
 
 
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("lead", {"units": "hours"}),
+        ("step_number", {"units": "h"}),
+        ("forecast_day", {"units": "days"}),
+        ("valid_time", {"units": "minutes"}),
+        ("step", {"standard_name": "forecast_period"}),
+        ("tau", {"axis": "T"}),
+        ("tau", {"units": "hours", "dtype": "timedelta64[ns]"}),
+    ],
+)
+def test_times_by_any_name_have_no_gaps(name: str, attributes: dict[str, str], tmp_path: Path) -> None:
+    def cut(steps: list[float], about: dict[str, str]) -> Path:
+        field = RANDOM.normal(size=(6, len(steps), 4)).astype(np.float32)
+        columns: Columns = {name: ((name,), np.array(steps), about), "u": (("sample", name, "x"), field, {})}
+        return write(tmp_path / "steps.nc", columns)
+
+    gappy = [0, 1, 2, 4, 5, 6.0]
+    with pytest.raises(UserError, match=rf"{name} has a gap, the first between 2 and 4"):
+        find_fields(FieldWishes(cut(gappy, attributes), ("u",), sample_dims=("sample",)))
+    known = find_fields(FieldWishes(cut([0, 1, 2, 3.0], attributes), ("u",), sample_dims=("sample",))).description
+    assert is_time(known.axes[0])
+    assert not is_time(known.axes[1])
+    uneven = find_fields(FieldWishes(cut(gappy, {"units": "m"}), ("u",), sample_dims=("sample",))).description
+    assert not is_time(uneven.axes[0])
+
+
+def test_differences_of_times_are_times(tmp_path: Path) -> None:
+    step = np.array([0, 6, 12, 24]).astype("m8[h]")
+    np.savez(tmp_path / "steps.npz", u=RANDOM.normal(size=(6, 4, 5)).astype(np.float32), step=step)
+    dims = ("u=sample step x", "step=step")
+    with pytest.raises(UserError, match="step has a gap, the first between 12 and 24"):
+        find_fields(FieldWishes(tmp_path / "steps.npz", ("u",), sample_dims=("sample",), dims=dims))
+
+
 def test_a_condition_is_read_from_a_file_like_those_of_training(file: Path, tmp_path: Path) -> None:
     one = {name: each for name, each in winds().items() if name in ("latitude", "longitude")}
     packed = winds()["z"]
@@ -383,6 +420,11 @@ def test_a_condition_of_other_units_or_axes_is_refused(
         fitted_map(file).parse(str(write(tmp_path / "one.nc", variables)))
 
 
+def other_units() -> list[tuple[str, str]]:
+    plain = [("0.1 m", "1.0 m"), ("10 m", "1 m"), ("m/s", "s/m"), ("K", "k"), ("kg/m2 s", "kg m-2 s-1")]
+    return [*plain, ("%", "1"), ("days since 2000-01-01", "days since 2001-01-01"), ("m-s", "m s"), ("m^", "m")]
+
+
 def test_units_are_compared_by_what_they_say() -> None:
     for one, other in (
         ("m/s", "m s-1"),
@@ -390,9 +432,20 @@ def test_units_are_compared_by_what_they_say() -> None:
         ("m2 s-2", "m**2 s**-2"),
         ("", "K"),
         ("kg m^-3", "kg/m3"),
+        ("1/s", "s-1"),
+        ("m/s/s", "m/s2"),
+        ("kg/(m2 s)", "kg m-2 s-1"),
+        ("kg m-2/s", "kg/m2/s"),
+        ("degrees_north", "degree_N"),
+        ("m s^{-1}", "m/s"),
+        ("m s⁻¹", "m·s^(-1)"),
+        ("metres per second", "m/s"),
+        ("0.1 m", "1e-1 m"),
+        ("10^-3 kg", "0.001 kg"),
+        ("days since 2000-01-01", "days  since 2000-01-01"),
     ):
         assert same_units(one, other), (one, other)
-    for one, other in (("m", "m2"), ("K", "degC"), ("hPa", "Pa"), ("m s-1", "m s")):
+    for one, other in (("m", "m2"), ("K", "degC"), ("hPa", "Pa"), ("m s-1", "m s"), *other_units()):
         assert not same_units(one, other), (one, other)
 
 

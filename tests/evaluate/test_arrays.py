@@ -52,6 +52,40 @@ def test_right_draws_have_the_numbers_of_right_draws_and_narrow_ones_have_not() 
     assert "nearest-distance-ratio-1" not in {each.formula for each in right.records}
 
 
+@pytest.mark.parametrize("absent", [None, math.nan, np.datetime64("NaT")])
+def test_an_example_without_a_group_is_its_own(absent: Any) -> None:
+    draws, asked = drawn(NOISE), {"input": list(INPUTS)}
+    alone = beeline.evaluate_arrays(REAL, draws, asked, spaces=())
+    unnamed = beeline.evaluate_arrays(REAL, draws, asked, [absent] * COUNT, spaces=())
+    assert [repr(each) for each in unnamed.records] == [repr(each) for each in alone.records]
+    some = beeline.evaluate_arrays(REAL, draws, asked, [absent] * 20 + ["a"] * 10 + ["b"] * 10, spaces=())
+    assert {each.groups for each in some.records} == {22}
+    assert some.protocol["sets"]["intervals"] == "redraw 22 held-out groups, such as a"
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("scale", "offset"), [(0.0, 0.0), (0.0, 5.1), (1.0, 1e8), (1e-30, 0.0), (1e-200, 0.0), (1e30, 0.0), (1e140, 0.0)]
+)
+def test_any_finite_numbers_have_numbers_or_reasons_and_no_warning(scale: float, offset: float, channels: int) -> None:
+    real, samples = (np.concatenate([scale * each[:24] + offset] * channels, axis=-1) for each in (REAL, drawn(NOISE)))
+    found = beeline.evaluate_arrays(real[:12], samples, {"input": list(INPUTS[:12])}, spaces=("pixels", "pca-32"))
+    assert all(math.isfinite(each.value) or each.failure for each in found.records)
+    reason = "training examples do not vary, as far as squares tell" if scale < 1e-150 else None
+    assert found.protocol["left_out"].get("pca-32") == reason
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-30, 0.0), (1.0, 1e8), (1e30, 0.0)])
+def test_principal_components_know_no_units_and_no_zero(scale: float, offset: float) -> None:
+    samples = drawn(NOISE)
+    plain, moved = (
+        beeline.evaluate_arrays(factor * REAL + zero, factor * samples + zero, spaces=("pca-32",))
+        for factor, zero in ((1.0, 0.0), (scale, offset))
+    )
+    assert value(moved, "mmd2-gaussian-median-2") == pytest.approx(value(plain, "mmd2-gaussian-median-2"), abs=1e-5)
+    assert value(moved, "two-sample-auc-trees-1") == pytest.approx(value(plain, "two-sample-auc-trees-1"), abs=0.02)
+
+
 def test_training_examples_give_floors_and_samples_without_inputs_have_no_scores_by_input() -> None:
     found = beeline.evaluate_arrays(REAL, drawn(NOISE), {"input": list(INPUTS)}, training=TRAINING)
     record = next(each for each in found.records if each.formula == "crps-fair-1")
@@ -94,6 +128,7 @@ def test_whole_numbers_are_numbers_and_cells_that_nobody_saw_count_nowhere() -> 
         ({"generated": np.full_like(REAL, np.inf)}, "generated: holds NaN or infinity"),
         ({"real": np.where(REAL > 12, np.inf, REAL)}, "real: holds NaN or infinity"),
         ({"training": np.where(TRAINING > 12, np.nan, TRAINING)}, "training: holds NaN or infinity"),
+        ({"real": 1e160 * REAL}, "real: holds .*e.161, whose square is no number; write it in larger units"),
         ({"real": REAL.astype(complex)}, "real: needs real numbers"),
         ({"units": ["m", "s"]}, "units m, s: one for each of 1 channels"),
         ({"group": ["a"]}, "group: 1 values for 40 real examples"),

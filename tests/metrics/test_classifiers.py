@@ -41,6 +41,30 @@ def test_it_sees_spread_at_equal_means_as_much_as_the_best_classifier_does() -> 
     assert found.low > 0.62
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e12])
+def test_units_make_no_difference(scale: float) -> None:
+    """Trees take what varies by less than 1e-7 for constant: heights in units of a gigametre."""
+    random = np.random.default_rng(0)
+    real, generated = random.normal(size=(100, 3)), 2 * random.normal(size=(100, 3)) + 1
+    plain, scaled = two_sample_area(real, generated), two_sample_area(scale * real, scale * generated)
+    assert plain.value > 0.75
+    assert scaled.value == pytest.approx(plain.value, abs=0.01)
+    mixed = np.array([1.0, scale, 1.0])
+    assert two_sample_area(mixed * real, mixed * generated).value == pytest.approx(plain.value, abs=0.01)
+    labels = (real[:, 0] > 0).astype(int)
+    (one, _), (other, _) = (train_on_synthetic(*[(each * real, labels)] * 3) for each in (1.0, scale))
+    assert other.value == pytest.approx(one.value, abs=0.01)
+    assert one.value > 0.8
+
+
+def test_what_never_varies_among_real_examples_is_no_division_by_zero() -> None:
+    real = np.zeros((40, 2))
+    assert two_sample_area(real, real).value == 0.5
+    assert two_sample_area(real, 1e-9 * np.random.default_rng(0).normal(size=(40, 2))).value > 0.9
+    far = np.full((40, 2), 1e5 + 0.1)
+    assert two_sample_area(far, far).value == 0.5
+
+
 def test_a_group_is_never_split_over_folds() -> None:
     """Every group has a number of its own, and its kind by chance: whoever has seen a part of it knows the rest."""
     random = np.random.default_rng(0)

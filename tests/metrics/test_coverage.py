@@ -34,6 +34,7 @@ def test_a_radius_grows_with_the_data_so_that_scale_does_not_matter() -> None:
     small = values(real, generated)
     assert values(1000 * real, 1000 * generated) == small
     assert values(real + 5, generated + 5) == pytest.approx(small, abs=0.03)
+    assert values(real + 2.0**26, generated + 2.0**26) == pytest.approx(small, abs=0.03)
 
 
 def test_all_four_on_a_line_by_hand() -> None:

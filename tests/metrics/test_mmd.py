@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from beeline.metrics.distances import squared_distances
 from beeline.metrics.mmd import CubicDiscrepancy, KernelDiscrepancy, median_bandwidth
 
 
@@ -60,6 +61,22 @@ def test_the_bandwidth_is_the_median_of_the_real_set_alone() -> None:
     assert far.value == pytest.approx(2 * np.exp([-1 / 8, -4 / 8, -9 / 8]).mean(), rel=1e-9)
     with pytest.raises(ValueError, match="no bandwidth"):
         median_bandwidth(np.array([[0.0], [0.0], [0.0], [0.0], [1.0]]))
+
+
+def test_numbers_far_from_zero_lose_no_digits() -> None:
+    random = np.random.default_rng(0)
+    real, generated = random.normal(size=(30, 5)), random.normal(size=(30, 5)) + 0.3
+    near = KernelDiscrepancy(real)(generated).value
+    assert KernelDiscrepancy(real + 2.0**26)(generated + 2.0**26).value == pytest.approx(near, abs=1e-7)
+
+
+def test_distances_between_whole_numbers_are_whole() -> None:
+    """Of 8-bit images equal distances stay equal, and two that are alike have none."""
+    random = np.random.default_rng(0)
+    whole = random.integers(0, 256, size=(20, 7)).astype(np.uint8)
+    found = np.concatenate([rows for _, rows in squared_distances(whole, whole)])
+    apart = whole[:, None].astype(int) - whole[None].astype(int)
+    assert np.array_equal(found, (apart**2).sum(axis=-1))
 
 
 def test_the_cubic_kernel_compares_three_moments() -> None:

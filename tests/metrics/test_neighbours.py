@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from beeline.core.data import Metric
-from beeline.metrics.neighbours import label_agreement, nearest_distance_ratio, within_class_variance_ratio
+from beeline.metrics.neighbours import (
+    label_agreement,
+    nearest_distance_ratio,
+    nearest_distances,
+    within_class_variance_ratio,
+)
 
 
 def clusters(count: int, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,6 +41,13 @@ def test_the_distance_ratio_is_zero_for_copies_and_one_for_fresh_draws() -> None
     training, held_out, fresh = (clusters(500, 1.0, seed)[0] for seed in (0, 1, 2))
     assert nearest_distance_ratio(training, held_out, training[:100]) == 0.0
     assert nearest_distance_ratio(training, held_out, fresh) == pytest.approx(1.0, abs=0.1)
+
+
+def test_numbers_far_from_zero_lose_no_digits() -> None:
+    random = np.random.default_rng(0)
+    training, samples = random.normal(size=(50, 20)), random.normal(size=(30, 20))
+    near = nearest_distances(training, samples)
+    assert nearest_distances(training + 2.0**26, samples + 2.0**26) == pytest.approx(near, abs=1e-6)
 
 
 def test_a_value_that_is_no_number_never_passes() -> None:

@@ -91,6 +91,83 @@ def test_answers_lie_where_their_maps_do(tmp_path: Path) -> None:
     assert answer(fields, np.array(there)).attributes == unknown.attributes
 
 
+def fitted(path: Path, **changes: Any) -> Any:
+    fields = modality(path, **changes)
+    (condition,) = fields.conditions()
+    return condition.fit([each.condition["z"] for each in fields.dataset("train")])
+
+
+def said(condition: Any, *values: Any) -> list[str]:
+    taken = [condition.taken(each) for each in values]
+    assert all(each is None or np.isfinite(condition.encode(each).numpy()).all() for each in taken)
+    return list(condition.remarks(taken))
+
+
+@pytest.mark.parametrize("shown", ["values", "anomaly", "gradient"])
+def test_a_map_in_other_units_is_told(shown: str, tmp_path: Path) -> None:
+    columns = {"z": (("sample", "lat", "lon"), 5e4 + 100 * FIELD, {"units": "m2 s-2"})}
+    condition = fitted(write(tmp_path / "f.nc", **columns), show_maps=shown)
+    usual = 5e4 + 100 * FIELD[0][..., None]
+    assert said(condition, None, usual, usual + 200) == []
+    (line,) = said(condition, usual, usual / 9.81, usual / 9.81)
+    assert "condition z: a map goes from" in line
+    assert "m2 s-2, up to " in line
+    assert "deviations from training maps, whose mean is 5" in line
+    spike = usual.copy()
+    spike[2, 3] += 1500
+    assert len(said(condition, spike)) == 1, "a single number is enough"
+
+
+def test_units_that_a_file_could_have_told_are_told_to_be_taken_as_those_of_training(tmp_path: Path) -> None:
+    condition = fitted(write(tmp_path / "f.nc"))
+    untold = write(tmp_path / "untold.nc", u=None, z=(("lat", "lon"), 100 * FIELD[0], {}))
+    assert said(condition, str(untold)) == [f"condition z={untold}: units not told, taken as m"]
+    told = write(tmp_path / "told.nc", u=None, z=(("lat", "lon"), 100 * FIELD[0], {"units": "m"}))
+    np.save(tmp_path / "z.npy", 100 * FIELD[0])
+    assert said(condition, str(told), str(tmp_path / "z.npy"), 100 * FIELD[0]) == []
+    unknown = fitted(write(tmp_path / "g.nc", z=(("sample", "lat", "lon"), 100 * FIELD, {})))
+    assert said(unknown, str(untold)) == []
+
+
+def test_a_map_of_swapped_sizes_is_told_where_nothing_names_its_axes(tmp_path: Path) -> None:
+    condition = fitted(write(tmp_path / "f.nc"))
+    np.save(tmp_path / "z.npy", 100 * FIELD[0].T)
+    (line,) = said(condition, str(tmp_path / "z.npy"))
+    assert line.startswith("condition z: a map of 6x8 cells is taken as (lat, lon), and those of training had 8x6;")
+    assert said(condition, 100 * FIELD[0], np.tile(100 * FIELD[0], (2, 1))) == []
+
+
+def test_an_array_without_a_channel_axis_is_a_map_as_its_file_is(tmp_path: Path) -> None:
+    condition = fitted(write(tmp_path / "f.nc"))
+    np.save(tmp_path / "z.npy", FIELD[0])
+    bare, from_file = condition.taken(FIELD[0]), condition.taken(str(tmp_path / "z.npy"))
+    assert bare.shape == from_file.shape == (8, 6, 1)
+    assert condition.encode(bare).equal(condition.encode(from_file))
+    assert condition.taken(FIELD[0][..., None]).shape == (8, 6, 1)
+
+
+def test_a_dataset_is_its_variable_of_that_name_or_its_only_one(tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    condition = fitted(write(tmp_path / "f.nc"))
+    grid = {"lat": LATITUDE, "lon": LONGITUDE}
+    z = xarray.DataArray(100 * FIELD[0], grid, ("lat", "lon"), attrs={"units": "m"})
+    wanted = condition.taken(z)
+    for dataset in ({"z": z}, {"height": z}, {"z": z, "other": 2 * z}):
+        np.testing.assert_array_equal(condition.taken(xarray.Dataset(dataset)), wanted)
+    with pytest.raises(UserError, match=r"condition z: the Dataset holds a, b; give one array of it, .*dataset\['a'\]"):
+        condition.taken(xarray.Dataset({"a": z, "b": z}))
+    with pytest.raises(UserError, match="condition z: the Dataset holds no variable"):
+        condition.taken(xarray.Dataset())
+
+
+def test_a_pickle_of_objects_is_refused_in_words_of_this_house(tmp_path: Path) -> None:
+    path = tmp_path / "objects.npy"
+    np.save(path, np.array([1, "a", None], dtype=object))
+    for read in (fitted(write(tmp_path / "f.nc")).taken, lambda text: modality(Path(text)).conditions()):
+        with pytest.raises(UserError, match=r"objects\.npy: holds Python objects, not numbers; save an array"):
+            read(str(path))
+
+
 def test_a_run_answers_in_the_region_of_its_condition(tmp_path: Path) -> None:
     path = write(tmp_path / "f.nc")
     options = {**FAST, "train.steps": 2, "data.path": str(path), "data.target": ("u",), "data.maps": ("z",)}

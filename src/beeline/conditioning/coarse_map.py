@@ -98,6 +98,14 @@ class CoarseMap:
             raise UserError(f"condition {self.name}: a map of {extents} cells has no whole patches of {self.patch}")
         return encoded
 
+    def remarks(self, values: Iterable[Any]) -> list[str]:
+        """Where a map lies far outside of those of training, as one in other units does: a line for each channel.
+
+        Args:
+            values: that ``encode`` takes.
+        """
+        return self._map().remarks(values)
+
     def parse(self, text: str) -> np.ndarray[Any, Any]:
         """The array in a .npy file.
 

@@ -18,10 +18,10 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Condition, Tokenizer
 from beeline.core.tokens import Tokens
 from beeline.data.field_beside import among_cells, in_coordinates, observations
-from beeline.data.field_checks import same_units
 from beeline.data.field_description import FieldDescription
 from beeline.data.field_files import open_store
 from beeline.data.field_patches import chosen_patch
+from beeline.data.unit_spelling import same_units
 
 Array = np.ndarray[Any, Any]
 _TOKENS = 256

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import UserError
-from beeline.data.field_arrays import LabelledStore, is_labelled
-from beeline.data.field_checks import same_units
+from beeline.data.field_arrays import LabelledStore, is_labelled, one_of
 from beeline.data.field_files import open_store
 from beeline.data.field_places import axis_of, placed
 from beeline.data.field_stores import CHANNEL, FieldStore, Variable, is_guess
+from beeline.data.unit_spelling import same_units
 
 _NEARLY = 0.01
 
@@ -43,24 +44,37 @@ class FieldMap(AlignedMap):
     steps: tuple[float, ...] = ()
 
     def taken(self, value: Any) -> Any:
-        """The map in a file that is named, or in a labelled array of xarray; what is neither as it is.
+        """The map in a file that is named, in a labelled array of xarray, or in an array without a channel axis.
+
+        What is none of these is left as it is.
 
         Raises:
             UserError: see ``parse``.
         """
         if isinstance(value, (str, Path)):
             return self.parse(str(value))
-        return self._read(store := LabelledStore(value), store.path.name) if is_labelled(value) else value
+        if is_labelled(value):
+            value = one_of(value, (self.variable, self.name), f"condition {self.name}")
+            return self._read(store := LabelledStore(value), store.path.name)
+        is_bare = isinstance(value, (np.ndarray, Tensor)) and self.given == 1 and value.ndim == len(self._own) > 0
+        return self._whole(np.asarray(value)[..., None]) if is_bare else value
 
     def remarks(self, values: Iterable[Any]) -> list[str]:
-        """Where the cells of a map lie further apart or closer than in training, a line for each axis.
+        """Maps far outside of those of training, in units not told, with sizes swapped or cells of another length.
 
         Args:
             values: that ``encode`` takes.
         """
-        lines = {}
+        values, lines = list(values), dict[str, str]()
         known = dict(zip(self.dims, self.steps, strict=False))
         for value in values:
+            lines.update((each, each) for each in getattr(value, "notes", ()))
+            cells = np.shape(value)[:-1]
+            if not getattr(value, "places", {}) and cells != self.sizes and sorted(cells) == sorted(self.sizes):
+                lines["sizes"] = (
+                    f"condition {self.name}: a map of {_sizes(cells)} cells is taken as ({', '.join(self.dims)}), and "
+                    f"those of training had {_sizes(self.sizes)}; transpose it if its axes are swapped"
+                )
             for dim, axis in getattr(value, "places", {}).items():
                 here, there = axis.step, known.get(dim, 0.0)
                 if here and there and abs(here / there - 1) > _NEARLY:
@@ -68,7 +82,7 @@ class FieldMap(AlignedMap):
                         f"condition {self.name}: cells are {here:g} apart along {dim} and were {there:g} in training; "
                         "the answer is one for cells as large as those of training"
                     )
-        return list(lines.values())
+        return [*super().remarks(values), *lines.values()]
 
     def parse(self, text: str) -> np.ndarray[Any, Any]:
         """The map in a file: FILE, or FILE:VARIABLE, with the places of its cells; a .npy file has (cells, channels).
@@ -94,7 +108,13 @@ class FieldMap(AlignedMap):
         wanted = self._axes(variable)
         array = self._whole(self._arranged(store, variable, wanted))
         places = {known: axis_of(store, dim, variable.size(dim)) for known, dim in zip(self._own, wanted, strict=False)}
-        return placed(array, {known: axis for known, axis in places.items() if axis.coordinate})
+        taken = ", ".join(dict.fromkeys(filter(None, self.units)))
+        notes = (f"condition {self.name}={store.path}: units not told, taken as {taken}",)
+        known_places = {known: axis for known, axis in places.items() if axis.coordinate}
+        return placed(array, known_places, notes if taken and not variable.units else ())
+
+    def _unit(self, channel: int) -> str:
+        return f" {self.units[channel]}" if channel < len(self.units) and self.units[channel] else ""
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -174,3 +194,7 @@ class FieldMap(AlignedMap):
                 f"condition {self.name}={store.path}: {dim} {here} here and {there} in training; turn the map over, in "
                 f"xarray: .isel({dim}=slice(None, None, -1))"
             )
+
+
+def _sizes(cells: tuple[int, ...]) -> str:
+    return "x".join(map(str, cells))

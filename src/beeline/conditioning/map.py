@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from beeline.conditioning.numbers import fitted_moments, real_array
 from beeline.core.errors import UserError
 from beeline.core.protocols import Route, Tokenizer
+from beeline.data.field_files import check_numbers
 from beeline.data.moments import channel_moments
 
 Shown = Literal["values", "anomaly", "gradient"]
+_FAR_MEAN, _FAR = 6.0, 10.0
 _ROUNDED = 1e-6  # of the size of a map: the rounding of float32, in which many are stored
 
 
@@ -98,6 +100,47 @@ class AlignedMap:
         array = (self._told(value) - np.asarray(self.mean)) / np.asarray(self.deviation)
         return torch.from_numpy(array.astype(np.float32))
 
+    def remarks(self, values: Iterable[Any]) -> list[str]:
+        """Where a map lies far outside of those of training, as one in other units does: a line for each channel.
+
+        Its mean then lies 6 deviations of the training numbers from theirs, or a number of it 10.
+
+        Args:
+            values: that ``encode`` takes.
+        """
+        if not self.mean:
+            return []
+        mean, deviation = self._moments()
+        lines: dict[int, str] = {}
+        for value in {id(each): each for each in values if each is not None}.values():
+            apart = (self._array(value).reshape(-1, self.given).astype(np.float64) - mean) / deviation
+            level, furthest = np.abs(apart.mean(axis=0)), np.abs(apart).max(axis=0)
+            for channel in np.flatnonzero((level > _FAR_MEAN) | (furthest > _FAR)).tolist():
+                lines.setdefault(channel, self._far(channel, apart[:, channel]))
+        return list(lines.values())
+
+    def _far(self, channel: int, apart: np.ndarray[Any, Any]) -> str:
+        mean, deviation = (each[channel] for each in self._moments())
+        least, most, unit = mean + apart.min() * deviation, mean + apart.max() * deviation, self._unit(channel)
+        which = f"channel {channel} of a map" if self.given > 1 else "a map"
+        return (
+            f"condition {self.name}: {which} goes from {least:.4g} to {most:.4g}{unit}, up to "
+            f"{np.abs(apart).max():.3g} deviations from training maps, whose mean is {mean:.4g} and deviation "
+            f"{deviation:.4g}{unit}; is it in the same units?"
+        )
+
+    def _moments(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """(given,) mean and deviation of all numbers of the training maps."""
+        mean, deviation = np.asarray(self.mean), np.asarray(self.deviation)
+        if self.shown == "values":
+            return mean, deviation
+        own, level = slice(0, self.given), slice(self.given, 2 * self.given)
+        return mean[level], np.hypot(deviation[own], deviation[level])
+
+    def _unit(self, channel: int) -> str:
+        """Units of a channel behind a space, for messages; empty where they are not known."""
+        return ""
+
     def parse(self, text: str) -> np.ndarray[Any, Any]:
         """The array in a .npy file.
 
@@ -107,6 +150,7 @@ class AlignedMap:
         if not Path(text).is_file():
             raise UserError(f"condition {self.name}={text}: no such file; name a .npy file with the map")
         try:
+            check_numbers(Path(text))
             return np.asarray(np.load(text, allow_pickle=False))
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"condition {self.name}={text}: not a readable .npy file ({error})") from None

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from beeline.core.errors import UserError
-from beeline.data.field_checks import check_axis, check_kind, same_units
+from beeline.data.field_checks import check_axis, check_kind
 from beeline.data.field_description import FieldAxis, FieldChannel, FieldMapping, with_periods
 from beeline.data.field_places import axis_of
 from beeline.data.field_stores import CHANNEL, FieldStore, Variable
+from beeline.data.unit_spelling import same_units
 
 Array = np.ndarray[Any, Any]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,12 @@ import numpy as np
 from beeline.core.errors import UserError
 from beeline.data.field_description import FieldAxis
 from beeline.data.field_stores import CHANNEL, SAMPLE, Variable, float_type
+from beeline.data.unit_spelling import same_units
 
 Array = np.ndarray[Any, Any]
 _UNEVEN = 1.5
+_TIMES = ("time", "forecast_period", "forecast_reference_time")
+_TIME_UNITS = ("s", "min", "h", "d", "ms", "us", "ns", "secs", "mins", "hrs")
 
 
 def check_kind(variable: Variable, path: object) -> str:
@@ -105,8 +107,13 @@ def _mended(axis: FieldAxis) -> str:
 
 
 def is_time(axis: FieldAxis) -> bool:
-    """Whether an axis is one of times."""
-    return " since " in axis.units or axis.name.lower() in ("time", "t", "date")
+    """Whether an axis is one of times, or of steps from one."""
+    if " since " in axis.units or axis.name.lower() in ("time", "t", "date"):
+        return True
+    if axis.axis.upper() == "T" or axis.standard_name in _TIMES:
+        return True
+    said = any(word in axis.name.lower() for word in ("time", "lead", "step", "forecast", "hour", "day"))
+    return said and any(same_units(axis.units, unit) for unit in _TIME_UNITS if axis.units)
 
 
 def check_finite(array: Array, dims: Sequence[str], what: str, where: str, mend: str) -> None:
@@ -174,19 +181,3 @@ def _naming(target: Variable, variable: Variable) -> str:
             names.setdefault(each.shape[place], own[place])
         texts.append(f"{each.name}={' '.join(own)}")
     return ",".join(texts)
-
-
-def same_units(one: str, other: str) -> bool:
-    """Whether two spellings of units say the same, as far as spelling goes: m/s, m s-1 and m s**-1 do.
-
-    Args:
-        one: of a quantity; nothing is known where it is empty.
-        other: of the same quantity.
-    """
-    return not one or not other or _spelled(one) == _spelled(other)
-
-
-def _spelled(units: str) -> tuple[str, ...]:
-    plain = re.sub(r"\*\*|\^", "", units.strip())
-    plain = re.sub(r"\s*/\s*([A-Za-z]+)(\d*)", lambda found: f" {found[1]}-{found[2] or 1}", plain)
-    return tuple(sorted(re.sub(r"([A-Za-z])1$", r"\1", part) for part in re.split(r"[\s*.]+", plain) if part))

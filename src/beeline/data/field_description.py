@@ -11,7 +11,7 @@ import numpy as np
 from beeline.core.config import build, plain
 from beeline.core.errors import UserError
 
-ABOUT = ("calendar", "standard_name", "long_name")
+ABOUT = ("calendar", "standard_name", "long_name", "axis")
 _EVEN, _NEARLY_EVEN = 1e-3, 0.02
 
 
@@ -29,6 +29,7 @@ class FieldAxis:
         calendar: of its times; this and what follows empty where the file does not say.
         standard_name: of its coordinate, as CF has it.
         long_name: of its coordinate, for people.
+        axis: letter of its direction, as CF has it: T of times.
     """
 
     name: str
@@ -40,6 +41,7 @@ class FieldAxis:
     calendar: str = ""
     standard_name: str = ""
     long_name: str = ""
+    axis: str = ""
 
     @property
     def attributes(self) -> dict[str, str]:

@@ -28,6 +28,7 @@ class NpzStore(FieldStore):
 
     def _open(self) -> Any:
         if self.path.suffix.lower() == ".npy":
+            check_numbers(self.path)
             return {self.path.stem: np.load(self.path, mmap_mode="r", allow_pickle=False)}
         return {}
 
@@ -38,11 +39,8 @@ class NpzStore(FieldStore):
         with zipfile.ZipFile(self.path) as archive:
             for entry in archive.namelist():
                 with archive.open(entry) as file:
-                    version = np.lib.format.read_magic(file)
-                    read = np.lib.format
-                    header = read.read_array_header_1_0 if version == (1, 0) else read.read_array_header_2_0
-                    shape, _, dtype = header(file)
-                found.append(Variable(entry.removesuffix(".npy"), (), tuple(shape), dtype))
+                    shape, dtype = _header(file)
+                found.append(Variable(entry.removesuffix(".npy"), (), shape, dtype))
         return found
 
     def _raw(self, handle: Any, name: str, where: tuple[Any, ...]) -> Array:
@@ -50,6 +48,29 @@ class NpzStore(FieldStore):
             with np.load(self.path, allow_pickle=False) as archive:
                 handle[name] = read_member(self.path, archive, name)
         return np.asarray(handle[name][where])
+
+
+def check_numbers(path: Path) -> None:
+    """Refuse an .npy file of Python objects, which is a pickle.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UserError: it is one.
+        ValueError: it is no .npy file.
+    """
+    with open(path, "rb") as file:
+        if _header(file)[1].hasobject:
+            raise UserError(f"{path}: holds Python objects, not numbers; save an array of numbers, array.astype(float)")
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of the array of an .npy file, at whose beginning it is read."""
+    version, read = np.lib.format.read_magic(file), np.lib.format
+    header = read.read_array_header_1_0 if version == (1, 0) else read.read_array_header_2_0
+    shape, _, dtype = header(file)
+    return tuple(shape), dtype
 
 
 class ClassicStore(FieldStore):

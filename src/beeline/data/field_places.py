@@ -15,23 +15,26 @@ class Placed(np.ndarray[Any, Any]):
 
     Attributes:
         places: its axes by their names in training, as far as the file has coordinates of them.
+        notes: what people should be told of how it was read.
     """
 
     places: dict[str, FieldAxis]
+    notes: tuple[str, ...]
 
     def __array_finalize__(self, source: Any) -> None:
-        self.places = {}
+        self.places, self.notes = {}, ()
 
 
-def placed(array: np.ndarray[Any, Any], places: dict[str, FieldAxis]) -> Placed:
+def placed(array: np.ndarray[Any, Any], places: dict[str, FieldAxis], notes: tuple[str, ...] = ()) -> Placed:
     """An array with its places.
 
     Args:
         array: (cells ..., channels).
         places: its axes by their names in training.
+        notes: what people should be told of how it was read.
     """
     known = array.view(Placed)
-    known.places = places
+    known.places, known.notes = places, notes
     return known
 
 
@@ -47,16 +50,12 @@ def axis_of(store: FieldStore, dim: str, size: int) -> FieldAxis:
         UserError: the coordinate cannot be read.
     """
     variable = store.variables.get(dim)
-    if variable is None or variable.dims != (dim,) or variable.shape != (size,) or variable.dtype.kind not in "fiu":
+    if variable is None or variable.dims != (dim,) or variable.shape != (size,) or variable.dtype.kind not in "fium":
         return FieldAxis(dim, size)
-    calendar, standard_name, long_name = (str(variable.attributes.get(name, "")) for name in ABOUT)
+    said = {name: str(variable.attributes.get(name, "")) for name in ABOUT}
     coordinate = tuple(store.read(dim).astype(np.float64).tolist())
-    return FieldAxis(
-        dim,
-        size,
-        variable.units,
-        coordinate,
-        calendar=calendar,
-        standard_name=standard_name,
-        long_name=long_name,
-    )
+    units = variable.units
+    if variable.dtype.kind == "m" or str(variable.attributes.get("dtype", "")).startswith("timedelta64"):
+        said["axis"] = "T"
+        units = units or np.datetime_data(variable.dtype)[0]
+    return FieldAxis(dim, size, units, coordinate, **said)

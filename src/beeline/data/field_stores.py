@@ -216,11 +216,13 @@ def float_type(dtype: np.dtype[Any]) -> type[np.float32 | np.float64]:
 
 
 def _text(raw: Array) -> Array:
-    """Text of bytes and of dates; anything else as it is."""
+    """Text of bytes and of dates, numbers of differences of dates; anything else as it is."""
     if raw.dtype.kind == "S":
         return np.char.rstrip(np.char.decode(raw, "utf-8"), "\0 ")
-    if raw.dtype.kind in "Mm":
+    if raw.dtype.kind == "M":
         return raw.astype(str)
+    if raw.dtype.kind == "m":
+        return raw.astype(np.int64)
     if raw.dtype.kind == "O":
         texts = [each.decode() if isinstance(each, bytes) else str(each) for each in raw.ravel()]
         return np.array(texts, dtype=str).reshape(raw.shape)

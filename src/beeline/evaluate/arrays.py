@@ -21,6 +21,8 @@ from beeline.model.format import library_version
 
 Array = np.ndarray[Any, Any]
 _SPACES = ("pixels", "pca-32")
+_LARGEST = 1e150
+_NO_GROUP = ("None", "nan", "NaT", "<NA>")
 
 
 def evaluate_arrays(
@@ -43,7 +45,8 @@ def evaluate_arrays(
         generated: (N, grid..., channels) samples. Where conditions are given sample i answers real example i mod K, and
             N is a multiple of K: all inputs once, then all again.
         condition: values of each real example by name; None where samples answer nothing in particular.
-        group: what each real example belongs to: a simulation, a month, a donor; intervals redraw whole groups.
+        group: what each real example belongs to: a simulation, a month, a donor; intervals redraw whole groups. One of
+            None or NaN is a group of its own.
         units: of each channel.
         protocol: how the samples were made, kept beside what is known here.
         training: (T, grid..., channels) examples that the model was trained on, for floors and for the distance to the
@@ -68,7 +71,7 @@ def evaluate_arrays(
             count = f"{len(values)} values" if hasattr(values, "__len__") else repr(values)
             raise UserError(f"{name}: {count} for {known} real examples; needs one for each")
     fields = _geometry(real, units, geometry)
-    names = [None] * known if group is None else [str(each) for each in group]
+    names = [None] * known if group is None else [_group(each) for each in group]
     asked = [{name: values[index] for name, values in (condition or {}).items()} for index in range(known)]
     held_out = [Example(*each) for each in zip(real, asked, names, strict=True)]
     sets = read_sets([Example(each) for each in trained], held_out)
@@ -99,7 +102,14 @@ def _checked(name: str, array: Array, like: Array | None) -> Array:
         raise UserError(f"{name}: examples of shape {array.shape[1:]}, real ones have {like.shape[1:]}")
     if np.isinf(array).any() or (np.isnan(array).any() and name != "real"):
         raise UserError(f"{name}: holds NaN or infinity")
+    if (largest := float(np.fmax.reduce(np.abs(array), axis=None))) > _LARGEST:
+        raise UserError(f"{name}: holds {largest:g}, whose square is no number; write it in larger units")
     return array.astype(np.float32) if array.dtype.kind != "f" else array
+
+
+def _group(name: Any) -> str | None:
+    text = str(name)
+    return None if text in _NO_GROUP else text
 
 
 def _geometry(real: Array, units: Sequence[str], geometry: Geometry | None) -> Geometry | None:

@@ -21,6 +21,7 @@ from sklearn.decomposition import PCA
 
 from beeline.core.data import Example
 from beeline.core.protocols import Condition
+from beeline.data.moments import channel_moments, never_varies
 from beeline.evaluate.classifier import kept_or_trained, read_recipe
 from beeline.evaluate.config import ClassifierConfig
 from beeline.evaluate.sets import Sets, classes_of, fingerprint, one_shape
@@ -93,7 +94,7 @@ def _flattened(sets: Sets) -> tuple[Callable[[Sequence[Example]], Array], str]:
         return _flat, "native units"
     cells = np.concatenate([each.array.reshape(-1, first.shape[-1]) for each in sets.training])
     mean, deviation = (getattr(cells, name)(axis=0, dtype=np.float64) for name in ("mean", "std"))
-    scale = np.where(deviation > 0, deviation, 1.0)
+    scale = np.where(never_varies(mean, deviation), 1.0, deviation)
 
     def flat(examples: Sequence[Example]) -> Array:
         return np.stack([((each.array - mean) / scale).ravel() for each in examples]).astype(np.float32)
@@ -103,7 +104,8 @@ def _flattened(sets: Sets) -> tuple[Callable[[Sequence[Example]], Array], str]:
 
 
 def _flat(examples: Sequence[Example]) -> Array:
-    return np.stack([example.array.ravel() for example in examples]).astype(np.float32)
+    rows = np.stack([example.array.ravel() for example in examples])
+    return rows.astype(np.result_type(rows, np.float32), copy=False)
 
 
 def _plain_values(sets: Sets) -> Space:
@@ -117,9 +119,15 @@ def _components(sets: Sets) -> Space:
     flat, units = _flattened(sets)
     training = flat(sets.training)
     count = min(_COMPONENTS, *training.shape)
+    _, level, deviation = channel_moments(training, training.shape[1])
+    if never_varies(level, deviation).all():
+        raise UnfitError("training examples do not vary, as far as squares tell")
     solver = "full" if training.shape[1] <= _EXACT_BELOW else "randomized"
-    fitted = PCA(count, svd_solver=solver, random_state=0).fit(training)
-    mean, components = (np.asarray(each, dtype=np.float32) for each in (fitted.mean_, fitted.components_))
+    power = int(np.log2(deviation.max()))  # squares of 1e-30 are no float32; a power of two changes no digit
+    fitted = PCA(count, svd_solver=solver, random_state=0).fit(np.ldexp(training, -power))
+    mean, components = (
+        np.asarray(each, dtype=training.dtype) for each in (np.ldexp(fitted.mean_, power), fitted.components_)
+    )
     of_units = "" if flat is _flat else f"; {units}"
     note = (
         f"{fitted.explained_variance_ratio_.sum():.3f} of the variance of {len(training):,} training examples{of_units}"

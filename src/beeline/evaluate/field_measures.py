@@ -38,7 +38,7 @@ from beeline.evaluate.field_draws import (
     UnfitError,
 )
 from beeline.evaluate.field_totals import RELATIVE_SCATTER, RELATIVE_TOTAL, TOTALS
-from beeline.evaluate.outcome import Outcome, Place
+from beeline.evaluate.outcome import Outcome, Place, measured
 from beeline.evaluate.sets import group_codes, not_finite, several_shapes, spread
 from beeline.metrics import calibration, catalogue, scores, spectra
 from beeline.metrics.formula import Formula
@@ -119,6 +119,7 @@ class FieldMeasures:
                 found[f"cells of {name}"] = f"{missing:.1%} of those held out were not observed{of_inputs}"
         return found
 
+    @np.errstate(all="ignore")
     def __call__(self, samples: Sequence[Example], seed: int | None, paired: bool = True) -> dict[Place, Outcome]:
         """Every number of some samples; of samples that cannot be measured, why.
 
@@ -140,14 +141,14 @@ class FieldMeasures:
             for formula, function in {**FUNCTIONS, **TOTALS}.items():
                 if paired or formula in OF_SINGLE_DRAWS:
                     try:
-                        outcome = Outcome(function(ensemble, seed), target=_target(formula, ensemble.draws))
+                        outcome = measured(function(ensemble, seed), _target(formula, ensemble.draws))
                     except UnfitError:
                         continue
                     except ValueError as error:
                         outcome = Outcome(Estimate(math.nan), str(error))
                     found[formula.formula, PHYSICAL, name] = outcome
         if paired and self.counts(len(samples))["draws"] > 1:
-            energy = Outcome(self._energy_score(samples, seed))
+            energy = measured(self._energy_score(samples, seed))
             found[catalogue.FAIR_ENERGY_SCORE.formula, PHYSICAL, ALL_CHANNELS] = energy
         return found
 

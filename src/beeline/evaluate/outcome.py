@@ -27,6 +27,19 @@ class Outcome:
     target: float | None = None
 
 
+def measured(estimate: Estimate, target: float | None = None) -> Outcome:
+    """What came of measuring, with a reason where that is no finite number.
+
+    Args:
+        estimate: value and interval.
+        target: value of samples that are right, where it depends on how many there are.
+    """
+    if math.isfinite(estimate.value):
+        return Outcome(estimate, target=target)
+    reason = "no finite number comes of these: they never vary, or are too large or too small to be squared"
+    return Outcome(estimate, reason, target)
+
+
 def estimate_at(outcomes: Mapping[Place, Outcome], place: Place) -> Estimate:
     """A number, NaN where nothing came of it."""
     found = outcomes.get(place)

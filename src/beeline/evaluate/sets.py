@@ -67,7 +67,7 @@ def read_sets(training: Examples, held_out: Examples) -> Sets:
     counts: dict[str, Any] = {"reference": "held out", "train_used": len(used)}
     for name, each, _ in _named(training, held_out):
         counts |= {name: len(each), f"{name}_read": len(read[name]), f"{name}_cap": caps[name]}
-    first = read["held_out"][0].group
+    first = next((each.group for each in read["held_out"] if each.group is not None), None)
     if first is not None:
         counts["intervals"] = f"redraw {len(set(group_codes(read['held_out'])))} held-out groups, such as {first}"
     return Sets(read["train"], used, read["held_out"], counts)

@@ -18,7 +18,7 @@ import numpy as np
 from beeline.core.data import Example
 from beeline.core.protocols import Condition
 from beeline.evaluate.features import Space
-from beeline.evaluate.outcome import Outcome
+from beeline.evaluate.outcome import Outcome, measured
 from beeline.evaluate.sets import Sets, classes_of, group_codes
 from beeline.metrics.catalogue import (
     CUBIC_MMD,
@@ -98,6 +98,7 @@ class Reference:
         """Balls around the held-out examples."""
         return Neighbourhoods(self.real, self.codes)
 
+    @np.errstate(all="ignore")
     def __call__(
         self,
         samples: Sequence[Example],
@@ -124,7 +125,7 @@ class Reference:
         def attempt(formulas: Collection[Formula], function: Callable[[], Collection[Estimate]]) -> None:
             if any(formula in self.formulas for formula in formulas):
                 try:
-                    outcomes = [Outcome(estimate) for estimate in function()]
+                    outcomes = [measured(estimate) for estimate in function()]
                 except ValueError as error:
                     outcomes = [Outcome(Estimate(math.nan), str(error))] * len(formulas)
                 found.update(zip(formulas, outcomes, strict=True))

@@ -47,7 +47,7 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
         return [value] * n
     listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
     if listed and len(value) == n:
-        return list(value)
+        return list(map(condition.taken, value)) if isinstance(condition, Taking) else list(value)
     if listed and starts(condition) and len(value):
         return [value[item % len(value)] for item in range(n)]
     if isinstance(value, (list, tuple)) and condition.channels != len(value):

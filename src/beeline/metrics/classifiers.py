@@ -11,10 +11,11 @@ probability; Esteban et al. 2017, "Real-valued (medical) time series generation"
 test on real).
 
 The classifier is the same for all data: 100 extremely randomised trees with leaves of 5 examples or more (Geurts et
-al. 2006), which need no scaling and see spread and dependence as well as means. A weaker classifier finds less: an
-AUC of 1/2 says that these trees see no difference. It is averaged over 5 folds, each with its own trees, whose scores
-are never mixed. Groups are never split over folds: of one simulation or one input, what is learned from a part would
-tell the rest.
+al. 2006), which see spread and dependence as well as means. They are shown (x - mean) / deviation of each number over
+the real set, so that nothing depends on units: what varies by less than 1e-7, they would take for constant. A weaker
+classifier finds less: an AUC of 1/2 says that these trees see no difference. It is averaged over 5 folds, each with
+its own trees, whose scores are never mixed. Groups are never split over folds: of one simulation or one input, what is
+learned from a part would tell the rest.
 
 Shapes: M real examples, N generated samples, K held-out real examples, D numbers a sample.
 """
@@ -29,6 +30,7 @@ from beeline.metrics.intervals import Estimate, group_bootstrap
 
 Array = np.ndarray[Any, Any]
 _FOLDS, _TREES = 5, 100
+_ROUNDED, _LARGEST = 1e-12, 1e30  # of its mean a constant may vary by rounding; what float32, as trees see it, holds
 
 
 def area_under_curve(positive_N: Array, negative_M: Array) -> float:
@@ -79,7 +81,8 @@ def two_sample_area(
         group_M, group_N = np.arange(m), m + np.arange(n)
     if min(len(np.unique(group_M)), len(np.unique(group_N))) < _FOLDS:
         raise ValueError(f"{_FOLDS} folds need at least {_FOLDS} groups of real examples and of samples")
-    features, group = np.concatenate([real_MD, generated_ND]), np.concatenate([group_M, group_N])
+    features = np.concatenate(_standardised(real_MD, generated_ND))
+    group = np.concatenate([group_M, group_N])
     is_generated = np.arange(m + n) >= m
     scores, fold = np.empty(m + n), np.empty(m + n, dtype=np.int64)
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed).split(features, is_generated, group)
@@ -126,10 +129,25 @@ def labels_found(
         group_K: which group each held-out example belongs to, for the interval; each its own when None.
         seed: of the trees and of the interval over held-out examples; None leaves the interval out.
     """
-    features, labels = held_out
-    guesses = _trees(*trained, seed or 0).predict(features)
+    labels = held_out[1]
+    features, learned = _standardised(held_out[0], trained[0])
+    guesses = _trees(learned, trained[1], seed or 0).predict(features)
     group = np.arange(len(labels)) if group_K is None else group_K
     return group_bootstrap([guesses == labels], np.mean, group, seed)
+
+
+def _standardised(real_MD: Array, other_ND: Array) -> tuple[Array, Array]:
+    """Both sets less the mean and over the deviation of the real one; of the other where the real one never varies."""
+    mean_D = real_MD.mean(axis=0, dtype=np.float64)
+    scale_D = np.ones_like(mean_D)
+    for each in (other_ND, real_MD):
+        deviation_D = each.std(axis=0, dtype=np.float64)
+        scale_D = np.where(deviation_D > _ROUNDED * np.abs(mean_D), deviation_D, scale_D)
+
+    def shown(rows: Array) -> Array:
+        return np.stack([np.clip((row - mean_D) / scale_D, -_LARGEST, _LARGEST).astype(np.float32) for row in rows])
+
+    return shown(real_MD), shown(other_ND)
 
 
 def _trees(features: Array, labels: Array, seed: int) -> Any:

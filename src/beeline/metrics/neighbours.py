@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from beeline.metrics.distances import centre
+
 Array = np.ndarray[Any, Any]
 
 
@@ -55,7 +57,9 @@ def nearest_distances(training_MD: Array, samples_ND: Array) -> Array:
     """
     from sklearn.neighbors import NearestNeighbors
 
-    return NearestNeighbors(n_neighbors=1).fit(training_MD).kneighbors(samples_ND)[0][:, 0]
+    centre_D, sets = centre(training_MD), (training_MD, samples_ND)
+    known, asked = ((each - centre_D).astype(np.result_type(each, np.float32)) for each in sets)
+    return NearestNeighbors(n_neighbors=1).fit(known).kneighbors(asked)[0][:, 0]
 
 
 def nearest_distance_ratio(training_MD: Array, held_out_KD: Array, generated_ND: Array) -> float:
