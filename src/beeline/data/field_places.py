@@ -58,4 +58,5 @@ def axis_of(store: FieldStore, dim: str, size: int) -> FieldAxis:
     if variable.dtype.kind == "m" or str(variable.attributes.get("dtype", "")).startswith("timedelta64"):
         said["axis"] = "T"
         units = units or np.datetime_data(variable.dtype)[0]
-    return FieldAxis(dim, size, units, coordinate, **said)
+    calendar, standard, long, axis = (said[name] for name in ABOUT)
+    return FieldAxis(dim, size, units, coordinate, False, None, calendar, standard, long, axis)
