@@ -31,7 +31,7 @@ from tests.data.autoencoders import save_autoencoder
 from tests.data.images import folder_of
 from tests.train.helpers import command, finish
 
-SAYS_WHERE = ("fields", "latents")  # kinds of data that have to be told where theirs lie
+SAYS_WHERE = ("cells", "fields", "latents")  # kinds of data that have to be told where theirs lie
 
 
 def kept(verdicts: Iterable[Verdict]) -> None:
