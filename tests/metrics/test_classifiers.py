@@ -52,9 +52,8 @@ def test_units_make_no_difference(scale: float) -> None:
     mixed = np.array([1.0, scale, 1.0])
     assert two_sample_area(mixed * real, mixed * generated).value == pytest.approx(plain.value, abs=0.01)
     labels = (real[:, 0] > 0).astype(int)
-    plain_set, scaled_set = ((each * real, labels) for each in (1.0, scale))
-    one, _ = train_on_synthetic(plain_set, plain_set, plain_set)
-    other, _ = train_on_synthetic(scaled_set, scaled_set, scaled_set)
+    sets = [(each * real, labels) for each in (1.0, scale)]
+    (one, _), (other, _) = (train_on_synthetic(each, each, each) for each in sets)
     assert other.value == pytest.approx(one.value, abs=0.01)
     assert one.value > 0.8
 

@@ -52,7 +52,7 @@ def axis_of(store: FieldStore, dim: str, size: int) -> FieldAxis:
     variable = store.variables.get(dim)
     if variable is None or variable.dims != (dim,) or variable.shape != (size,) or variable.dtype.kind not in "fium":
         return FieldAxis(dim, size)
-    said = {name: str(variable.attributes.get(name, "")) for name in ABOUT}
+    said: dict[str, Any] = {name: str(variable.attributes.get(name, "")) for name in ABOUT}
     coordinate = tuple(store.read(dim).astype(np.float64).tolist())
     units = variable.units
     if variable.dtype.kind == "m" or str(variable.attributes.get("dtype", "")).startswith("timedelta64"):
