@@ -19,7 +19,7 @@ from beeline.cli import console
 from beeline.cli.console import Display
 from beeline.cli.main import run
 from beeline.core.errors import RunError
-from tests.conftest import FAST
+from tests.conftest import FAST, lines_of
 from tests.train.helpers import command, finish, flags
 
 
@@ -30,8 +30,8 @@ def words(*arguments: str) -> list[str]:
 def assert_one_line(done: subprocess.CompletedProcess[str], message: str) -> None:
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("beeline: ")
+    assert len(lines_of(done.stderr)) == 1
+    assert lines_of(done.stderr)[0].startswith("beeline: ")
     assert done.stdout == ""
 
 
@@ -359,7 +359,7 @@ def test_a_failure_of_ours_is_exit_code_1_and_debug_shows_where(
     done = finish(words("inspect", str(small_run)))
     assert done.returncode == 1
     assert done.stderr.startswith(f"beeline: {line}")
-    assert done.stderr.count("\n") == 1
+    assert len(lines_of(done.stderr)) == 1
     assert "Traceback" in finish(words("inspect", str(small_run), "--debug")).stderr
 
 

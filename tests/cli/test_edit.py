@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import beeline
+from tests.conftest import lines_of
 from tests.train.helpers import command, finish
 
 DIGITS = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
@@ -80,7 +81,7 @@ def test_wrong_edits_end_with_one_line_and_write_nothing(
     done = finish(command("edit", str(small_run), *flags, "--out", "made"))
     assert done.returncode == 2
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert len(lines_of(done.stderr)) == 1
     assert sorted(here.iterdir()) == before
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from beeline.core.files import read_json
 from beeline.model.format import DESCRIPTION, WEIGHTS, read_tensors
-from tests.conftest import FAST
+from tests.conftest import FAST, lines_of
 from tests.faults.injection import Plan
 from tests.faults.server import Child, Ended, Server
 from tests.train.helpers import fingerprint, flags
@@ -204,8 +204,8 @@ def traces(out: Path) -> dict[str, Any]:
 def assert_one_line(ended: Ended) -> None:
     """It failed, and said why in one line."""
     assert ended.code in (1, 2), ended
-    assert ended.errors.startswith("beeline: "), ended
-    assert ended.errors.count("\n") == 1, ended
+    assert lines_of(ended.errors)[0].startswith("beeline: "), ended
+    assert len(lines_of(ended.errors)) == 1, ended
     assert "Errno" not in ended.errors, ended
     assert "failed: " not in ended.errors, ended
 

@@ -17,7 +17,7 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Modality
 from beeline.modalities.loading import built_in_modalities, find_modality
 from beeline.model.codec import Codec
-from tests.conftest import FAST
+from tests.conftest import FAST, lines_of
 from tests.train.helpers import command, finish
 
 PACKAGE = Path(beeline.__file__).parent
@@ -227,7 +227,7 @@ def test_a_changed_or_vanished_file_is_refused_and_can_be_replaced(outsider: tup
         assert done.returncode == 2
         assert message in done.stderr
         assert "--modality" in done.stderr
-        assert done.stderr.count("\n") == 1
+        assert len(lines_of(done.stderr)) == 1
         assert f"--modality {run / 'modality.py'}" in done.stderr
     assert replaced.returncode == 0, replaced.stderr
     assert finish(words).returncode == 0
@@ -249,7 +249,7 @@ def assert_refused(text: str, message: str, tmp_path: Path) -> None:
     done = finish(command("train", str(tmp_path / "mine.py"), "--out", str(tmp_path / "run"), *_fast()))
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert len(lines_of(done.stderr)) == 1
     assert not (tmp_path / "run").exists()
 
 

@@ -26,7 +26,7 @@ from beeline.model.format import read_network, read_tensors
 from beeline.train.adaptation import adapt
 from beeline.train.memory import plan_memory
 from beeline.train.trainer import Trainer
-from tests.conftest import FAST, randomise_zeros
+from tests.conftest import FAST, lines_of, randomise_zeros
 from tests.data.images import folder_of, save
 from tests.train.helpers import command, fingerprint, finish, make_trainer, train_command
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_is_refused_in_a_line(flags: list[str], message: str, sma
     done = finish(train_command(tmp_path / "run", "--init", str(small_run), *flags, model__preset=None))
     assert done.returncode == 2
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert len(lines_of(done.stderr)) == 1
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 

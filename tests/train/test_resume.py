@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from beeline.train import choose
+from tests.conftest import lines_of
 from tests.train.helpers import command, fingerprint, finish, train_command
 
 STEPS = 24
@@ -157,7 +158,7 @@ def test_resuming_with_anything_else_is_refused_by_name(undisturbed: Path, words
     done = finish(command("train", "digits", "--out", str(undisturbed), "--resume", *words))
     assert done.returncode == 2
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert len(lines_of(done.stderr)) == 1
 
 
 def test_what_may_change_on_resume_changes(undisturbed: Path, tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_a_damaged_checkpoint_is_named(undisturbed: Path, tmp_path: Path, victim
     assert done.returncode == 2
     assert f"step-{STEPS:06}/{victim}" in done.stderr
     assert f"delete {out}/checkpoints/step-{STEPS:06} to go on from step" in done.stderr
-    assert done.stderr.count("\n") == 1 or "Traceback" not in done.stderr
+    assert len(lines_of(done.stderr)) == 1 or "Traceback" not in done.stderr
 
 
 def test_a_longer_run_killed_before_its_report_is_not_finished(
