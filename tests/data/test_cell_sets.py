@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -72,17 +73,52 @@ def test_starts_are_control_cells_of_the_same_context_and_none_is_an_answer_held
     one = training[0]
     np.testing.assert_array_equal(one.condition["control"], cells.row(int(training.starts[0])))  # type: ignore[index]
     again = from_control(cells, kept, 3, 0)
-    assert [side.digest() for side in again] == [training.digest(), held_out.digest()]
-    assert from_control(cells, kept, 3, 1)[0].digest() != training.digest()
+    assert [side.identity() for side in again] == [training.identity(), held_out.identity()]
+    assert from_control(cells, kept, 3, 1)[0].identity() != training.identity()
 
 
 def test_a_context_without_control_cells_is_named() -> None:
     cells = found()
     kept = np.array([cells.context(index) == ("B",) and not cells.perturbations[index] for index in range(len(cells))])
-    with pytest.raises(UserError, match="no control cell of B to start A"):
+    with pytest.raises(UserError, match="every control cell of B is held out, and A starts from them"):
         from_control(cells, kept, 1, 0)
+    under = tuple(
+        names or (("A",) if cells.context(index) == ("B",) else ()) for index, names in enumerate(cells.perturbations)
+    )
+    with pytest.raises(UserError, match="no control cell of B to start A"):
+        from_control(dataclasses.replace(cells, perturbations=under), np.arange(240) < 60, 1, 0)
     with pytest.raises(UserError, match="no perturbed cell is held out"):
         from_control(cells, np.zeros(len(cells), dtype=bool), 1, 0)
+    perturbed = np.array([bool(names) for names in cells.perturbations])
+    with pytest.raises(UserError, match="every perturbed cell is held out"):
+        from_control(cells, perturbed, 1, 0)
+
+
+def test_a_whole_context_is_answered_from_its_own_control_cells() -> None:
+    cells = found()
+    kept = held_out_cells(cells, "cell_type=NK", 0.2, 0)
+    training, held_out = from_control(cells, kept, 1, 0)
+    assert not kept[training.cells].any()
+    assert {cells.context(int(start)) for start in held_out.starts} == {("NK",)}  # type: ignore[union-attr]
+
+
+def test_populations_are_named_as_the_file_names_them() -> None:
+    cells = found()
+    kept = [
+        held_out_cells(cells, text, 0.2, 0, key="gene", control="NT")
+        for text in ("cell_type=B,gene=B+A", "cell_type=B, gene = A+B", "cell_type=B,perturbation=A+B")
+    ]
+    assert (kept[0] == kept[1]).all()
+    assert (kept[0] == kept[2]).all()
+    control = held_out_cells(cells, "gene=NT", 0.2, 0, key="gene", control="NT")
+    assert control.tolist() == [not names for names in cells.perturbations]
+
+
+def test_other_numbers_are_another_identity() -> None:
+    cells, every = found(), np.arange(240)
+    other = dataclasses.replace(cells, values=cells.values * 2)
+    swapped = dataclasses.replace(cells, perturbations=cells.perturbations[::-1])
+    assert len({CellSet(each, every).identity() for each in (cells, other, swapped)}) == 3
 
 
 def test_examples_say_what_is_known_of_a_cell() -> None:
@@ -100,6 +136,7 @@ def test_entries_of_a_column_are_sets_of_names() -> None:
     assert names_of("ctrl", "ctrl") == ()
     assert names_of("B+A", "ctrl") == ("A", "B")
     assert names_of("A+ctrl", "ctrl") == ("A",)
+    assert names_of("None", "None") == ()
     with pytest.raises(UserError, match="names one twice"):
         names_of("A+A", "ctrl")
     for nothing in (None, "", "nan"):

@@ -10,7 +10,7 @@ import pytest
 from beeline.core.data import Example
 from beeline.data.cell_truth import CellTruth
 from beeline.metrics.cell_baselines import cell_baselines
-from beeline.metrics.cell_pairs import Cells, Pair, pair_of
+from beeline.metrics.cell_pairs import CellTable, Pair, pair_of
 
 Array = np.ndarray[Any, Any]
 CONTEXTS = ["cell_type"]
@@ -142,8 +142,8 @@ def test_pairs_are_sets_and_deltas_weigh_cells_alike() -> None:
     assert pair_of({"cell_type": "T"}, CONTEXTS) == Pair((), ("T",))
     assert pair_of({"perturbation": "JAK2", "cell_type": "T"}, CONTEXTS).name == "JAK2, T"
     assert pair_of({"perturbation": ("b", "a")}, []).name == "a + b"
-    cells = Cells([cell([1, 0], (), "T"), cell([3, 0], (), "T"), cell([5, 1], ("a",), "T")], CONTEXTS)
+    cells = CellTable([cell([1, 0], (), "T"), cell([3, 0], (), "T"), cell([5, 1], ("a",), "T")], CONTEXTS)
     assert cells.deltas() == {Pair(("a",), ("T",)): pytest.approx([3.0, 1.0])}
-    bringing = Cells([cell([5, 1], ("a",), "T", control=np.array([4.0, 1.0]))], CONTEXTS)
+    bringing = CellTable([cell([5, 1], ("a",), "T", control=np.array([4.0, 1.0]))], CONTEXTS)
     assert bringing.deltas() == {Pair(("a",), ("T",)): pytest.approx([1.0, 0.0])}
-    assert Cells([cell([5, 1], ("a",), "T")], CONTEXTS).deltas() == {}
+    assert CellTable([cell([5, 1], ("a",), "T")], CONTEXTS).deltas() == {}

@@ -15,7 +15,7 @@ from beeline.cli.main import run as run_command
 from beeline.cli.recipes import find_recipe
 from beeline.cli.sample import sample
 from beeline.cli.train import train
-from beeline.core.errors import UserError
+from beeline.core.errors import InputWarning, UserError
 from beeline.core.offers import Native
 from beeline.data.cell_truth import CONTEXT
 from beeline.evaluate.contract import hold
@@ -62,18 +62,18 @@ def test_a_file_of_cells_is_named_as_it_is_and_its_flags_too(home: Path, capsys:
 
 def test_answers_start_from_the_cells_of_a_file_and_are_written_as_cells(home: Path) -> None:
     asked = {"control": str(home / "control.h5ad"), "perturbation": NAME, CONTEXT: "NK"}
-    written = sample(home / "run", n=10, condition=asked, out=home / "drawn", seed=3)
+    written = sample(home / "run", n=5, condition=asked, out=home / "drawn", seed=3)
     (path,) = [each for each in written if str(each).endswith(".h5ad")]
     found = anndata.read_h5ad(path)
     assert tuple(found.var_names) == TRUTH.gene_names
-    assert found.obs["perturbation"].tolist() == [NAME] * 10
-    assert found.obs[CONTEXT].tolist() == ["NK"] * 10
+    assert found.obs["perturbation"].tolist() == [NAME] * 5
+    assert found.obs[CONTEXT].tolist() == ["NK"] * 5
     assert found.uns["beeline"]["seed"] == 3
     values = np.asarray(found.to_df())
     assert (values >= 0).all()
     model = beeline.load(home / "run")
     for control in (str(home / "control.h5ad"), anndata.read_h5ad(home / "control.h5ad")):
-        again = model.sample(10, {"control": control, "perturbation": NAME, CONTEXT: "NK"}, seed=3)
+        again = model.sample(5, {"control": control, "perturbation": NAME, CONTEXT: "NK"}, seed=3)
         np.testing.assert_allclose(np.asarray(again), values, atol=1e-5)
     with pytest.raises(UserError, match="G999"):
         model.sample(2, {"control": str(home / "control.h5ad"), "perturbation": "G999"})
@@ -106,6 +106,28 @@ def test_from_noise_a_population_is_asked_for_by_its_labels(home: Path) -> None:
     assert np.asarray(model.sample(2, {CONTEXT: "B"})).shape == (2, len(TRUTH.gene_names)), (
         "what is not said is unknown"
     )
+
+
+def test_a_plain_file_of_cells_needs_nothing_said(home: Path) -> None:
+    run = train(str(home / "cells.h5ad"), home / "plain", options={**FAST, "data.components": 4, "train.steps": 2})
+    drawn = np.asarray(beeline.load(run).sample(3))
+    assert drawn.shape == (3, len(TRUTH.gene_names))
+    assert (drawn >= 0).all()
+
+
+def test_what_does_not_go_together_is_told(home: Path) -> None:
+    words = {**FAST, **KEYS, "data.start": "control", "train.steps": 2}
+    with pytest.raises(UserError, match=r"process\.source condition, process\.end control"):
+        train(str(home / "cells.h5ad"), home / "none", options={**words, "data.held_out_populations": HELD_OUT})
+    coupled = {**FAST, **FROM_CONTROL, "objective.coupling": "optimal_transport"}
+    with pytest.raises(UserError, match="gives each sample its own"):
+        train(str(home / "cells.h5ad"), home / "none", options=coupled)
+    few = anndata.read_h5ad(home / "control.h5ad")[:, 5:]
+    model = beeline.load(home / "run")
+    with pytest.raises(UserError, match="lacks 5 of the"):
+        model.sample(2, {"control": few, "perturbation": NAME})
+    with pytest.warns(InputWarning, match="6 samples start from 5"):
+        model.sample(6, {"control": str(home / "control.h5ad"), "perturbation": NAME})
 
 
 @pytest.mark.parametrize("tokens", ["latent", "genes"])

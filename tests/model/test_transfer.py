@@ -22,7 +22,7 @@ from beeline.data.normalisers import Pixels
 from beeline.model.build import build_network
 from beeline.model.codec import Codec
 from beeline.model.network import Network
-from beeline.model.resize import Cells, linear_resize, patch_resize, resize_grid, resize_inputs, resize_outputs
+from beeline.model.resize import PatchCells, linear_resize, patch_resize, resize_grid, resize_inputs, resize_outputs
 from beeline.model.starting import Starting
 from beeline.model.table import Row, grouped
 from beeline.model.transfer import transfer
@@ -110,7 +110,7 @@ def test_a_resize_is_the_fields_own() -> None:
 @pytest.mark.parametrize(("before", "after"), [((2, 2), (4, 4)), ((1, 2), (3, 4)), ((2,), (5,))])
 def test_patches_that_grow_are_embedded_as_before(before: tuple[int, ...], after: tuple[int, ...]) -> None:
     """Beyer et al. 2023, section 3.4: <B x, w'> = <x, w>."""
-    old, new = Cells(before, 3), Cells(after, 3)
+    old, new = PatchCells(before, 3), PatchCells(after, 3)
     weight, x = torch.randn(16, old.volume * 3), torch.randn(7, old.volume, 3)
     grown = torch.einsum("qp,npc->nqc", patch_resize(before, after).float(), x)
     torch.testing.assert_close(
@@ -119,7 +119,7 @@ def test_patches_that_grow_are_embedded_as_before(before: tuple[int, ...], after
 
 
 def test_outputs_of_other_patches_are_the_resized_outputs() -> None:
-    old, new = Cells((2, 2), 2), Cells((4, 4), 2)
+    old, new = PatchCells((2, 2), 2), PatchCells((4, 4), 2)
     rows, hidden = torch.randn(2 * old.volume * 2, 5), torch.randn(5)
     small = (rows @ hidden).reshape(2, 2, 2, 2).permute(0, 3, 1, 2)
     large = (resize_outputs(rows, old, new, 2) @ hidden).reshape(2, 4, 4, 2).permute(0, 3, 1, 2)

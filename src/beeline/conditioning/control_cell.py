@@ -18,9 +18,11 @@ class ControlCell(StartingSample):
 
     Args:
         description: of the training data, as text: genes, scale, target.
+        layer: of the numbers in files; X when None.
     """
 
     description: str = ""
+    layer: str | None = None
 
     def parse(self, text: str) -> Any:
         """The cells of an .h5ad, brought to the genes and the scale of training: a list for as many samples.
@@ -30,7 +32,7 @@ class ControlCell(StartingSample):
         """
         if not text.endswith(".h5ad"):
             return super().parse(text)
-        return list(given_cells(Path(text), CellDescription.from_text(self.description)))
+        return list(given_cells(Path(text), CellDescription.from_text(self.description), self.layer))
 
     def taken(self, value: Any) -> Any:
         """The cells of an AnnData, or of the .h5ad that a path names, as a list; other forms as they are.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from beeline.core.errors import UserError
+from beeline.core.errors import InputWarning, UserError
 from beeline.data.cell_choice import CellDescription, normalised, select_genes
 from beeline.data.cell_files import CellFile, Scale, check_scale, library_sizes, open_cells
-from beeline.data.cell_sets import CONTROL, PERTURBATION, FoundCells, held_out_cells, names_of
+from beeline.data.cell_sets import CONTROL, FoundCells, held_out_cells, names_of
 
 Array = np.ndarray[Any, Any]
 _AT_ONCE = 4096
@@ -76,11 +77,13 @@ def read_cells(wishes: CellWishes, known: CellDescription | None = None) -> tupl
         contexts={name: columns[name] for name in wishes.context},
         labels={name: columns[name] for name in wishes.labels},
         groups=groups if wishes.group else None,
+        named=wishes.perturbation_key is not None,
     )
-    asked = wishes.held_out_populations
-    if asked is not None and wishes.perturbation_key is not None:
-        asked = asked.replace(f"{wishes.perturbation_key}=", f"{PERTURBATION}=")
-    kept = held_out_cells(bare, asked, wishes.held_out, wishes.seed)
+    kept = held_out_cells(
+        *(bare, wishes.held_out_populations, wishes.held_out, wishes.seed),
+        key=wishes.perturbation_key,
+        control=wishes.control,
+    )
     description = known
     if description is None:
         training = np.flatnonzero(~kept)
@@ -111,6 +114,14 @@ def given_cells(path: Path, description: CellDescription, layer: str | None = No
     check_scale(file, description.scale)
     library = library_sizes(file) if description.scale == "counts" else np.full(file.cells, np.nan)
     places = description.places(file.genes, path)
+    counted = [name for each in description.left_out for name in each.genes]
+    if description.scale == "counts" and (lacking := len(set(counted) - set(file.genes))):
+        warnings.warn(
+            f"{path}: lacks {lacking} of the {len(counted) + len(description.genes)} genes over which the counts of a "
+            "cell were summed in training, so that its values come out higher; give cells with all genes",
+            InputWarning,
+            stacklevel=2,
+        )
     return normalised(file.rows(np.arange(file.cells)), library, description.target, description.scale, places)
 
 
@@ -120,7 +131,10 @@ def _values(file: CellFile, description: CellDescription, library: Array) -> Any
     places, parts = description.places(file.genes, file.path), []
     for start in range(0, file.cells, _AT_ONCE):
         rows = np.arange(start, min(start + _AT_ONCE, file.cells))
-        part = normalised(file.rows(rows), library[rows], description.target, description.scale, places)
+        numbers = file.rows(rows)
+        if description.scale == "counts" and ((numbers.data < 0) | (numbers.data % 1 != 0)).any():
+            check_scale(file, description.scale, file.cells)
+        part = normalised(numbers, library[rows], description.target, description.scale, places)
         parts.append(csr_matrix(part))
     return vstack(parts, format="csr")
 
@@ -153,5 +167,5 @@ def _texts(file: CellFile, name: str) -> Array:
         first = file.names[lacking[0]]
         raise UserError(f"{file.path}: {len(lacking)} cells have no {name}, such as {first}; leave them out")
     if column.dtype.kind == "f":
-        column = np.array([f"{value:g}" for value in column], dtype=object)
+        column = np.array([str(int(value)) if value == int(value) else repr(value) for value in column.tolist()])
     return column.astype(str)

@@ -37,6 +37,7 @@ class FoundCells:
         contexts: (N,) each column in which control cells must agree with the cells that they stand for, by name.
         labels: (N,) each column that the network is told, by name.
         groups: (N,) what belongs together; None where each cell stands for itself.
+        named: whether anything says what cells were under.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class FoundCells:
     contexts: Mapping[str, Array]
     labels: Mapping[str, Array]
     groups: Array | None = None
+    named: bool = True
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -94,7 +96,7 @@ class CellSet(Deferred):
     def condition(self, index: int) -> Mapping[str, Any]:
         """Perturbation, labels and control cell."""
         place = int(self.cells[index])
-        told: dict[str, Any] = {PERTURBATION: self.found.perturbations[place]}
+        told: dict[str, Any] = {PERTURBATION: self.found.perturbations[place]} if self.found.named else {}
         told |= {name: str(column[place]) for name, column in self.found.labels.items() if column[place] is not None}
         if self.starts is not None:
             told |= {name: str(column[place]) for name, column in self.found.contexts.items()}
@@ -109,13 +111,21 @@ class CellSet(Deferred):
         """File and row."""
         return f"{self.found.path.name} cell {int(self.cells[index])}"
 
-    def digest(self) -> str:
-        """A hash of which cells these are, and which control cells are beside them."""
-        parts = [self.cells] if self.starts is None else [self.cells, self.starts]
-        return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+    def identity(self) -> str:
+        """A hash of what the cells hold, what is known of them, and which control cells are beside them."""
+        found, digest = self.found, hashlib.sha256()
+        columns = [*found.contexts.items(), *found.labels.items()]
+        digest.update(repr((found.description.genes, found.perturbations)).encode())
+        digest.update(repr([(name, column.tolist()) for name, column in columns]).encode())
+        held = (found.values.data, found.values.indices, found.values.indptr)
+        for part in (*held, self.cells, *([] if self.starts is None else [self.starts])):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
 
-def held_out_cells(found: FoundCells, populations: str | None, share: float, seed: int) -> Array:
+def held_out_cells(
+    found: FoundCells, populations: str | None, share: float, seed: int, key: str | None = None, control: str = CONTROL
+) -> Array:
     """(N,) whether each cell is kept from training.
 
     Args:
@@ -124,6 +134,8 @@ def held_out_cells(found: FoundCells, populations: str | None, share: float, see
             when None.
         share: of them, by group.
         seed: another one, another split.
+        key: column that says what cells were under, beside its name ``perturbation``.
+        control: what that column calls control cells.
 
     Raises:
         UserError: a column is unknown or no cell is of such a population.
@@ -139,7 +151,9 @@ def held_out_cells(found: FoundCells, populations: str | None, share: float, see
         chosen = np.ones(len(found), dtype=bool)
         for part in asked.split(","):
             name, equals, value = (each.strip() for each in part.partition("="))
-            column = under if name == PERTURBATION else columns.get(name)
+            column = columns.get(name)
+            if name in (PERTURBATION, key):
+                column, value = under, "+".join(names_of(value, control)) or CONTROL
             if not equals or column is None:
                 known = ", ".join((PERTURBATION, *columns))
                 raise UserError(f"held_out_populations {asked.strip()}: need COLUMN=VALUE of {known}")
@@ -178,25 +192,31 @@ def from_control(found: FoundCells, held_out: Array, rounds: int, seed: int) -> 
     trained: list[tuple[Array, Array]] = []
     asked: list[tuple[Array, Array]] = []
     for context in sorted(set(contexts)):
-        base = np.flatnonzero((contexts == context) & control & ~held_out)
+        every = (contexts == context) & control
+        base = np.flatnonzero(every & ~held_out)
         if ((contexts == context) & ~control & ~held_out).any():
             trained.append((base, base))
         for name in sorted(set(under[(contexts == context) & ~control])):
             members = np.flatnonzero((contexts == context) & (under == name))
-            if not len(base):
-                shown = context.replace("\x1f", ", ") or "the file"
+            shown = context.replace("\x1f", ", ") or "the file"
+            if not every.any():
                 raise UserError(f"no control cell of {shown} to start {name} from; check control and context")
             inside, outside = members[~held_out[members]], members[held_out[members]]
+            if len(inside) and not len(base):
+                raise UserError(f"every control cell of {shown} is held out, and {name} starts from them in training")
             random = np.random.default_rng([seed, *hashlib.sha256(f"{context}\x1f{name}".encode()).digest()[:8]])
             if len(inside):
                 pairs = paired(found.rows(base), found.rows(inside), rounds, random)
                 trained += [(inside, base[chosen]) for chosen in pairs]
             if len(outside):
-                turns = [random.permutation(len(base)) for _ in range(-(-len(outside) // len(base)))]
-                asked.append((outside, base[np.concatenate(turns)[: len(outside)]]))
-    sides = [[np.concatenate(column) for column in zip(*each, strict=True)] for each in (trained, asked) if each]
-    if len(sides) < 2:
+                own = base if len(base) else np.flatnonzero(every)
+                turns = [random.permutation(len(own)) for _ in range(-(-len(outside) // len(own)))]
+                asked.append((outside, own[np.concatenate(turns)[: len(outside)]]))
+    if not trained:
+        raise UserError("every perturbed cell is held out, and none is left to train on; hold out fewer populations")
+    if not asked:
         raise UserError("no perturbed cell is held out; name held_out_populations, or give a held_out share")
+    sides = [[np.concatenate(column) for column in zip(*each, strict=True)] for each in (trained, asked)]
     return CellSet(found, *sides[0]), CellSet(found, *sides[1])
 
 
@@ -211,6 +231,8 @@ def names_of(text: Any, control: str, separator: str = "+") -> tuple[str, ...]:
     Raises:
         UserError: nothing is said, or one is named twice.
     """
+    if text is not None and str(text).strip() == control:
+        return ()
     if text is None or str(text).strip().lower() in _WITHOUT:
         raise UserError("a cell has no entry in the column of perturbations; leave it out, or say what it was under")
     parts = [part.strip() for part in str(text).split(separator)]

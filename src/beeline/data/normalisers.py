@@ -153,11 +153,13 @@ class Standardise:
         channels: whether the last axis holds channels that are fitted separately.
         mean: fitted means.
         deviation: fitted standard deviations.
+        lowest: what numbers below it become on the way back, such as 0 of expression; none when None.
     """
 
     channels: bool = True
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
+    lowest: float | None = None
 
     def fit(self, arrays: Iterable[Array]) -> Self:
         """Measure mean and standard deviation of the training arrays.
@@ -180,7 +182,8 @@ class Standardise:
 
     def undo(self, array: Array) -> Array:
         """Back to native units, float32."""
-        return (array * np.asarray(self.deviation) + np.asarray(self.mean)).astype(np.float32)
+        native = array * np.asarray(self.deviation) + np.asarray(self.mean)
+        return np.asarray(native if self.lowest is None else np.maximum(native, self.lowest), dtype=np.float32)
 
     def unit(self) -> Array:
         """1 / deviation."""

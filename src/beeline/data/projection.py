@@ -23,7 +23,7 @@ from beeline.core.errors import UserError
 
 Array = np.ndarray[Any, Any]
 _FIRST = 3.0
-_MOST_NUMBERS = 5000  # beside which a covariance matrix has 25 million entries
+MOST_NUMBERS = 5000  # beside which a covariance matrix has 25 million entries
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Projection:
         """
         total, products, count = np.zeros(0), np.zeros((0, 0)), 0
         for block in _blocks(arrays):
-            if block.shape[1] > _MOST_NUMBERS:
+            if block.shape[1] > MOST_NUMBERS:
                 raise UserError(
-                    f"principal components of {block.shape[1]:,} numbers: at most {_MOST_NUMBERS:,} can be taken; "
+                    f"principal components of {block.shape[1]:,} numbers: at most {MOST_NUMBERS:,} can be taken; "
                     "choose the most variable ones first"
                 )
             if not count:

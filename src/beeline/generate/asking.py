@@ -49,6 +49,9 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     if listed and len(value) == n:
         return list(map(condition.taken, value)) if isinstance(condition, Taking) else list(value)
     if listed and starts(condition) and len(value):
+        if n > len(value):
+            message = f"condition {name}: {n} samples start from {len(value)}, so that answers repeat: each has one"
+            warnings.warn(message, InputWarning, stacklevel=2)
         return [value[item % len(value)] for item in range(n)]
     if isinstance(value, (list, tuple)) and condition.channels != len(value):
         channels = condition.channels

@@ -29,7 +29,7 @@ import numpy as np
 
 from beeline.core.data import Example, Examples
 from beeline.core.random import Key
-from beeline.metrics.cell_pairs import Cells, Pair, pair_of
+from beeline.metrics.cell_pairs import CellTable, Pair, pair_of
 from beeline.metrics.ridge import LinearEffects
 
 Array = np.ndarray[Any, Any]
@@ -54,7 +54,7 @@ def cell_baselines(
         contexts: names of the columns that say the context.
         features: (F,) of each perturbation by its name; no ridge without.
     """
-    cells = Cells(training, contexts)
+    cells = CellTable(training, contexts)
     effects = TrainingEffects(cells, features)
     pairs = [pair_of(each.condition, contexts) for each in asked]
     found = {TRAINING_MEAN: _means(cells, pairs), RESAMPLED: _resampled(cells, pairs, seed)}
@@ -85,7 +85,7 @@ class TrainingEffects:
         features: (F,) of each perturbation by its name.
     """
 
-    def __init__(self, cells: Cells, features: Mapping[str, Array] | None = None) -> None:
+    def __init__(self, cells: CellTable, features: Mapping[str, Array] | None = None) -> None:
         self.deltas = cells.deltas()
         self._features = features or {}
         self._linear: dict[tuple[str, ...], LinearEffects | None] = {}
@@ -155,7 +155,7 @@ def _mean(deltas: Iterable[Array]) -> Array | None:
     return np.mean(found, axis=0) if found else None
 
 
-def _controls(cells: Cells, asked: Sequence[Example], pairs: Sequence[Pair], seed: int) -> list[Array] | None:
+def _controls(cells: CellTable, asked: Sequence[Example], pairs: Sequence[Pair], seed: int) -> list[Array] | None:
     """A control cell for each question; None where there is none for one of them."""
     draws = Key.range(seed, 0, len(asked)).fold("control cell").uniform().numpy()[:, 0]
     pools = {context: cells.controls_in(context) for context in {pair.context for pair in pairs}}
@@ -184,7 +184,7 @@ def _moved(
     ]
 
 
-def _means(cells: Cells, pairs: Sequence[Pair]) -> list[Array]:
+def _means(cells: CellTable, pairs: Sequence[Pair]) -> list[Array]:
     """One cell for each perturbation, and for control cells one for each context."""
 
     def mean(pair: Pair) -> Array:
@@ -196,7 +196,7 @@ def _means(cells: Cells, pairs: Sequence[Pair]) -> list[Array]:
     return [known[pair] for pair in pairs]
 
 
-def _resampled(cells: Cells, pairs: Sequence[Pair], seed: int) -> list[Array]:
+def _resampled(cells: CellTable, pairs: Sequence[Pair], seed: int) -> list[Array]:
     draws = Key.range(seed, 0, len(pairs)).fold("training cell").uniform().numpy()[:, 0]
     pools = {
         pair: [index for each in _alike(cells, pair, others=True) for index in cells.members[each]]
@@ -207,7 +207,7 @@ def _resampled(cells: Cells, pairs: Sequence[Pair], seed: int) -> list[Array]:
     ]
 
 
-def _alike(cells: Cells, pair: Pair, others: bool) -> list[Pair]:
+def _alike(cells: CellTable, pair: Pair, others: bool) -> list[Pair]:
     """Training pairs of the same perturbation (in other contexts), else all perturbed ones, else all that there are."""
     same = [
         each

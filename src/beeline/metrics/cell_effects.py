@@ -22,7 +22,7 @@ import numpy as np
 from beeline.core.data import Example, Examples
 from beeline.metrics import effects
 from beeline.metrics.cell_baselines import CONTROL_COPY, SHIFTED, SHIFTED_CUT, TrainingEffects, cell_baselines
-from beeline.metrics.cell_pairs import Array, Cells, Pair, difference
+from beeline.metrics.cell_pairs import Array, CellTable, Pair, difference
 from beeline.metrics.energy import EnergyDistance
 from beeline.metrics.mmd import KernelDiscrepancy
 from beeline.metrics.populations import Components
@@ -57,7 +57,7 @@ class Truth(Kept):
 
     def __init__(self, training: Examples, held_out: Examples, genes: Sequence[str], contexts: Sequence[str]) -> None:
         super().__init__()
-        self.training, self.held_out = Cells(training, contexts), Cells(held_out, contexts)
+        self.training, self.held_out = CellTable(training, contexts), CellTable(held_out, contexts)
         self._places = {name: place for place, name in enumerate(genes)}
         self.effects = TrainingEffects(self.training)
 
@@ -140,7 +140,7 @@ class Compared(Kept):
 
     def __init__(self, truth: Truth, generated: Examples) -> None:
         super().__init__()
-        self.truth, self.generated = truth, Cells(generated, truth.held_out.contexts)
+        self.truth, self.generated = truth, CellTable(generated, truth.held_out.contexts)
         self.pairs = [pair for pair in truth.held_out.members if pair in self.generated.members]
         self.perturbed = [pair for pair in self.pairs if pair.perturbation]
 

@@ -52,7 +52,7 @@ def pair_of(condition: Mapping[str, Any], contexts: Sequence[str]) -> Pair:
     return Pair(tuple(sorted(map(str, names))), tuple(str(condition.get(name)) for name in contexts))
 
 
-class Cells:
+class CellTable:
     """Examples by pair; arrays are read when they are asked for.
 
     Args:

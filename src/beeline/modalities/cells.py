@@ -25,7 +25,7 @@ from beeline.data.cell_reading import CellWishes, read_cells
 from beeline.data.cell_sets import CONTROL, PERTURBATION, CellSet, FoundCells, from_control
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture, image_grid, scalar_image
-from beeline.data.projection import Projection
+from beeline.data.projection import MOST_NUMBERS, Projection
 from beeline.metrics.cell_baselines import cell_baselines
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
@@ -109,6 +109,16 @@ class Cells:
             *(f"{count:,} genes are left out: {why}" for why, count in known.counts_left_out.items()),
             f"split: {int((~kept).sum()):,} training cells, {int(kept.sum()):,} held out ({told})",
         ]
+        if self.tokens == "latent" and len(known.genes) > MOST_NUMBERS:
+            raise UserError(
+                f"{len(known.genes):,} genes: principal components are taken of at most {MOST_NUMBERS:,}; keep the "
+                "most variable ones, --data.highly_variable 2000"
+            )
+        if self.start == "noise" and self.tokens == "latent":
+            reasons.append(
+                f"samples hold what {self.components} principal components hold of a cell: they vary less than "
+                "cells and have fewer zeros; --data.tokens genes has all of it, at a higher cost"
+            )
         if self.start == "control":
             reasons.append(
                 f"training: {len(self._sides[0]):,} pairs of a control cell and a cell, by optimal transport"
@@ -122,7 +132,7 @@ class Cells:
     def normaliser(self) -> Projection | Standardise:
         """Principal components, or one mean and deviation for all genes."""
         if self.tokens == "genes":
-            return Standardise(channels=False)
+            return Standardise(channels=False, lowest=None if self.scale == "scaled" else 0.0)
         return Projection(self.components, lowest=None if self.scale == "scaled" else 0.0)
 
     def tokenizer(self) -> SetTokenizer | GridTokenizer:
@@ -138,17 +148,17 @@ class Cells:
             found.append(Perturbations(PERTURBATION, control=self.control, dropout=self.dropout))
         for name in self._told:
             values = tuple(sorted(set(self._read[0].labels[name][~self._read[1]])))
-            if len(values) > 1:
-                found.append(ClassLabel(name, len(values), self.dropout, values))
+            found.append(ClassLabel(name, len(values), self.dropout, values))
         if self.start == "control":
             found += [Beside(name) for name in self.context if name not in self.labels]
-            found.append(ControlCell(CONTROL, description=self._known.text()))
+            found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
         return found
 
     def metrics(self) -> Sequence[Metric]:
         """How populations differ, and how much of what perturbations do to their means is predicted."""
         kinds = kinds_of(self.dataset("train"), self.dataset("held_out"), self.context)
-        return own_metrics(self._known.genes, self.context, kinds)
+        found = own_metrics(self._known.genes, self.context, kinds)
+        return [each for each in found if self.scale != "scaled" or not each.name.startswith("DE ")]  # no fold changes
 
     def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
         """Cheap answers: control cells, shifted ones, means, sums of single effects, resampled cells."""

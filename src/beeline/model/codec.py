@@ -75,6 +75,11 @@ class Codec:
         """
         every, unfitted = range(len(training)), list(modality.conditions())
         start = next((each.name for each in unfitted if each.name == end and starts(each)), None)
+        for each in unfitted:
+            if starts(each) and end != each.name:
+                raise UserError(
+                    f"condition {each.name}: is where paths start: process.source condition, process.end {each.name}"
+                )
         normaliser = modality.normaliser().fit(KnownNumbers(training, start))
         tokenizer = modality.tokenizer().fit(normaliser.apply(training[index].array) for index in every)
         check_names([condition.name for condition in unfitted])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Cells:
+class PatchCells:
     """What the numbers of a token are: those of a patch, channel by channel.
 
     Args:
@@ -36,9 +36,9 @@ class Cells:
         """Numbers of a token."""
         return self.volume * self.channels
 
-    def with_channels(self, channels: int) -> Cells:
+    def with_channels(self, channels: int) -> PatchCells:
         """The same patch with another number of channels."""
-        return Cells(self.patch, channels)
+        return PatchCells(self.patch, channels)
 
 
 def linear_resize(before: int, after: int) -> Tensor:
@@ -59,7 +59,7 @@ def patch_resize(before: Sequence[int], after: Sequence[int]) -> Tensor:
     return reduce(torch.kron, axes, torch.ones(1, 1, dtype=torch.float64))
 
 
-def resize_inputs(weight: Tensor, before: Cells, after: Cells) -> Tensor:
+def resize_inputs(weight: Tensor, before: PatchCells, after: PatchCells) -> Tensor:
     """Weights (D, P C) of a layer that reads tokens, for tokens of other patches and channels (D, P' C').
 
         w' = pinv(B)^T w,   whence <B x, w'> = <x, w> wherever patches grow   (Beyer et al. 2023, section 3.4)
@@ -73,7 +73,7 @@ def resize_inputs(weight: Tensor, before: Cells, after: Cells) -> Tensor:
     return _with_channels(cells, after.channels).flatten(-2).to(weight.dtype)
 
 
-def resize_outputs(rows: Tensor, before: Cells, after: Cells, outputs: int) -> Tensor:
+def resize_outputs(rows: Tensor, before: PatchCells, after: PatchCells, outputs: int) -> Tensor:
     """Rows (K P C, ...) that make tokens, for tokens of other patches and channels and ``outputs`` numbers for each.
 
     Every patch that they make is resized linearly; further channels and outputs start at zero, others are left.

@@ -18,7 +18,7 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Condition, Tokenizer
 from beeline.model.codec import Codec
 from beeline.model.network import Network
-from beeline.model.resize import Cells, resize_grid, resize_inputs, resize_outputs
+from beeline.model.resize import PatchCells, resize_grid, resize_inputs, resize_outputs
 from beeline.model.starting import MEMBERS, Starting
 from beeline.model.table import Row
 from beeline.nn.embeddings import PerBlock
@@ -102,14 +102,14 @@ def check_fit(start: Starting, head_size: int, width: int, tokenizer: Tokenizer)
         )
 
 
-def cells_of(tokenizer: Tokenizer) -> Cells:
+def cells_of(tokenizer: Tokenizer) -> PatchCells:
     """What the numbers of a token are; of a tokenizer that makes no patches, numbers without a place."""
     patch, channels = getattr(tokenizer, "patch", None), getattr(tokenizer, "channels", None)
-    if isinstance(patch, tuple) and isinstance(channels, int) and Cells(patch, channels).volume * channels:
-        cells = Cells(patch, channels)
+    if isinstance(patch, tuple) and isinstance(channels, int) and PatchCells(patch, channels).volume * channels:
+        cells = PatchCells(patch, channels)
         if cells.volume * channels == tokenizer.width:
             return cells
-    return Cells((), tokenizer.width)
+    return PatchCells((), tokenizer.width)
 
 
 def pair_conditions(trained: Sequence[Condition], wanted: Sequence[Condition]) -> dict[str, Condition]:

@@ -156,6 +156,20 @@ def _card(source: ModalitySource, modality: Modality) -> dict[str, Any]:
     return {"card": ask(source, modality, "card")} if isinstance(modality, Carded) else {}
 
 
+def _check_coupled(config: RunConfig, codec: Codec, training: Examples) -> None:
+    """Refuse to exchange what cannot be exchanged.
+
+    Raises:
+        UserError: saying why.
+    """
+    if config.process.source == "condition":
+        raise UserError(
+            "objective.coupling optimal_transport: exchanges what paths start from, and process.source condition gives "
+            "each sample its own; use coupling independent"
+        )
+    check_coupling(codec, training, config.train.packing)
+
+
 def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | None = None) -> Prepared:
     """Build everything that a run needs.
 
@@ -184,7 +198,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         unseen = encode_unseen(codec, held_out)
     coupled = config.objective.coupling == "optimal_transport"
     if coupled:
-        check_coupling(codec, training, config.train.packing)
+        _check_coupled(config, codec, training)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
 
     population: dict[str, Tensor] = {}
