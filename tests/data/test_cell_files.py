@@ -14,6 +14,7 @@ import anndata
 import h5py
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import csc_matrix, csr_matrix
 
 from beeline.core.errors import UserError
@@ -276,11 +277,13 @@ def test_the_choice_is_scanpys_own_and_sees_training_cells_alone(tmp_path: Path)
     file = open_cells(written(tmp_path, adata(csr_matrix(counts))))
     rows = np.arange(150, 350)
     own = select_genes(file, rows, "counts", min_cells=1, highly_variable=50)
+    assert torch.get_num_threads() == 1, "numba's kernels leave the number of threads as it was"
     data = adata(csr_matrix(counts))[rows].copy()
     scanpy.pp.filter_genes(data, min_cells=1)
     scanpy.pp.normalize_total(data)
     scanpy.pp.log1p(data)
     scanpy.pp.highly_variable_genes(data, n_top_genes=50)
+    torch.set_num_threads(1)
     assert own.genes == tuple(data.var_names[data.var["highly_variable"]])
     changed = counts.copy()
     changed[:150], changed[350:] = 0, 7

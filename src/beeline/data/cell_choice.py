@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from beeline.core.config import build, plain
 from beeline.core.errors import UserError, whole_number
@@ -204,7 +205,12 @@ def _most_variable(values: Csr, count: int) -> Array:
     """Whether each gene is among the most variable: (K,) booleans."""
     scanpy = needed("scanpy", "highly_variable", "cells")
     anndata = needed("anndata", "highly_variable", "cells")
-    table = scanpy.pp.highly_variable_genes(anndata.AnnData(values), flavor="seurat", n_top_genes=count, inplace=False)
+    threads = torch.get_num_threads()
+    try:
+        cells = anndata.AnnData(values)
+        table = scanpy.pp.highly_variable_genes(cells, flavor="seurat", n_top_genes=count, inplace=False)
+    finally:
+        torch.set_num_threads(threads)  # which numba's kernels take for all cores, whatever was asked for
     return np.asarray(table["highly_variable"], dtype=bool)
 
 
