@@ -262,9 +262,9 @@ def test_genes_are_selected_by_what_was_planted_and_the_others_recorded(
         0,
         200,
     )
-    assert CellDescription.from_text(known.text()) == known
+    assert CellDescription.read(known.text()) == known
     with pytest.raises(UserError, match="is written by training"):
-        CellDescription.from_text("[]")
+        CellDescription.read("[]")
     monkeypatch.setattr("beeline.data.cell_choice._MOST_COMPARED", int((counts[rows] > 0).sum() * 0.501))
     fewer = select_genes(file, rows, scale, highly_variable=10)
     assert (fewer.compared, fewer.genes, fewer.target) == (100, known.genes, known.target)

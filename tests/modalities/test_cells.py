@@ -130,11 +130,21 @@ def test_what_does_not_go_together_is_told(home: Path) -> None:
         model.sample(6, {"control": str(home / "control.h5ad"), "perturbation": NAME})
 
 
-@pytest.mark.parametrize("tokens", ["latent", "genes"])
-def test_cells_keep_the_contract(home: Path, tokens: str) -> None:
+@pytest.mark.parametrize("how", [{"tokens": "latent"}, {"tokens": "genes"}, {"start": "control"}])
+def test_cells_keep_the_contract(home: Path, how: dict[str, str]) -> None:
     path = cells_file(home / "more.h5ad", 80)
-    options = {"path": str(path), "perturbation_key": "gene", "context": (CONTEXT,), "tokens": tokens}
+    options = {"path": str(path), "perturbation_key": "gene", "context": (CONTEXT,), **how}
     kept(hold(Subject(find_modality("cells"), {**options, "components": 6}), quick=True).verdicts)
+
+
+@pytest.mark.slow
+def test_cells_from_control_cells_keep_the_clauses_that_train_too(home: Path) -> None:
+    options = {"path": str(home / "cells.h5ad"), "perturbation_key": "gene", "context": (CONTEXT,)}
+    subject = Subject(find_modality("cells"), {**options, "start": "control", "components": 6})
+    overfits, conditions = hold(subject, only=["overfits", "conditions"]).verdicts
+    assert overfits.status == conditions.status == "ok", (overfits.line(), conditions.line())
+    assert "control by" in conditions.text
+    assert "perturbation by" in conditions.text
 
 
 def test_what_contradicts_the_file_is_told_before_anything_starts(home: Path) -> None:

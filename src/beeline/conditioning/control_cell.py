@@ -32,7 +32,7 @@ class ControlCell(StartingSample):
         """
         if not text.endswith(".h5ad"):
             return super().parse(text)
-        return list(given_cells(Path(text), CellDescription.from_text(self.description), self.layer))
+        return list(given_cells(Path(text), CellDescription.read(self.description), self.layer))
 
     def taken(self, value: Any) -> Any:
         """The cells of an AnnData, or of the .h5ad that a path names, as a list; other forms as they are.

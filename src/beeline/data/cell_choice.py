@@ -10,7 +10,6 @@ genes of like mean.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from beeline.core.config import build, plain
 from beeline.core.errors import UserError, whole_number
 from beeline.core.extras import needed
 from beeline.data.cell_files import CellFile, Scale, spread
 from beeline.data.cell_matrices import Csr
+from beeline.data.descriptions import Description
 
 Array = np.ndarray[Any, Any]
 _MOST_COMPARED = 50_000_000
@@ -43,7 +42,7 @@ class GenesLeftOut:
 
 
 @dataclass(frozen=True)
-class CellDescription:
+class CellDescription(Description):
     """What a set of cells declares.
 
     Args:
@@ -88,22 +87,6 @@ class CellDescription:
                 f"{', '.join(missing[:_NAMED])}{more}; add them, or train on the genes that both have"
             )
         return np.array([known[name] for name in self.genes], dtype=np.int64)
-
-    def text(self) -> str:
-        """All of it as one line of JSON."""
-        return json.dumps(plain(self), separators=(",", ":"))
-
-    @classmethod
-    def from_text(cls, text: str) -> CellDescription:
-        """What ``text`` wrote.
-
-        Raises:
-            UserError: it is something else.
-        """
-        try:
-            return build(cls, json.loads(text), "description")
-        except (json.JSONDecodeError, TypeError, AttributeError):
-            raise UserError("description: is written by training; leave it out") from None
 
 
 def select_genes(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 
 import numpy as np
 
-from beeline.core.config import build, plain
 from beeline.core.errors import UserError
+from beeline.data.descriptions import Description
 
 ABOUT = ("calendar", "standard_name", "long_name", "axis")
 _EVEN, _NEARLY_EVEN = 1e-3, 0.02
@@ -107,7 +106,7 @@ class FieldMapping:
 
 
 @dataclass(frozen=True)
-class FieldDescription:
+class FieldDescription(Description):
     """What a set of fields declares.
 
     Args:
@@ -145,22 +144,6 @@ class FieldDescription:
         """Whether each axis is periodic; empty where none is."""
         found = tuple(axis.periodic for axis in self.axes)
         return found if any(found) else ()
-
-    def text(self) -> str:
-        """All of it as one line of JSON."""
-        return json.dumps(plain(self), separators=(",", ":"))
-
-    @classmethod
-    def read(cls, text: str) -> FieldDescription:
-        """What ``text`` wrote.
-
-        Raises:
-            UserError: it is something else.
-        """
-        try:
-            return build(cls, json.loads(text), "description")
-        except (json.JSONDecodeError, TypeError, AttributeError):
-            raise UserError("description: is written by training; leave it out") from None
 
 
 def with_periods(

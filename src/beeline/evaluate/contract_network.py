@@ -19,12 +19,12 @@ from beeline.core.data import Batch, Example
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
 from beeline.core.random import Key
-from beeline.core.tokens import Tokens
 from beeline.evaluate.contract_subject import BATCH, NotAskedError, Progress, Small, Subject
 from beeline.evaluate.requests import requests_like
 from beeline.generate.engine import Engine
 from beeline.generate.load import open_engine
 from beeline.modalities.loading import ModalitySource, find_modality
+from beeline.model.codec_checks import matters
 from beeline.model.format import tensors_bytes, write_slim
 from beeline.model.starting import describe
 from beeline.train.config import TrainConfig
@@ -118,13 +118,12 @@ def conditions(subject: Subject, progress: Progress) -> str:
     if subject.trained is None:
         overfits(subject, progress)
     assert subject.trained is not None
-    noisy = _noisy(subject, subject.trained)
     changes = []
     for condition in subject.codec.conditions:
-        swapped = _swapped(subject.batch, condition)
+        swapped = _swapped(subject.batch, condition) if matters(condition) else None
         if swapped is None:
             continue
-        said = [_told(subject, subject.trained, noisy, examples) for examples in (subject.batch, swapped)]
+        said = [_told(subject, subject.trained, examples) for examples in (subject.batch, swapped)]
         change = float((said[0] - said[1]).square().mean().sqrt() / said[0].square().mean().sqrt())
         if not change > _LEAST_CHANGE:
             raise UserError(
@@ -137,19 +136,18 @@ def conditions(subject: Subject, progress: Progress) -> str:
     return f"swapped, it changes the output: {', '.join(changes)}"
 
 
-def _noisy(subject: Subject, small: Small) -> Tokens:
-    """The batch without data: what is said of it comes from noise, time and conditions alone."""
-    batch = subject.codec.batch([subject.codec.encode(each) for each in subject.batch])
-    key = Key.range(0, 0, batch.tokens.samples).fold("contract")
-    return small.process.prior(batch.tokens, small.source, key, small.process.t_max)
+def _told(subject: Subject, small: Small, examples: Sequence[Example]) -> Tensor:
+    """(B, L, C) what the network says of noise, or of the starts of paths, under the conditions of some examples.
 
-
-def _told(subject: Subject, small: Small, noisy: Tokens, examples: Sequence[Example]) -> Tensor:
-    """(B, L, C) what the network says of the same noise under the conditions of some examples."""
-    asked = subject.codec.batch([subject.codec.encode(each) for each in examples]).conditions
+    Nothing of the data is in what it sees, so that its answers come from noise, time and conditions alone.
+    """
+    asked = subject.codec.batch([subject.codec.encode(each) for each in examples])
+    placed = small.process.placed(asked.tokens, asked.conditions)
+    key = Key.range(0, 0, placed.samples).fold("contract")
+    noisy = small.process.prior(placed, small.source, key, small.process.t_max)
     with torch.no_grad():
         t = torch.full((noisy.samples,), small.process.t_max)
-        output: Tensor = small.network(noisy, t, asked).output
+        output: Tensor = small.network(noisy, t, asked.conditions).output
     return output
 
 

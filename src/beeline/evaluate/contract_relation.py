@@ -31,6 +31,7 @@ from beeline.core.errors import UserError
 from beeline.core.protocols import Array, Condition
 from beeline.core.random import permutation
 from beeline.evaluate.contract_subject import NotAskedError, Progress, Subject
+from beeline.model.codec_checks import matters
 
 _LEAST, _MOST, _MOST_NUMBERS = 24, 256, 1024
 _PERMUTATIONS, _LEVEL = 199, 0.02
@@ -41,7 +42,7 @@ _WEAK = "it is weak, or the condition tells nothing"
 def related(subject: Subject, progress: Progress) -> str:
     """No condition is that of a neighbouring example; whether data depend on each is said."""
     said = []
-    for condition in subject.codec.conditions:
+    for condition in filter(matters, subject.codec.conditions):
         told = [each for each in subject.some if each.condition.get(condition.name) is not None]
         places = list(evenly(told, _MOST))
         examples = [told[index] for index in places]

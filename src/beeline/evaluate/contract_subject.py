@@ -17,6 +17,7 @@ from beeline.core.protocols import Modality, Objective, Process, Source
 from beeline.core.random import Key
 from beeline.modalities.loading import ModalitySource, ask
 from beeline.model.codec import Codec, Encoded
+from beeline.model.codec_checks import starts
 from beeline.model.network import Network
 from beeline.model.starting import Starting
 from beeline.objectives.config import ObjectiveConfig
@@ -103,9 +104,15 @@ class Subject:
         return [self.training[index] for index in evenly(self.training, most)]
 
     @cached_property
+    def start(self) -> str | None:
+        """Name of the condition that paths start from; None where they start from noise."""
+        conditions = ask(self.source, self.modality, "conditions")
+        return next((each.name for each in conditions if starts(each)), None)
+
+    @cached_property
     def codec(self) -> Codec:
         """Fitted on ``some``."""
-        codec = Codec.fit(self.modality, self.some)
+        codec = Codec.fit(self.modality, self.some, self.start)
         return codec.with_forms(encode_some(codec, self.some, "train", LOOKED_AT))
 
     @cached_property
@@ -126,7 +133,7 @@ class Subject:
         start = Starting(
             self.codec,
             ModelConfig(preset=_PRESET),
-            ProcessConfig(),
+            ProcessConfig() if self.start is None else ProcessConfig(source="condition", end=self.start),
             ObjectiveConfig(),
             SampleConfig(sampler="euler", steps=_STEPS),
             {},

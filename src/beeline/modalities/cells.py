@@ -233,7 +233,7 @@ class Cells:
                 min_cells=self.min_cells,
                 highly_variable=self.highly_variable,
             ),
-            None if self.description is None else CellDescription.from_text(self.description),
+            None if self.description is None else CellDescription.read(self.description),
         )
 
     @cached_property
@@ -241,7 +241,7 @@ class Cells:
         """What the file said when the model was trained, so that sampling does without it."""
         if self.description is None:
             return self._read[0].description
-        return CellDescription.from_text(self.description)
+        return CellDescription.read(self.description)
 
     @cached_property
     def _sides(self) -> tuple[CellSet, CellSet]:

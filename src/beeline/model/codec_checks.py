@@ -24,6 +24,11 @@ def is_seen(condition: Condition) -> bool:
     return condition.route not in ("start", "beside")
 
 
+def matters(condition: Condition) -> bool:
+    """Whether samples may depend on a condition: the network sees it, or paths start from it."""
+    return condition.route != "beside"
+
+
 def check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -> None:
     """Refuse a path whose end is neither a start nor a map of the form of the data.
 
