@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
+from typing import Any, cast
 
 import anndata
 import numpy as np
 import pytest
 
 import beeline
+from beeline.cli.edit import edit
 from beeline.cli.evaluate import evaluate
 from beeline.cli.main import run as run_command
 from beeline.cli.recipes import find_recipe
@@ -145,6 +148,35 @@ def test_cells_from_control_cells_keep_the_clauses_that_train_too(home: Path) ->
     assert overfits.status == conditions.status == "ok", (overfits.line(), conditions.line())
     assert "control by" in conditions.text
     assert "perturbation by" in conditions.text
+
+
+def test_cells_become_what_they_would_be_under_something_else(home: Path, tmp_path: Path) -> None:
+    given = cells_file(tmp_path / "given.h5ad", 4, 2, ("control", "B"))
+    settings: Any = {"seed": 0, "steps": 40, "sampler": "heun"}
+    same, _ = edit(home / "noise", "invert", given, out=tmp_path / "same.h5ad", **settings)
+    other, _ = edit(home / "noise", "invert", given, to={"perturbation": NAME}, out=tmp_path / "other.h5ad", **settings)
+    modality: Any = beeline.load(home / "noise").modality
+    before, cells = np.stack([each.array for each in modality.brought(given)]), anndata.read_h5ad(other)
+    assert cells.obs["perturbation"].tolist() == [NAME] * 4
+    assert cells.obs[CONTEXT].tolist() == ["B"] * 4
+    assert cells.obs["donor"].tolist() == anndata.read_h5ad(given).obs["donor"].tolist()
+    unchanged, changed = (anndata.read_h5ad(path).to_df().to_numpy() for path in (same, other))
+    np.testing.assert_allclose(unchanged, before, atol=0.05)
+    assert np.abs(changed - before).max() > 3 * np.abs(unchanged - before).max()
+    errors = json.loads(cells.uns["beeline"]["edit"])["cycle_error"]
+    assert len(errors) == 4
+    assert max(errors) < 0.05
+    with pytest.raises(UserError, match="modelled by their principal components, and no cell stands alone"):
+        edit(home / "noise", "inpaint", given, known=tmp_path / "mask.npy")
+
+
+def test_one_cell_goes_over_into_another(home: Path, tmp_path: Path) -> None:
+    ends = [cells_file(tmp_path / f"{kind}.h5ad", 1, 3, ("control", kind)) for kind in ("B", "NK")]
+    strip, _ = edit(home / "noise", "interpolate", ends, frames=5, out=tmp_path / "strip.h5ad", steps=40)
+    cells, modality = anndata.read_h5ad(strip), cast("Any", beeline.load(home / "noise").modality)
+    assert cells.obs[CONTEXT].tolist() == ["B", "B", "NK", "NK", "NK"]
+    for end, place in zip(ends, (0, -1), strict=True):
+        np.testing.assert_allclose(cells.to_df().to_numpy()[place], modality.brought(end)[0].array, atol=0.05)
 
 
 def test_what_contradicts_the_file_is_told_before_anything_starts(home: Path) -> None:

@@ -41,10 +41,12 @@ def edit(
     Args:
         run: a run folder, a checkpoint or a model.safetensors; or a checkpoint of a peer.
         how: invert, renoise, inpaint or interpolate, see ``beeline.generate.config.EditConfig``.
-        inputs: pictures, .npy or .npz files of native arrays, or folders of them; interpolate takes two, or ``seeds``.
-        condition: value of each condition of the inputs; text is read as on the command line, a list of texts goes
-            round the items.
-        to: of invert: what the inputs are to become; of interpolate: the condition of the second; the same when None.
+        inputs: pictures, .npy or .npz files of native arrays, files of the field (.h5ad of cells), or folders of
+            them; interpolate takes two samples, or ``seeds``.
+        condition: value of each condition of the inputs, over what their files say; text is read as on the command
+            line, a list of texts goes round the items.
+        to: what changes; of invert: in the inputs; of interpolate: from the first to the second, which is as its file
+            says when None.
         known: of inpaint: a picture, .npy or .npz file, light or not 0 where the inputs are kept.
         seed: item i depends on (seed, i) and its input alone.
         out: a .png, an .npz or a folder; the next free ``RUN/samples/edited-001`` when None.
@@ -77,7 +79,7 @@ def edit(
     check_writable(home) if out is None else check_output(Path(out), endings_of(engine.modality))
     editor = Editor(engine, asked, engine.settings(**options), seed, batch_size)
     given, examples = _examples(editor, paths, condition)
-    becoming = None if to is None else _conditions(editor, to, len(examples) if examples else 1)
+    becoming = None if to is None else _becoming(editor, to, examples, condition)
     with display.work(how) as progress:
         samples = _edited(editor.showing(progress), examples, condition, becoming, known)
     samples.provenance["edit"]["inputs"] = given
@@ -116,7 +118,17 @@ def _examples(
         raise UserError(f"interpolate: goes from one input to another, and here are {len(found)}; give two")
     conditions = _conditions(editor, condition, len(found))
     told = [{"name": each.name, "sha256": each.sha256} for each in found]
-    return told, [Example(each.array, values) for each, values in zip(found, conditions, strict=True)]
+    return told, [
+        Example(each.array, {**each.condition, **values}) for each, values in zip(found, conditions, strict=True)
+    ]
+
+
+def _becoming(
+    editor: Editor, to: Mapping[str, Any], examples: Sequence[Example], condition: Mapping[str, Any] | None
+) -> list[Mapping[str, Any]]:
+    """What the inputs are to become: what they are, but for what is said."""
+    own = [each.condition for each in examples] or _conditions(editor, condition, 1)
+    return [{**old, **new} for old, new in zip(own, _conditions(editor, to, len(own)), strict=True)]
 
 
 def _conditions(editor: Editor, condition: Mapping[str, Any] | None, n: int) -> list[Mapping[str, Any]]:
@@ -205,21 +217,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="the data: pictures, .npy or .npz files, or a folder of them; may be given again",
+        help="the data: pictures, .npy or .npz files, .h5ad of cells, or a folder of them; may be given again",
     )
     parser.add_argument(
         "--condition",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a condition of the data, such as label=3; given again, its values go round the inputs",
+        help="a condition of the data, such as label=3, over what their files say; given again, its values go round "
+        "the inputs",
     )
     parser.add_argument(
         "--to",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="invert: what they are to become; interpolate: the condition of the second",
+        help="what changes; invert: in the inputs; interpolate: from the first to the second",
     )
     parser.add_argument("--strength", type=float, help="renoise: time up to which noise is added, 0 to 1 (0.5)")
     parser.add_argument(

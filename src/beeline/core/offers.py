@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 from beeline.core.data import Example, Examples, Geometry
@@ -246,6 +247,22 @@ class Native(Protocol):
 
         Raises:
             UserError: samples of several forms cannot be in one file.
+        """
+        ...
+
+
+@runtime_checkable
+class Bringing(Native, Protocol):
+    """A modality that also reads samples of its kind which people bring in files of its endings."""
+
+    def brought(self, path: Path) -> Sequence[Example]:
+        """The samples of a file, with those of their conditions that the file tells.
+
+        Args:
+            path: of a file whose ending is one of ``endings``.
+
+        Raises:
+            UserError: it is not of the kind of the training data.
         """
         ...
 

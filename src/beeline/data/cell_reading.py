@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from beeline.core.data import Example
 from beeline.core.errors import InputWarning, UserError
 from beeline.data.cell_choice import CellDescription, normalised, select_genes
 from beeline.data.cell_files import CellFile, Scale, check_scale, library_sizes, open_cells
-from beeline.data.cell_sets import CONTROL, FoundCells, held_out_cells, names_of
+from beeline.data.cell_sets import CONTROL, PERTURBATION, FoundCells, held_out_cells, names_of
 
 Array = np.ndarray[Any, Any]
 _AT_ONCE = 4096
@@ -123,6 +125,34 @@ def given_cells(path: Path, description: CellDescription, layer: str | None = No
             stacklevel=2,
         )
     return normalised(file.rows(np.arange(file.cells)), library, description.target, description.scale, places)
+
+
+def cells_brought(
+    path: Path,
+    description: CellDescription,
+    layer: str | None,
+    perturbation_key: str | None,
+    control: str,
+    labels: Sequence[str],
+) -> list[Example]:
+    """Cells of a file that a model is given, with those of their conditions that columns of the file tell.
+
+    Args:
+        path: an .h5ad.
+        description: of the model.
+        layer: of the numbers; X when None.
+        perturbation_key: column that says what a cell was under; None where nothing does.
+        control: what that column calls control cells.
+        labels: further columns that the network is told.
+
+    Raises:
+        UserError: genes are missing, or the numbers are on another scale.
+    """
+    values, file = given_cells(path, description, layer), open_cells(path, layer)
+    columns = {name: _texts(file, name).tolist() for name in labels if name in file.columns}
+    if perturbation_key is not None and perturbation_key in file.columns:
+        columns[PERTURBATION] = [names_of(text, control) for text in _texts(file, perturbation_key)]
+    return [Example(row, {name: column[i] for name, column in columns.items()}) for i, row in enumerate(values)]
 
 
 def _values(file: CellFile, description: CellDescription, library: Array) -> Any:

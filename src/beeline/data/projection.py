@@ -88,6 +88,10 @@ class Projection:
         mean, rows = self._parts
         return np.asarray(self.scale * (rows @ (array.astype(np.float64) - mean)), dtype=np.float32)[:, None]
 
+    def mixing(self) -> str:
+        """Principal components: no gene stands alone."""
+        return "modelled by their principal components"
+
     def undo(self, array: Array) -> Array:
         """(k, 1) to what the components hold of an array, (G,)."""
         return self._cut(self._held(array)).astype(np.float32)

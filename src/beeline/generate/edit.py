@@ -18,7 +18,7 @@ from beeline.core.data import Example
 from beeline.core.errors import UserError
 from beeline.core.state import SamplerState
 from beeline.generate.editor import Editor, rows
-from beeline.generate.engine import Array, Request, Samples
+from beeline.generate.engine import Array, Samples
 from beeline.generate.walk import Stretch
 from beeline.samplers.inpainting import Inpainting
 
@@ -40,9 +40,7 @@ def regenerated(
         UserError: an input or a condition does not fit.
     """
     conditions = [each.condition for each in inputs] if becoming is None else becoming
-    requests = [
-        Request(each, editor.engine.codec.form(given.array)) for each, given in zip(conditions, inputs, strict=True)
-    ]
+    requests = editor.requests([replace(given, condition=each) for each, given in zip(conditions, inputs, strict=True)])
     for each, given in zip(conditions, inputs, strict=True):
         editor.engine.codec.encode(replace(given, condition=each))
     found = editor.inverted(inputs)

@@ -97,8 +97,8 @@ class Editor:
         return [self.engine.codec.encode(each).tokens for each in inputs]
 
     def requests(self, inputs: Sequence[Example]) -> list[Request]:
-        """Samples of the conditions and forms of some data."""
-        return [Request(each.condition, self.engine.codec.form(each.array)) for each in inputs]
+        """Samples of the conditions and forms of some data, from which they take what a normaliser leaves out."""
+        return [Request(each.condition, self.engine.codec.form(each.array), like=each.array) for each in inputs]
 
     def inverted(self, inputs: Sequence[Example]) -> Inverted:
         """Noise of the inputs, without guidance, and what they are after a walk up and down."""

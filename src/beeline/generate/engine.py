@@ -58,11 +58,13 @@ class Request:
         condition: what it should be, by condition name; what is left out is up to the model.
         form: its form; drawn from those of the training samples when None.
         cfg_scale: how strongly it is guided; as the settings say when None.
+        like: native array that has what the normaliser leaves out of a sample; its start has it when None.
     """
 
     condition: Mapping[str, Any]
     form: Form | None = None
     cfg_scale: float | None = None
+    like: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,8 @@ class Engine:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 end = (way or self._from_noise)(stretch)
             passes += counted(end.passes, stop - start)
-            arrays.extend(self.codec.decode(end.x, [each.condition for each in requests[start:stop]]))
+            likes = [each.like for each in requests[start:stop]]
+            arrays.extend(self.codec.decode(end.x, [each.condition for each in requests[start:stop]], likes))
         examples = [Example(array, dict(request.condition)) for array, request in zip(arrays, requests, strict=True)]
         preset = preset_of(settings)
         how = {"seed": seed, "first": first, **({"preset": preset} if preset else {}), **asdict(plan.settings)}

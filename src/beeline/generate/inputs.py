@@ -1,4 +1,4 @@
-"""Data that users bring to a trained model: pictures, .npy and .npz files, or folders of them.
+"""Data that users bring to a trained model: pictures, .npy and .npz files, those of its field, or folders of them.
 
 Nothing is resized, converted or rounded: what does not fit the model as it is, is refused.
 """
@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from beeline.core.data import Example
 from beeline.core.errors import UserError
 from beeline.core.files import sha256
-from beeline.core.offers import Decoding
+from beeline.core.offers import Bringing, Completing, Decoding
 from beeline.core.protocols import Array, Modality
 from beeline.data.image_files import ENDINGS, UnusableError, look, read_image
 from beeline.data.image_reading import Reading
@@ -35,11 +36,13 @@ class Input:
         name: its file, and which of the file it is.
         array: native array.
         sha256: hash of the file.
+        condition: what the file says of it.
     """
 
     name: str
     array: Array
     sha256: str
+    condition: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_inputs(paths: Sequence[str | Path], codec: Codec, modality: Modality) -> list[Input]:
@@ -57,10 +60,10 @@ def read_inputs(paths: Sequence[str | Path], codec: Codec, modality: Modality) -
     for path in map(Path, paths):
         for file in _files(path, modality):
             digest = sha256(file)
-            for name, array in _samples(file, codec):
-                if (reason := _reason(array, codec)) is not None:
+            for name, example in _samples(file, codec, modality):
+                if (reason := _reason(example.array, codec)) is not None:
                     raise UserError(f"{name}: {reason}")
-                found.append(Input(name, array, digest))
+                found.append(Input(name, example.array, digest, example.condition))
     return found
 
 
@@ -110,17 +113,29 @@ def _files(path: Path, modality: Modality | None) -> list[Path]:
         if (path / name).is_file():
             return [path / name]
     inside = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
-    for endings in (ENDINGS, {".npy", ".npz"}):
+    for endings in (_brought(modality), ENDINGS, {".npy", ".npz"}):
         if chosen := [each for each in inside if each.suffix.lower() in endings]:
             return chosen
     raise UserError(f"{path}: holds no picture, .npy or .npz file")
 
 
-def _samples(file: Path, codec: Codec) -> Iterator[tuple[str, Array]]:
+def _brought(modality: Modality | None) -> Collection[str]:
+    """Endings of the files of its field that a modality reads samples from."""
+    return modality.endings if isinstance(modality, Bringing) else ()
+
+
+def _samples(file: Path, codec: Codec, modality: Modality) -> Iterator[tuple[str, Example]]:
     """The samples in a file."""
-    if file.suffix.lower() in ENDINGS:
-        yield str(file), _native_picture(file, codec)
-        return
+    if isinstance(modality, Bringing) and file.suffix.lower() in modality.endings:
+        yield from ((f"{file}[{i}]", each) for i, each in enumerate(modality.brought(file)))
+    elif file.suffix.lower() in ENDINGS:
+        yield str(file), Example(_native_picture(file, codec))
+    else:
+        yield from ((name, Example(array)) for name, array in _stacked(file, codec))
+
+
+def _stacked(file: Path, codec: Codec) -> Iterator[tuple[str, Array]]:
+    """The samples in an .npy or .npz file."""
     for name, array in _arrays(file):
         # One sample or a stack of them, and grey pictures with or without an axis for their one channel.
         every = [[array], list(array) if array.ndim else [], [array[..., None]], list(array[..., None])]
@@ -193,7 +208,9 @@ def _reason(array: Array, codec: Codec) -> str | None:
             known = "x".join(str(low) if low == high else f"{low}..{high}" for low, high in ranges)
             size = "x".join(map(str, extents))
             return f"is {size}, and the model was trained on {known}; bring it to that size first"
-    back = codec.normaliser.undo(codec.normaliser.apply(array))
+    normaliser = codec.normaliser
+    tokens = normaliser.apply(array)
+    back = normaliser.undo_beside(tokens, array) if isinstance(normaliser, Completing) else normaliser.undo(tokens)
     largest = float(np.nanmax(np.abs(array.astype(np.float64)), initial=0.0))
     if not np.allclose(back, array, rtol=_ROUNDING, atol=_ROUNDING * largest, equal_nan=True):
         return "holds numbers that the model's normaliser would not give back; it changes them"

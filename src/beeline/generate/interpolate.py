@@ -18,7 +18,7 @@ from beeline.core.offers import Blending
 from beeline.core.state import SamplerState
 from beeline.core.tokens import Tokens
 from beeline.generate.editor import Editor, rows
-from beeline.generate.engine import Engine, Request, Samples
+from beeline.generate.engine import Array, Engine, Request, Samples
 from beeline.generate.walk import Stretch
 from beeline.model.codec import Form
 from beeline.samplers.interpolation import slerp
@@ -41,7 +41,7 @@ def between(editor: Editor, first: Example, last: Example) -> Samples:
             "is absent; need two alike"
         )
     found = editor.inverted([first, last])
-    samples = _strip(editor, found.noise, first.condition, last.condition)
+    samples = _strip(editor, found.noise, first.condition, last.condition, (first.array, last.array))
     return editor.told(samples, found.samples, cycle_error=found.errors)
 
 
@@ -69,11 +69,33 @@ def between_seeds(editor: Editor, first: Request, last: Mapping[str, Any]) -> Sa
     return editor.told(_strip(editor, ends, first.condition, last))
 
 
-def _strip(editor: Editor, ends: Sequence[Tokens], first: Mapping[str, Any], last: Mapping[str, Any]) -> Samples:
+def _strip(
+    editor: Editor,
+    ends: Sequence[Tokens],
+    first: Mapping[str, Any],
+    last: Mapping[str, Any],
+    likes: tuple[Array, Array] | None = None,
+) -> Samples:
+    """Samples from one noise to another.
+
+    Args:
+        editor: of the model.
+        ends: the noise.
+        first: condition of the first.
+        last: condition of the last.
+        likes: the two inputs, which have what the normaliser leaves out; None where there are none.
+    """
     shares = torch.linspace(0.0, 1.0, editor.edit.frames, dtype=torch.float64)
     mixed = slerp(ends[0].values[0], ends[1].values[0], shares.to(ends[0].values.device))
     noise, form = [ends[0].with_values(frame[None]) for frame in mixed], _form(editor.engine, ends[0])
-    requests = [Request(_mixed(editor.engine, first, last, share), form) for share in shares.tolist()]
+    requests = [
+        Request(
+            _mixed(editor.engine, first, last, share),
+            form,
+            like=None if likes is None else (1 - share) * likes[0] + share * likes[1],
+        )
+        for share in shares.tolist()
+    ]
     return editor.generate(requests, lambda stretch: stretch.down_from(rows(noise, stretch)))
 
 

@@ -21,7 +21,7 @@ from beeline.core.protocols import Condition
 from beeline.data.cell_choice import CellDescription
 from beeline.data.cell_files import Scale
 from beeline.data.cell_output import as_anndata, h5ad_bytes
-from beeline.data.cell_reading import CellWishes, read_cells
+from beeline.data.cell_reading import CellWishes, cells_brought, read_cells
 from beeline.data.cell_sets import CONTROL, PERTURBATION, CellSet, FoundCells, from_control
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture, image_grid, scalar_image
@@ -196,6 +196,10 @@ class Cells:
     def files(self, samples: Examples, provenance: Mapping[str, Any]) -> Mapping[str, bytes]:
         """Samples as AnnData: gene names, what was asked for, provenance."""
         return {".h5ad": h5ad_bytes(self.native(samples, provenance))}
+
+    def brought(self, path: Path) -> list[Example]:
+        """Cells of an .h5ad, in the genes and on the scale of the model, with what its columns say of them."""
+        return cells_brought(path, self._known, self.layer, self.perturbation_key, self.control, self._told)
 
     def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
         """Samples as an AnnData.

@@ -260,21 +260,37 @@ class Codec:
         return Batch(join([example.tokens for example in examples], length), Conditions(values, null, rates))
 
     def decode(
-        self, tokens: Tokens, conditions: Sequence[Mapping[str, Any]] | None = None
+        self,
+        tokens: Tokens,
+        conditions: Sequence[Mapping[str, Any]] | None = None,
+        likes: Sequence[np.ndarray[Any, Any] | None] | None = None,
     ) -> list[np.ndarray[Any, Any]]:
         """Native arrays of the samples of a batch.
 
         Args:
             tokens: of the samples.
             conditions: of each of them, whose start completes what the normaliser leaves out; None leaves it out.
+            likes: native arrays that complete it in the place of starts; None where there is none.
         """
         singles = unbatch(tokens.to("cpu"))
         arrays = [self.tokenizer.decode(single).detach().float().numpy() for single in singles]
+        normaliser = self.normaliser
+        if not isinstance(normaliser, Completing):
+            return [normaliser.undo(array) for array in arrays]
+        found = [None] * len(arrays) if likes is None else likes
+        started = [None] * len(arrays) if conditions is None else [self._completed_by(each) for each in conditions]
+        both = [own if one is None else one for one, own in zip(found, started, strict=True)]
+        return [
+            normaliser.undo(array) if like is None else normaliser.undo_beside(array, like)
+            for array, like in zip(arrays, both, strict=True)
+        ]
+
+    def _completed_by(self, condition: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
+        """The native array that a sample's path starts from; None where it starts from noise."""
         start = None if self.end is None else self.condition(self.end)
-        if conditions is None or start is None or not starts(start) or not isinstance(self.normaliser, Completing):
-            return [self.normaliser.undo(array) for array in arrays]
-        likes = [start.encode(each[start.name]).numpy() for each in conditions]
-        return [self.normaliser.undo_beside(array, like) for array, like in zip(arrays, likes, strict=True)]
+        if start is None or not starts(start):
+            return None
+        return np.asarray(start.encode(condition[start.name]).numpy())
 
 
 def _fitted(condition: Condition, training: Examples) -> Condition:
