@@ -11,7 +11,7 @@ import pytest
 from beeline.core.data import Example, Metric
 from beeline.data.cell_truth import CellTruth
 from beeline.metrics.cell_baselines import cell_baselines
-from beeline.metrics.cell_effects import effects_by_pair
+from beeline.metrics.cell_effects import Compared, Truth, effects_by_pair
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.metrics.energy import squared_energy_distance
 
@@ -237,3 +237,27 @@ def test_rows_by_pair_average_to_the_metrics_and_have_the_baselines_beside_them(
     alone = effects_by_pair(plain, plain, plain, contexts=CONTEXTS)
     assert np.isnan(alone[0]["control_copy_energy"])
     assert np.isnan(alone[0]["delta_correlation"])
+
+
+def test_the_chance_in_which_control_cells_are_brought_is_in_no_delta() -> None:
+    random, shift = np.random.default_rng(0), np.linspace(-0.5, 0.5, 200).astype(np.float32)
+
+    def drawn(count: int, perturbation: tuple[str, ...]) -> list[Example]:
+        return [Example(each, {"perturbation": perturbation}) for each in random.normal(size=(count, 200))]
+
+    controls = drawn(500, ())
+    asked = [
+        Example(each.array, {**each.condition, "control": controls[place % 10].array})
+        for place, each in enumerate(drawn(100, ("null",)))
+    ]
+    follow = [Example(each.condition["control"] + shift, each.condition) for each in asked]
+    mean = [Example(np.mean([other.array for other in drawn(400, ())], axis=0), each.condition) for each in asked]
+    truth = Truth([*controls, *drawn(100, ("null",))], asked, (), ())
+    pair = truth.held_out.perturbed[0]
+    followed = Compared(truth, follow).delta(pair)
+    assert followed is not None
+    np.testing.assert_allclose(followed, shift, atol=1e-6)
+    assert abs(Compared(truth, mean).correlation(pair)) < 0.25
+    few = np.mean([each.condition["control"] for each in asked], axis=0)
+    both = [np.mean([each.array for each in side], axis=0) - few for side in (mean, asked)]
+    assert np.corrcoef(*both)[0, 1] > 0.9, "what ten control cells subtracted on both sides would give"

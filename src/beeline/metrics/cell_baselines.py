@@ -7,7 +7,7 @@ training mean                one cell: the mean of all training cells of the per
 mean perturbation            control cell + mean over perturbations of their delta in the context
 additive                     control cell + sum of the deltas of the single perturbations of a set
 ridge                        control cell + the delta that a linear model predicts from features, see ridge.py
-resampled cells              training cells of the perturbation in other contexts
+resampled cells              training cells of the perturbation in the context, or else in others
 
 The control cell is the one that a question brings along, else one of the training cells, drawn. A perturbation never
 seen (in another context) is answered by all perturbations together; control cells that are asked for by control cells.
@@ -188,7 +188,7 @@ def _means(cells: CellTable, pairs: Sequence[Pair]) -> list[Array]:
     """One cell for each perturbation, and for control cells one for each context."""
 
     def mean(pair: Pair) -> Array:
-        chosen = [pair] if not pair.perturbation and pair in cells.members else _alike(cells, pair, others=False)
+        chosen = [pair] if not pair.perturbation and pair in cells.members else _alike(cells, pair)
         counts = [len(cells.members[each]) for each in chosen]
         return np.average([cells.mean(each) for each in chosen], axis=0, weights=counts)
 
@@ -199,7 +199,11 @@ def _means(cells: CellTable, pairs: Sequence[Pair]) -> list[Array]:
 def _resampled(cells: CellTable, pairs: Sequence[Pair], seed: int) -> list[Array]:
     draws = Key.range(seed, 0, len(pairs)).fold("training cell").uniform().numpy()[:, 0]
     pools = {
-        pair: [index for each in _alike(cells, pair, others=True) for index in cells.members[each]]
+        pair: [
+            index
+            for each in ([pair] if pair in cells.members else _alike(cells, pair))
+            for index in cells.members[each]
+        ]
         for pair in set(pairs)
     }
     return [
@@ -207,11 +211,7 @@ def _resampled(cells: CellTable, pairs: Sequence[Pair], seed: int) -> list[Array
     ]
 
 
-def _alike(cells: CellTable, pair: Pair, others: bool) -> list[Pair]:
-    """Training pairs of the same perturbation (in other contexts), else all perturbed ones, else all that there are."""
-    same = [
-        each
-        for each in cells.members
-        if each.perturbation == pair.perturbation and not (others and each.context == pair.context)
-    ]
+def _alike(cells: CellTable, pair: Pair) -> list[Pair]:
+    """Training pairs of the same perturbation, else all perturbed ones, else all that there are."""
+    same = [each for each in cells.members if each.perturbation == pair.perturbation]
     return same or (cells.perturbed if pair.perturbation else []) or list(cells.members)

@@ -1,7 +1,13 @@
 """Generated cells beside held-out ones, pair by pair: a pair is a perturbation in a context, see cell_pairs.
 
-The control cells of a pair are those that its held-out examples bring along, else the training control cells of its
-context; one population for real and generated deltas. Deltas against the mean perturbation are less the mean delta that
+The control cells of a pair are the training control cells of its context, else those that its held-out examples bring
+along; one population for real and generated deltas. Where generated cells x follow control cells c' that they bring
+along, their mean holds the chance in which ones these are, and it is taken out:
+
+    delta = mean(x) - mean(c')    where  sum_g cov(x_g, c'_g) / sum_g var(c'_g) > 1/2,    else  mean(x) - mean(c)
+
+(a control variate; Owen 2013, Monte Carlo theory, chapter 8). Shifted control cells have a slope of 1, cells that were
+paired by chance about 0. Deltas against the mean perturbation are less the mean delta that
 training cells have in the context (in all contexts where it has none): what every perturbation does alike is not
 rewarded. A prediction is told from the real deltas of all pairs, those held out and those of training.
 
@@ -69,8 +75,8 @@ class Truth(Kept):
         """(M, G) its control cells; None where there are none."""
 
         def find() -> Array | None:
-            given = self.held_out.given_controls(pair)
-            return self.training.controls_in(pair.context) if given is None else given
+            known = self.training.controls_in(pair.context)
+            return self.held_out.given_controls(pair) if known is None else known
 
         return self.once(("controls", pair), find)
 
@@ -78,8 +84,11 @@ class Truth(Kept):
         """(G,) mean of its control cells, all of them; None where there are none."""
 
         def find() -> Array | None:
+            known = self.training.control_mean(pair.context)
+            if known is not None:
+                return known
             given = self.held_out.given_controls(pair, most=len(self.held_out.examples))
-            return self.training.control_mean(pair.context) if given is None else given.mean(axis=0, dtype=np.float64)
+            return None if given is None else given.mean(axis=0, dtype=np.float64)
 
         return self.once(("control mean", pair), find)
 
@@ -156,7 +165,21 @@ class Compared(Kept):
     def delta(self, pair: Pair) -> Array | None:
         """(G,) predicted delta; None without control cells."""
         control = self.truth.control_mean(pair)
-        return None if control is None else difference(self.generated.mean(pair), control)
+        if control is None:
+            return None
+        return self.once(("delta", pair), lambda: difference(self.generated.mean(pair), self._control(pair, control)))
+
+    def _control(self, pair: Pair, control_G: Array) -> Array:
+        """(G,) mean of the control cells that generated ones follow, ``control_G`` where they follow none."""
+        given, cells = self.generated.given_controls(pair), self.cells(pair)
+        if given is None or len(given) != len(cells):
+            return control_G
+        apart = given - given.mean(axis=0)
+        if 2 * np.sum(apart * (cells - cells.mean(axis=0))) <= np.sum(apart**2):
+            return control_G
+        every = self.generated.given_controls(pair, most=len(self.generated.examples))
+        assert every is not None
+        return np.asarray(every.mean(axis=0, dtype=np.float64))
 
     def deltas(self, pair: Pair) -> tuple[Array, Array] | None:
         """Predicted and real delta of a perturbed pair; None without control cells."""
