@@ -245,13 +245,14 @@ def test_the_chance_in_which_control_cells_are_brought_is_in_no_delta() -> None:
     def drawn(count: int, perturbation: tuple[str, ...]) -> list[Example]:
         return [Example(each, {"perturbation": perturbation}) for each in random.normal(size=(count, 200))]
 
-    controls = drawn(500, ())
+    controls = drawn(4000, ())
     asked = [
         Example(each.array, {**each.condition, "control": controls[place % 10].array})
         for place, each in enumerate(drawn(100, ("null",)))
     ]
     follow = [Example(each.condition["control"] + shift, each.condition) for each in asked]
-    mean = [Example(np.mean([other.array for other in drawn(400, ())], axis=0), each.condition) for each in asked]
+    centre = np.mean([each.array for each in drawn(400, ("null",))], axis=0)
+    mean = [Example(centre, each.condition) for each in asked]
     truth = Truth([*controls, *drawn(100, ("null",))], asked, (), ())
     pair = truth.held_out.perturbed[0]
     followed = Compared(truth, follow).delta(pair)
