@@ -179,6 +179,15 @@ def test_one_cell_goes_over_into_another(home: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(cells.to_df().to_numpy()[place], modality.brought(end)[0].array, atol=0.05)
 
 
+def test_more_genes_than_components_are_taken_of_are_chosen_from(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beeline.modalities.cells.MOST_NUMBERS", 30)
+    monkeypatch.setattr("beeline.modalities.cells._MOST_VARIABLE", 20)
+    settled, reasons = Cells(path=str(home / "cells.h5ad")).settle(100)
+    assert settled.dataset("train")[0].array.shape == (20,)
+    assert reasons[0].startswith("the 20 most variable genes are kept: principal components are taken of at most 30")
+    assert Cells(path=str(home / "cells.h5ad"), tokens="genes").settle(100)[0].highly_variable is None
+
+
 def test_what_contradicts_the_file_is_told_before_anything_starts(home: Path) -> None:
     path = str(home / "cells.h5ad")
     for options, told in [

@@ -31,7 +31,7 @@ from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
 from beeline.tokenizers.sets import SetTokenizer
 
-_SHOWN = 64
+_SHOWN, _MOST_VARIABLE = 64, 2000
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Cells:
         held_out_populations: cells to keep from training in its place, such as "cell_type=B cells,condition=stim";
             several between semicolons.
         min_cells: training cells that a gene is seen in, at least.
-        highly_variable: how many genes to keep by their variability; null for all.
+        highly_variable: how many genes to keep by their variability; null for all, and of over 5,000 for 2,000 where
+            tokens are latent.
         start: noise, or control: from a control cell of the same context to a perturbed one (with process.source
             condition and process.end control).
         pairs: pairings of control and perturbed cells by optimal transport, of start control.
@@ -100,13 +101,19 @@ class Cells:
         """
         found, kept = self._read
         known = found.description
+        if self.tokens == "latent" and self.highly_variable is None and len(known.genes) > MOST_NUMBERS:
+            chosen, reasons = dataclasses.replace(self, highly_variable=_MOST_VARIABLE).settle(tokens)
+            why = (
+                f"principal components are taken of at most {MOST_NUMBERS:,} genes, and there are {len(known.genes):,}"
+            )
+            return chosen, [f"the {_MOST_VARIABLE:,} most variable genes are kept: {why}", *reasons]
         share = None if self.held_out_populations is not None else self.held_out or 0.2
         settled = dataclasses.replace(self, path=str(found.path.absolute()), held_out=share, description=known.text())
         told = f"the populations {self.held_out_populations}" if share is None else f"a share of {share:g}"
         reasons = [
             f"found {len(found):,} cells of {len(known.genes):,} genes in {found.path.name}, scale {known.scale}"
             + (f", brought to {known.target:g} counts a cell" if known.target else ""),
-            *(f"{count:,} genes are left out: {why}" for why, count in known.counts_left_out.items()),
+            *(f"genes left out, {why}: {count:,}" for why, count in known.counts_left_out.items()),
             f"split: {int((~kept).sum()):,} training cells, {int(kept.sum()):,} held out ({told})",
         ]
         if self.tokens == "latent" and len(known.genes) > MOST_NUMBERS:
