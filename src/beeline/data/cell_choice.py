@@ -194,7 +194,11 @@ def _most_variable(values: Csr, count: int) -> Array:
         table = scanpy.pp.highly_variable_genes(cells, flavor="seurat", n_top_genes=count, inplace=False)
     finally:
         torch.set_num_threads(threads)  # which numba's kernels take for all cores, whatever was asked for
-    return np.asarray(table["highly_variable"], dtype=bool)
+    # Its own choice takes more where several are equally variable.
+    spread_out = np.nan_to_num(np.asarray(table["dispersions_norm"], dtype=np.float64), nan=-np.inf)
+    chosen = np.zeros(len(spread_out), dtype=bool)
+    chosen[np.argsort(-spread_out, kind="stable")[:count]] = True
+    return chosen
 
 
 def _named(file: CellFile, chosen: Array) -> tuple[str, ...]:
