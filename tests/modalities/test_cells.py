@@ -61,6 +61,10 @@ def test_a_file_of_cells_is_named_as_it_is_and_its_flags_too(home: Path, capsys:
     assert "perturbation_key: gene" in capsys.readouterr().out
     assert run_command([*words[:2], "--modality=fields"]) == 2
     assert "is of modality cells; name a recipe of it" in capsys.readouterr().err
+    for table in ("obs", "var"):
+        (home / "stored.zarr" / table).mkdir(parents=True)
+    assert run_command(["train", str(home / "stored.zarr"), "--out", str(home / "never")]) == 2
+    assert "is zarr, and cells are read from .h5ad; convert it once" in capsys.readouterr().err
 
 
 def test_answers_start_from_the_cells_of_a_file_and_are_written_as_cells(home: Path) -> None:

@@ -96,7 +96,9 @@ def _recipe_of_data(path: Path) -> dict[str, Any]:
     """The recipe that leaves everything to be chosen, with the data in place."""
     from beeline.data.latent_store import is_latents
 
-    kind = _FOR_CELLS if path.suffix == _CELLS else _FOR_CODES if is_latents(path) else _FOR_DATA
+    # Zarr with obs and var is of cells too; that it cannot be read, and what to do, is said where cells are read.
+    cells = path.suffix == _CELLS or all((path / table).is_dir() for table in ("obs", "var"))
+    kind = _FOR_CELLS if cells else _FOR_CODES if is_latents(path) else _FOR_DATA
     values = find_recipe(kind).values
     return {**values, "data": {**values["data"], "path": str(path)}}
 
