@@ -266,7 +266,9 @@ class Perturbations:
 
     def _place(self, name: str) -> int:
         if name not in self._places:
-            raise unknown(self.name, name, [self.control, *self.known])
+            known = [self.control, *self.known]
+            more = f"; known are {some_of(known)}" if len(known) > 1 else ""
+            raise UserError(f"{unknown(self.name, name, known)}{more}")
         return self._places[name]
 
     def _answerable(self, name: str) -> int:

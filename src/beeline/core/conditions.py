@@ -6,6 +6,7 @@ what is attended to is a Context.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -78,6 +79,16 @@ class Conditions:
         """Everything that tells samples apart, each with a row a sample."""
         values = [each for value in self.values.values() for each in _parts(value)]
         return [*values, *self.null.values()]
+
+
+def condition_name(text: str) -> str:
+    """A name that a condition can have, "_" for all that is no letter, digit or "_": ``cell type`` is cell_type.
+
+    Args:
+        text: as people write it, such as the name of a column; what begins with a digit gets a "_" before it.
+    """
+    name = re.sub(r"\W", "_", text)
+    return f"_{name}" if name[:1].isdigit() else name
 
 
 def _followed(value: Value, other: Value) -> Value:

@@ -42,6 +42,34 @@ class GenesLeftOut:
 
 
 @dataclass(frozen=True)
+class CellsLeftOut:
+    """Cells that are not looked at.
+
+    Args:
+        why: in words.
+        cells: how many.
+    """
+
+    why: str
+    cells: int
+
+
+@dataclass(frozen=True)
+class LibrarySizes:
+    """How much was counted in the training cells of a context.
+
+    Args:
+        context: value of each context column; none for all cells together.
+        quantiles: of their libraries, evenly spread from the least to the largest.
+        share: of a library that falls on the genes that are modelled, on average.
+    """
+
+    context: tuple[str, ...]
+    quantiles: tuple[float, ...]
+    share: float
+
+
+@dataclass(frozen=True)
 class CellDescription(Description):
     """What a set of cells declares.
 
@@ -53,6 +81,8 @@ class CellDescription(Description):
         empty: those among them whose numbers are all 0.
         left_out: genes of the file that are not modelled.
         compared: training cells by which the variability of genes was compared; 0 where it was not.
+        cells_left_out: cells of the file that are not looked at, by the first reason of each.
+        libraries: of all training cells, then of each context; none of other scales than counts.
     """
 
     genes: tuple[str, ...]
@@ -62,11 +92,19 @@ class CellDescription(Description):
     empty: int = 0
     left_out: tuple[GenesLeftOut, ...] = ()
     compared: int = 0
+    cells_left_out: tuple[CellsLeftOut, ...] = ()
+    libraries: tuple[LibrarySizes, ...] = ()
 
     @property
     def counts_left_out(self) -> dict[str, int]:
         """How many genes are not modelled, by the reason."""
         return {each.why: len(each.genes) for each in self.left_out}
+
+    @property
+    def told_of_left_out(self) -> list[str]:
+        """How many cells and genes are not modelled and why, a line for each reason."""
+        cells = [f"cells left out, {each.why}: {each.cells:,}" for each in self.cells_left_out]
+        return [*cells, *(f"genes left out, {why}: {count:,}" for why, count in self.counts_left_out.items())]
 
     def places(self, genes: Sequence[str], where: object) -> Array:
         """Columns of a file that hold the genes, in their order here: (K,) int64.

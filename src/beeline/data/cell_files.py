@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from beeline.core.errors import UserError, unknown
-from beeline.data.cell_matrices import CellMatrix, Csr, open_matrix, opened
+from beeline.data.cell_matrices import CellMatrix, Csr, SomeRows, open_matrix, opened
 from beeline.data.cell_stores import check_kind, matrices_in, read_table
 from beeline.data.group_names import shown
 
@@ -76,6 +76,17 @@ class CellFile:
         missing = column.isna().to_numpy()
         texts = [None if absent else _text(value) for value, absent in zip(column, missing, strict=True)]
         return np.array([*texts, None], dtype=object)[:-1]
+
+    def only(self, places: Array) -> CellFile:
+        """Some of the cells, as if the file had no others.
+
+        Args:
+            places: (n,) of them, ascending.
+        """
+        if len(places) == self.cells:
+            return self
+        about, matrix = self._about.iloc[places], SomeRows(self._matrix, places)
+        return replace(self, names=self.names[places], _matrix=matrix, _about=about)
 
     def rows(self, index: Array) -> Csr:
         """Numbers of some cells, and no others read: scipy CSR (n, genes) float32.

@@ -102,6 +102,22 @@ class HeldMatrix(CellMatrix):
         return csr_matrix(self._numbers[index])
 
 
+class SomeRows(CellMatrix):
+    """Some rows of another one.
+
+    Args:
+        whole: the other.
+        places: (n,) of the rows, ascending.
+    """
+
+    def __init__(self, whole: CellMatrix, places: Array) -> None:
+        super().__init__((len(places), whole.shape[1]))
+        self._whole, self._places = whole, places
+
+    def _ascending(self, index: Array) -> Csr:
+        return self._whole.rows(self._places[index])
+
+
 class BackedMatrix(CellMatrix):
     """One that stays in its file, opened anew in every process.
 

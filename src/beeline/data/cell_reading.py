@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,11 @@ import numpy as np
 from beeline.core.data import Example
 from beeline.core.errors import InputWarning, UserError
 from beeline.data.cell_choice import CellDescription, normalised, select_genes
+from beeline.data.cell_columns import condition_names, doses, numbers, texts
 from beeline.data.cell_files import CellFile, Scale, check_scale, library_sizes, open_cells
-from beeline.data.cell_sets import CONTROL, PERTURBATION, FoundCells, held_out_cells, names_of
+from beeline.data.cell_libraries import generated_cells, library_quantiles
+from beeline.data.cell_quality import CellLimits, fit_cells
+from beeline.data.cell_sets import PERTURBATION, FoundCells, held_out_cells, names_of
 
 Array = np.ndarray[Any, Any]
 _AT_ONCE = 4096
@@ -31,12 +33,16 @@ class CellWishes:
         perturbation_key: column that says what a cell was under; None where nothing does.
         control: what that column calls control cells.
         context: columns in which a control cell agrees with the cells that it stands for.
-        labels: columns that the network is told.
+        labels: columns that the network is told; those that are no context may lack entries.
+        numbers: columns of numbers that the network is told.
+        dose: column of the doses of perturbations; None where they have none.
+        missing: whether labels and numbers may lack entries.
         group: columns that tell what belongs together.
         held_out_populations: such as ``cell_type=B cells,condition=stim``; None for a share of the cells.
         held_out: the share.
         min_cells: training cells that a gene is seen in, at least.
         highly_variable: how many genes to keep by their variability; None for all.
+        limits: what a cell must have to be looked at.
         seed: of the split.
     """
 
@@ -52,6 +58,10 @@ class CellWishes:
     held_out: float
     min_cells: int
     highly_variable: int | None
+    numbers: tuple[str, ...] = ()
+    dose: str | None = None
+    missing: bool = True
+    limits: CellLimits = field(default_factory=CellLimits)
     seed: int = 0
 
 
@@ -65,22 +75,11 @@ def read_cells(wishes: CellWishes, known: CellDescription | None = None) -> tupl
     Raises:
         UserError: the file is not what it is said to be.
     """
-    file = open_cells(wishes.path, wishes.layer)
-    check_scale(file, wishes.scale)
-    columns = {name: _texts(file, name) for name in (*wishes.context, *wishes.labels, *wishes.group)}
-    under = _perturbations(file, wishes)
-    groups = np.array([",".join(row) for row in zip(*(columns[name] for name in wishes.group), strict=True)])
-    bare = FoundCells(
-        path=wishes.path,
-        description=CellDescription((), wishes.scale, None, file.cells),
-        values=np.zeros((file.cells, 0)),
-        library=np.zeros(file.cells),
-        perturbations=under,
-        contexts={name: columns[name] for name in wishes.context},
-        labels={name: columns[name] for name in wishes.labels},
-        groups=groups if wishes.group else None,
-        named=wishes.perturbation_key is not None,
-    )
+    whole = open_cells(wishes.path, wishes.layer)
+    check_scale(whole, wishes.scale)
+    places, left_out = fit_cells(whole, wishes.limits, wishes.scale)
+    file = whole.only(places)
+    bare = replace(_described(file, wishes), places=places)
     kept = held_out_cells(
         *(bare, wishes.held_out_populations, wishes.held_out, wishes.seed),
         key=wishes.perturbation_key,
@@ -94,11 +93,43 @@ def read_cells(wishes: CellWishes, known: CellDescription | None = None) -> tupl
     if wishes.scale == "counts" and (empty := np.flatnonzero(library == 0)).size:
         raise UserError(
             f"{wishes.path}: {empty.size} cells have no counts at all, the first of them {file.names[empty[0]]}; leave "
-            "them out: scanpy.pp.filter_cells(adata, min_counts=1)"
+            "them out, --data.min_counts 1"
         )
-    values = _values(file, description, library)
-    filled = {"description": description, "values": values, "library": library}
-    return FoundCells(**{**vars(bare), **filled}), kept
+    found = replace(bare, description=description, values=_values(file, description, library), library=library)
+    if known is None:
+        told = replace(description, cells_left_out=left_out, libraries=library_quantiles(found, ~kept))
+        found = replace(found, description=told)
+    return found, kept
+
+
+def _described(file: CellFile, wishes: CellWishes) -> FoundCells:
+    """What is known of the cells of a file, without their numbers.
+
+    Raises:
+        UserError: a column is unknown, says something else, or lacks entries that it needs.
+    """
+    names = condition_names((*wishes.context, *wishes.labels, *wishes.numbers))
+    known = {column: name for name, column in names.items()}
+    labels = {
+        known[column]: texts(file, column, wishes.missing and column not in wishes.context) for column in wishes.labels
+    }
+    told, under = None, None if wishes.perturbation_key is None else _perturbations(file, wishes)
+    if wishes.dose is not None and under is not None:
+        told = doses(file, wishes.dose, under.tolist(), wishes.control)
+    grouping = [texts(file, column) for column in wishes.group]
+    return FoundCells(
+        path=wishes.path,
+        description=CellDescription((), wishes.scale, None, file.cells),
+        values=np.zeros((file.cells, 0)),
+        library=np.zeros(file.cells),
+        perturbations=((),) * file.cells if under is None else _members(under, wishes.control),
+        contexts={known[column]: texts(file, column) for column in wishes.context},
+        labels=labels,
+        groups=np.array([",".join(map(str, row)) for row in zip(*grouping, strict=True)]) if grouping else None,
+        named=wishes.perturbation_key is not None,
+        numbers={known[column]: numbers(file, column, wishes.missing) for column in wishes.numbers},
+        doses=told,
+    )
 
 
 def given_cells(path: Path, description: CellDescription, layer: str | None = None) -> Array:
@@ -112,6 +143,8 @@ def given_cells(path: Path, description: CellDescription, layer: str | None = No
     Raises:
         UserError: genes are missing, or the numbers are on another scale.
     """
+    if description.scale == "counts" and (made := generated_cells(path)) is not None:
+        return normalised(made.rows, made.library, description.target, "counts", description.places(made.genes, path))
     file = open_cells(path, layer)
     check_scale(file, description.scale)
     library = library_sizes(file) if description.scale == "counts" else np.full(file.cells, np.nan)
@@ -127,32 +160,31 @@ def given_cells(path: Path, description: CellDescription, layer: str | None = No
     return normalised(file.rows(np.arange(file.cells)), library, description.target, description.scale, places)
 
 
-def cells_brought(
-    path: Path,
-    description: CellDescription,
-    layer: str | None,
-    perturbation_key: str | None,
-    control: str,
-    labels: Sequence[str],
-) -> list[Example]:
+def cells_brought(path: Path, description: CellDescription, wishes: CellWishes) -> list[Example]:
     """Cells of a file that a model is given, with those of their conditions that columns of the file tell.
 
     Args:
         path: an .h5ad.
         description: of the model.
-        layer: of the numbers; X when None.
-        perturbation_key: column that says what a cell was under; None where nothing does.
-        control: what that column calls control cells.
-        labels: further columns that the network is told.
+        wishes: what was asked of the file of its training: columns, and what they call control cells.
 
     Raises:
         UserError: genes are missing, or the numbers are on another scale.
     """
-    values, file = given_cells(path, description, layer), open_cells(path, layer)
-    columns = {name: _texts(file, name).tolist() for name in labels if name in file.columns}
-    if perturbation_key is not None and perturbation_key in file.columns:
-        columns[PERTURBATION] = [names_of(text, control) for text in _texts(file, perturbation_key)]
-    return [Example(row, {name: column[i] for name, column in columns.items()}) for i, row in enumerate(values)]
+    values, file = given_cells(path, description, wishes.layer), open_cells(path, wishes.layer)
+    columns: dict[str, list[Any]] = {}
+    for name, column in condition_names((*wishes.labels, *wishes.numbers)).items():
+        if column in file.columns:
+            read = numbers if column in wishes.numbers else texts
+            columns[name] = [None if each is None or each != each else each for each in read(file, column, True)]
+    key = next((name for name in (wishes.perturbation_key, PERTURBATION) if name in file.columns), None)
+    if wishes.perturbation_key is not None and key is not None:
+        under = texts(file, key).tolist()
+        columns[PERTURBATION] = [names_of(text, wishes.control) for text in under]
+        if wishes.dose is not None and wishes.dose in file.columns:
+            columns[PERTURBATION] = list(doses(file, wishes.dose, under, wishes.control))
+    known = ({name: column[i] for name, column in columns.items() if column[i] is not None} for i in range(len(values)))
+    return [Example(row, condition) for row, condition in zip(values, known, strict=True)]
 
 
 def _values(file: CellFile, description: CellDescription, library: Array) -> Any:
@@ -169,33 +201,19 @@ def _values(file: CellFile, description: CellDescription, library: Array) -> Any
     return vstack(parts, format="csr")
 
 
-def _perturbations(file: CellFile, wishes: CellWishes) -> tuple[tuple[str, ...], ...]:
-    if wishes.perturbation_key is None:
-        return ((),) * file.cells
-    column = _texts(file, wishes.perturbation_key)
+def _perturbations(file: CellFile, wishes: CellWishes) -> Array:
+    """What the column of perturbations says: (cells,) texts."""
+    assert wishes.perturbation_key is not None
+    column = texts(file, wishes.perturbation_key)
     if not (column == wishes.control).any():
         seen = ", ".join(sorted(set(column))[:8])
         raise UserError(
             f"{wishes.path}: no cell has {wishes.perturbation_key} {wishes.control}; there are {seen}; name the "
             "control cells, --data.control NAME"
         )
-    found = {text: names_of(text, wishes.control) for text in set(column)}
+    return column
+
+
+def _members(column: Array, control: str) -> tuple[tuple[str, ...], ...]:
+    found = {text: names_of(text, control) for text in set(column)}
     return tuple(found[text] for text in column)
-
-
-def _texts(file: CellFile, name: str) -> Array:
-    """A column as texts.
-
-    Raises:
-        UserError: it is unknown, or a cell has no entry.
-    """
-    if name == CONTROL or not name.isidentifier():
-        raise UserError(f"column '{name}': conditions have names of letters, digits and '_'; rename it")
-    column = file.column(name)
-    lacking = [place for place, value in enumerate(column.tolist()) if value is None or value != value]
-    if lacking:
-        first = file.names[lacking[0]]
-        raise UserError(f"{file.path}: {len(lacking)} cells have no {name}, such as {first}; leave them out")
-    if column.dtype.kind == "f":
-        column = np.array([str(int(value)) if value == int(value) else repr(value) for value in column.tolist()])
-    return column.astype(str)

@@ -6,13 +6,15 @@ Shapes: N cells, G genes.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from beeline.core.conditions import condition_name
 from beeline.core.data import Deferred, Example
 from beeline.core.errors import UserError
 from beeline.data.cell_choice import CellDescription
@@ -22,6 +24,7 @@ from beeline.data.splits import split_by_group
 Array = np.ndarray[Any, Any]
 PERTURBATION, CONTROL = "perturbation", "control"
 _WITHOUT = ("", "none", "nan")
+_LEAST_OF_A_DOSE = 10
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,14 @@ class FoundCells:
         values: (N, G) sparse rows (CSR) of log-normalised expression.
         library: (N,) molecules of each cell, counted over all genes; NaN where no counts are known.
         perturbations: names of what each cell was under, none of them for control cells.
-        contexts: (N,) each column in which control cells must agree with the cells that they stand for, by name.
-        labels: (N,) each column that the network is told, by name.
+        contexts: (N,) each column in which control cells must agree with the cells that they stand for, by the name
+            of its condition.
+        labels: (N,) each column that the network is told, by the name of its condition; None where it is missing.
         groups: (N,) what belongs together; None where each cell stands for itself.
         named: whether anything says what cells were under.
+        numbers: (N,) each column of numbers that the network is told, by the name of its condition; NaN where missing.
+        doses: of the perturbations of each cell; None where nothing says them.
+        places: (N,) where each cell is in the file; None where they are all of its cells.
     """
 
     path: Path
@@ -49,6 +56,9 @@ class FoundCells:
     labels: Mapping[str, Array]
     groups: Array | None = None
     named: bool = True
+    numbers: Mapping[str, Array] = field(default_factory=dict)
+    doses: tuple[Mapping[str, float], ...] | None = None
+    places: Array | None = None
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -96,8 +106,12 @@ class CellSet(Deferred):
     def condition(self, index: int) -> Mapping[str, Any]:
         """Perturbation, labels and control cell."""
         place = int(self.cells[index])
-        told: dict[str, Any] = {PERTURBATION: self.found.perturbations[place]} if self.found.named else {}
+        under = self.found.perturbations if self.found.doses is None else self.found.doses
+        told: dict[str, Any] = {PERTURBATION: under[place]} if self.found.named else {}
         told |= {name: str(column[place]) for name, column in self.found.labels.items() if column[place] is not None}
+        told |= {
+            name: float(column[place]) for name, column in self.found.numbers.items() if not np.isnan(column[place])
+        }
         if self.starts is not None:
             told |= {name: str(column[place]) for name, column in self.found.contexts.items()}
             told[CONTROL] = self.found.row(int(self.starts[index]))
@@ -109,14 +123,16 @@ class CellSet(Deferred):
 
     def name(self, index: int) -> str:
         """File and row."""
-        return f"{self.found.path.name} cell {int(self.cells[index])}"
+        place = self.cells[index]
+        return f"{self.found.path.name} cell {int(place if self.found.places is None else self.found.places[place])}"
 
     def identity(self) -> str:
         """A hash of what the cells hold, what is known of them, and which control cells are beside them."""
         found, digest = self.found, hashlib.sha256()
-        columns = [*found.contexts.items(), *found.labels.items()]
+        columns = [*found.contexts.items(), *found.labels.items(), *found.numbers.items()]
         digest.update(repr((found.description.genes, found.perturbations)).encode())
         digest.update(repr([(name, column.tolist()) for name, column in columns]).encode())
+        digest.update(b"" if found.doses is None else repr(found.doses).encode())
         held = (found.values.data, found.values.indices, found.values.indptr)
         for part in (*held, self.cells, *([] if self.starts is None else [self.starts])):
             digest.update(np.ascontiguousarray(part).tobytes())
@@ -131,7 +147,7 @@ def held_out_cells(
     Args:
         found: the cells.
         populations: such as ``cell_type=B cells,condition=stim``, several between semicolons; a share of the cells
-            when None.
+            when None. Columns go by their names, or those of their conditions.
         share: of them, by group.
         seed: another one, another split.
         key: column that says what cells were under, beside its name ``perturbation``.
@@ -151,16 +167,17 @@ def held_out_cells(
         chosen = np.ones(len(found), dtype=bool)
         for part in asked.split(","):
             name, equals, value = (each.strip() for each in part.partition("="))
-            column = columns.get(name)
-            if name in (PERTURBATION, key):
+            column = columns.get(condition_name(name))
+            if name == PERTURBATION or (key is not None and name in (key, condition_name(key))):
                 column, value = under, "+".join(names_of(value, control)) or CONTROL
             if not equals or column is None:
                 known = ", ".join((PERTURBATION, *columns))
                 raise UserError(f"held_out_populations {asked.strip()}: need COLUMN=VALUE of {known}")
-            if not (column.astype(str) == value).any():
-                seen = ", ".join(sorted(set(column.astype(str)))[:8])
+            fits = np.asarray(column, dtype=object) == value
+            if not fits.any():
+                seen = ", ".join(sorted(set(column.tolist()) - {None})[:8])
                 raise UserError(f"held_out_populations {asked.strip()}: no cell has {name} {value}; there are {seen}")
-            chosen &= column.astype(str) == value
+            chosen &= fits
         if not chosen.any():
             raise UserError(f"held_out_populations {asked.strip()}: no cell is all of that")
         kept |= chosen
@@ -172,10 +189,10 @@ def held_out_cells(
 def from_control(found: FoundCells, held_out: Array, rounds: int, seed: int) -> tuple[CellSet, CellSet]:
     """Training and held-out cells, each beside a control cell of its context.
 
-    In training, perturbed cells are paired by optimal transport, several times over, and each control cell with itself:
-    what no perturbation does. A context without perturbed training cells leaves the latter out, or a model would learn
-    that nothing ever changes there. Held-out cells have control cells in random order, as an answer knows nothing of
-    them.
+    In training, perturbed cells (of one dose) are paired by optimal transport, several times over, and each control
+    cell with itself: what no perturbation does. A context without perturbed training cells leaves the latter out, or a
+    model would learn that nothing ever changes there. Held-out cells have control cells in random order, as an answer
+    knows nothing of them.
 
     Args:
         found: the cells.
@@ -188,7 +205,7 @@ def from_control(found: FoundCells, held_out: Array, rounds: int, seed: int) -> 
     """
     control = np.array([not names for names in found.perturbations])
     contexts = np.array(["\x1f".join(found.context(index)) for index in range(len(found))])
-    under = np.array(["+".join(names) for names in found.perturbations])
+    under = _populations(found, contexts)
     trained: list[tuple[Array, Array]] = []
     asked: list[tuple[Array, Array]] = []
     for context in sorted(set(contexts)):
@@ -218,6 +235,17 @@ def from_control(found: FoundCells, held_out: Array, rounds: int, seed: int) -> 
         raise UserError("no perturbed cell is held out; name held_out_populations, or give a held_out share")
     sides = [[np.concatenate(column) for column in zip(*each, strict=True)] for each in (trained, asked)]
     return CellSet(found, *sides[0]), CellSet(found, *sides[1])
+
+
+def _populations(found: FoundCells, contexts: Array) -> Array:
+    """(N,) what each cell was under in one text, with doses where ten cells of a context or more had the same ones."""
+    names = np.array(["+".join(each) for each in found.perturbations])
+    if found.doses is None:
+        return names
+    told = ["+".join(f"{name}={dose:g}" for name, dose in sorted(each.items())) for each in found.doses]
+    sizes = Counter(zip(contexts.tolist(), told, strict=True))
+    alike = [sizes[pair] >= _LEAST_OF_A_DOSE for pair in zip(contexts.tolist(), told, strict=True)]
+    return np.where(alike, np.array(told), names)
 
 
 def names_of(text: Any, control: str, separator: str = "+") -> tuple[str, ...]:

@@ -28,6 +28,26 @@ _ITEMS_A_BATCH = 256
 Number = TypeVar("Number", int, float)
 
 
+def columns_of(codec: Codec, condition: Mapping[str, Any], n: int) -> dict[str, list[Any]]:
+    """The values of n items, by the names of conditions.
+
+    Args:
+        codec: of the model.
+        condition: one value for all of a condition, or a list of one for each, by its name however it is spelled.
+        n: number of items.
+
+    Raises:
+        UserError: there is no such condition, it is given twice, or a value does not fit.
+    """
+    found: dict[str, list[Any]] = {}
+    for spelled, value in condition.items():
+        name = codec.condition(spelled).name
+        if name in found:
+            raise UserError(f"condition {name}: is given twice, also as '{spelled}'; give it once")
+        found[name] = column(codec, name, value, n)
+    return found
+
+
 def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     """One value of a condition for all of n items, or a list of one for each, as a list; starts are taken in turn.
 

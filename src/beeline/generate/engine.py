@@ -22,7 +22,7 @@ from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Modality, Process, Source
 from beeline.core.random import Key
 from beeline.core.state import SamplerState
-from beeline.generate.asking import batches_of, column, laid_out, look_over, told
+from beeline.generate.asking import batches_of, columns_of, laid_out, look_over, told
 from beeline.generate.guidance import (
     check_guidance,
     each_scale,
@@ -198,7 +198,7 @@ class Engine:
             UserError: n is not above 0, or a condition or the scales do not fit.
         """
         n = whole_number("n", n, 1)
-        columns = {name: column(self.codec, name, value, n) for name, value in condition.items()}
+        columns = columns_of(self.codec, condition, n)
         if shape is not None and not isinstance(shape, Sequence | np.ndarray):
             raise UserError(f"shape {shape!r}: needs a list of whole numbers")
         form = None if shape is None else tuple(whole_number("shape", extent, 0) for extent in shape)

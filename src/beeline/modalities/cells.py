@@ -11,18 +11,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from beeline.conditioning.beside import Beside
+from beeline.conditioning.cell_conditions import beside_conditions, features_by_name, told_conditions
 from beeline.conditioning.control_cell import ControlCell
-from beeline.conditioning.label import ClassLabel
-from beeline.conditioning.perturbations import Perturbations
 from beeline.core.data import Example, Examples, Metric
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
+from beeline.data.cell_asked import cells_as_anndata, counts_of
 from beeline.data.cell_choice import CellDescription
+from beeline.data.cell_columns import condition_names
 from beeline.data.cell_files import Scale
-from beeline.data.cell_output import as_anndata, h5ad_bytes
+from beeline.data.cell_knowledge import PerturbationFeatures, check_answerable, lasting, perturbation_features
+from beeline.data.cell_output import h5ad_bytes
+from beeline.data.cell_quality import CellLimits
 from beeline.data.cell_reading import CellWishes, cells_brought, read_cells
-from beeline.data.cell_sets import CONTROL, PERTURBATION, CellSet, FoundCells, from_control
+from beeline.data.cell_sets import CONTROL, CellSet, FoundCells, from_control
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture, image_grid, scalar_image
 from beeline.data.projection import MOST_NUMBERS, Projection
@@ -45,11 +47,20 @@ class Cells:
         perturbation_key: column of obs that says what a cell was under, several joined by "+".
         control: what that column calls control cells.
         context: columns in which a control cell agrees with the cells it stands for, such as cell_type.
-        labels: further columns that the network is told, such as donor or batch.
+        labels: further columns that the network is told, such as donor or batch; entries may be missing.
+        numbers: columns of numbers that the network is told, such as age or time; entries may be missing.
+        dose: column of doses above 0, one for each cell's perturbations or joined by "+" as they are.
+        features: what perturbations are known by: coexpression (of the gene that one is named after, in training
+            cells), or a file .csv, .tsv or .npz with numbers for each name; their names alone when null.
+        feature_size: how many features of co-expression.
+        identity: whether each perturbation of training is also known by itself, with features.
         group: columns that tell what belongs together; no group is in both splits.
         held_out: share of the cells kept from training, between 0 and 1; 0.2 when null.
         held_out_populations: cells to keep from training in its place, such as "cell_type=B cells,condition=stim";
             several between semicolons.
+        min_genes: genes seen in a cell, at least, for it to be looked at; null for no limit.
+        min_counts: counts of a cell, at least.
+        max_mitochondrial: share of a cell's counts in genes whose names start with MT- or mt-, at most.
         min_cells: training cells that a gene is seen in, at least.
         highly_variable: how many genes to keep by their variability; null for all, and of over 5,000 for 2,000 where
             tokens are latent.
@@ -58,7 +69,8 @@ class Cells:
         pairs: pairings of control and perturbed cells by optimal transport, of start control.
         tokens: latent (principal components) or genes (a token for each gene).
         components: how many principal components.
-        dropout: share of training samples that see the null of a perturbation or label.
+        dropout: share of training samples that see the null of a perturbation, label or number.
+        counts: whether files of samples hold counts too, of libraries as in training, where the scale is counts.
         description: genes and scale, as training writes them; leave it out.
     """
 
@@ -69,9 +81,17 @@ class Cells:
     control: str = "control"
     context: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    dose: str | None = None
+    features: str | None = None
+    feature_size: int = 32
+    identity: bool = True
     group: tuple[str, ...] = ()
     held_out: float | None = None
     held_out_populations: str | None = None
+    min_genes: int | None = None
+    min_counts: int | None = None
+    max_mitochondrial: float | None = None
     min_cells: int = 3
     highly_variable: int | None = None
     start: Literal["noise", "control"] = "noise"
@@ -79,6 +99,7 @@ class Cells:
     tokens: Literal["latent", "genes"] = "latent"
     components: int = 32
     dropout: float = 0.1
+    counts: bool = True
     description: str | None = None
 
     def __post_init__(self) -> None:
@@ -90,8 +111,11 @@ class Cells:
             raise UserError(f"held_out {self.held_out:g}: must lie between 0 and 1")
         if self.pairs < 1:
             raise UserError(f"pairs {self.pairs}: must be at least 1")
-        if self.start == "control" and self.perturbation_key is None:
-            raise UserError("start control: needs perturbation_key, the column that says what a cell was under")
+        if self.perturbation_key is None and (self.start == "control" or self.features or self.dose):
+            asking = "start control" if self.start == "control" else "features" if self.features else "dose"
+            raise UserError(f"{asking}: needs perturbation_key, the column that says what a cell was under")
+        if not self.identity and self.features is None:
+            raise UserError("identity false: perturbations have neither identities nor features; give features")
 
     def settle(self, tokens: int) -> tuple[Cells, Sequence[str]]:
         """Look at the file, choose genes and the split.
@@ -107,15 +131,20 @@ class Cells:
                 f"principal components are taken of at most {MOST_NUMBERS:,} genes, and there are {len(known.genes):,}"
             )
             return chosen, [f"the {_MOST_VARIABLE:,} most variable genes are kept: {why}", *reasons]
+        features = self._features
+        if self.perturbation_key is not None:
+            check_answerable(found, kept, features)
         share = None if self.held_out_populations is not None else self.held_out or 0.2
         settled = dataclasses.replace(self, path=str(found.path.absolute()), held_out=share, description=known.text())
+        settled = dataclasses.replace(settled, features=lasting(self.features))
         told = f"the populations {self.held_out_populations}" if share is None else f"a share of {share:g}"
         reasons = [
             f"found {len(found):,} cells of {len(known.genes):,} genes in {found.path.name}, scale {known.scale}"
             + (f", brought to {known.target:g} counts a cell" if known.target else ""),
-            *(f"genes left out, {why}: {count:,}" for why, count in known.counts_left_out.items()),
+            *known.told_of_left_out,
             f"split: {int((~kept).sum()):,} training cells, {int(kept.sum()):,} held out ({told})",
         ]
+        reasons += [] if features is None else features.told(str(self.features))
         if self.tokens == "latent" and len(known.genes) > MOST_NUMBERS:
             raise UserError(
                 f"{len(known.genes):,} genes: principal components are taken of at most {MOST_NUMBERS:,}; keep the "
@@ -150,26 +179,21 @@ class Cells:
 
     def conditions(self) -> Sequence[Condition]:
         """Perturbation, labels, and the control cell that an answer starts from."""
-        found: list[Condition] = []
-        if self.perturbation_key is not None:
-            found.append(Perturbations(PERTURBATION, control=self.control, dropout=self.dropout))
-        for name in self._told:
-            values = tuple(sorted(set(self._read[0].labels[name][~self._read[1]])))
-            found.append(ClassLabel(name, len(values), self.dropout, values))
+        found = told_conditions(*self._read, self.control, self.dropout, self._features, self.identity)
         if self.start == "control":
-            found += [Beside(name) for name in self.context if name not in self.labels]
+            found += beside_conditions(self._contexts, [each.name for each in found])
             found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
         return found
 
     def metrics(self) -> Sequence[Metric]:
         """How populations differ, and how much of what perturbations do to their means is predicted."""
-        kinds = kinds_of(self.dataset("train"), self.dataset("held_out"), self.context)
-        found = own_metrics(self._known.genes, self.context, kinds)
+        kinds = kinds_of(self.dataset("train"), self.dataset("held_out"), self._contexts)
+        found = own_metrics(self._known.genes, self._contexts, kinds)
         return [each for each in found if self.scale != "scaled" or not each.name.startswith("DE ")]  # no fold changes
 
     def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
-        """Cheap answers: control cells, shifted ones, means, sums of single effects, resampled cells."""
-        return cell_baselines(training, asked, seed, self.context)
+        """Cheap answers: control cells, shifted ones, means, sums of single effects, ridge on features, ..."""
+        return cell_baselines(training, asked, seed, self._contexts, features_by_name(self._features))
 
     def preview(self, samples: Examples) -> Picture:
         """Cells under one another, the genes that vary most among them side by side."""
@@ -191,6 +215,7 @@ class Cells:
             "genes": len(known.genes),
             "scale": known.scale,
             "genes left out": known.counts_left_out,
+            "cells left out": {each.why: each.cells for each in known.cells_left_out},
             "populations": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         }
         return facts | ({"counts a cell": known.target} if known.target else {})
@@ -206,7 +231,7 @@ class Cells:
 
     def brought(self, path: Path) -> list[Example]:
         """Cells of an .h5ad, in the genes and on the scale of the model, with what its columns say of them."""
-        return cells_brought(path, self._known, self.layer, self.perturbation_key, self.control, self._told)
+        return cells_brought(path, self._known, self._wishes(path))
 
     def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
         """Samples as an AnnData.
@@ -215,10 +240,15 @@ class Cells:
             samples: cells.
             provenance: where they come from.
         """
-        values = np.stack([sample.array for sample in samples])
-        names = dict.fromkeys(name for sample in samples for name in sample.condition if name != CONTROL)
-        obs = {name: [_shown(sample.condition.get(name), self.control) for sample in samples] for name in names}
-        return as_anndata(values, self._known.genes, obs, provenance or {}, self._known.scale)
+        known, about = self._known, provenance or {}
+        found = counts_of(samples, known, self._contexts, self.tokens == "latent", about) if self.counts else None
+        columns = condition_names((*self.context, *self.labels, *self.numbers))
+        return cells_as_anndata(samples, known, columns, self.control, about, self.dose, found)
+
+    @property
+    def _contexts(self) -> tuple[str, ...]:
+        """Names of the conditions that say the context."""
+        return tuple(condition_names(self.context))
 
     @property
     def _told(self) -> tuple[str, ...]:
@@ -229,23 +259,35 @@ class Cells:
     def _read(self) -> tuple[FoundCells, Any]:
         if self.path is None:
             raise UserError("path: missing; say where the cells are, --data.path FILE.h5ad")
-        return read_cells(
-            CellWishes(
-                path=Path(self.path).expanduser(),
-                layer=self.layer,
-                scale=self.scale,
-                perturbation_key=self.perturbation_key,
-                control=self.control,
-                context=self.context,
-                labels=self._told,
-                group=self.group,
-                held_out_populations=self.held_out_populations,
-                held_out=self.held_out or 0.2,
-                min_cells=self.min_cells,
-                highly_variable=self.highly_variable,
-            ),
-            None if self.description is None else CellDescription.read(self.description),
+        known = None if self.description is None else CellDescription.read(self.description)
+        return read_cells(self._wishes(Path(self.path).expanduser()), known)
+
+    def _wishes(self, path: Path) -> CellWishes:
+        return CellWishes(
+            path=path,
+            layer=self.layer,
+            scale=self.scale,
+            perturbation_key=self.perturbation_key,
+            control=self.control,
+            context=self.context,
+            labels=self._told,
+            group=self.group,
+            held_out_populations=self.held_out_populations,
+            held_out=self.held_out or 0.2,
+            min_cells=self.min_cells,
+            highly_variable=self.highly_variable,
+            numbers=self.numbers,
+            dose=self.dose,
+            missing=self.dropout > 0,
+            limits=CellLimits(self.min_genes, self.min_counts, self.max_mitochondrial),
         )
+
+    @cached_property
+    def _features(self) -> PerturbationFeatures | None:
+        """What perturbations are known by beside their names, from training cells or a file."""
+        if self.features is None:
+            return None
+        return perturbation_features(*self._read, self.features, self.feature_size, self.layer)
 
     @cached_property
     def _known(self) -> CellDescription:
@@ -260,10 +302,6 @@ class Cells:
         if self.start == "control":
             return from_control(found, kept, self.pairs, 0)
         return CellSet(found, np.flatnonzero(~kept)), CellSet(found, np.flatnonzero(kept))
-
-
-def _shown(value: Any, control: str) -> Any:
-    return ("+".join(value) or control) if isinstance(value, tuple) else value
 
 
 MODALITY = Cells

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from beeline.core.batching import collate, pack, unbatch
-from beeline.core.conditions import Conditions, Value
+from beeline.core.conditions import Conditions, Value, condition_name
 from beeline.core.context import Context, below
 from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, name_of
 from beeline.core.errors import UserError, unknown
@@ -105,13 +105,13 @@ class Codec:
         return self.tokenizer.form(torch.from_numpy(np.ascontiguousarray(self.normaliser.apply(array))))
 
     def condition(self, name: str) -> Condition:
-        """The condition of that name.
+        """The condition of that name, also as the column of its values is called: ``cell type`` is cell_type.
 
         Raises:
             UserError: there is none.
         """
         for condition in self.conditions:
-            if condition.name == name:
+            if condition.name in (name, condition_name(name)):
                 return condition
         if not self.conditions:
             raise UserError(f"condition '{name}': this model is unconditional")
