@@ -128,10 +128,8 @@ def test_quantiles_are_of_training_cells_by_context() -> None:
 
 def test_generated_cells_are_counts_again(tmp_path: Path) -> None:
     values, found = smooth(5), drawn(smooth(5))
-    about, path = {"target": TARGET}, tmp_path / "made.h5ad"
-    path.write_bytes(
-        h5ad_bytes(as_anndata(values, NAMES, {"library": found.library.tolist()}, about, "counts", found.counts))
-    )
+    about, obs, path = {"target": TARGET}, {"library": found.library.tolist()}, tmp_path / "made.h5ad"
+    path.write_bytes(h5ad_bytes(as_anndata(values, NAMES, obs, about, "counts", found.counts)))
     made = generated_cells(path)
     assert made is not None
     np.testing.assert_array_equal(made.rows.toarray(), found.counts)
