@@ -41,7 +41,7 @@ def test_gaps_are_allowed_where_they_can_be_learned(tmp_path: Path) -> None:
     np.testing.assert_array_equal(numbers(file, "dose")[:3], [np.nan, 0.5, 1])
     for read in (texts, numbers):
         with pytest.raises(UserError, match="15 cells have no dose, such as cell-0"):
-            read(file, "dose", missing=False)  # type: ignore[operator]
+            read(file, "dose", missing=False)
     with pytest.raises(UserError, match=r"cell_type of cell cell-0 is 'T', no number"):
         numbers(file, "cell_type")
     with pytest.raises(UserError, match="did you mean 'plate'"):

@@ -53,9 +53,9 @@ def library_quantiles(found: FoundCells, training: Array) -> tuple[LibrarySizes,
     target = found.description.target
     if target is None:
         return ()
-    rates = found.values.astype(np.float64)
-    rates.data = np.expm1(rates.data)
-    share = np.minimum(np.asarray(rates.sum(axis=1)).reshape(-1) / target, 1.0)
+    values = found.values
+    rates = type(values)((np.expm1(values.data), values.indices, values.indptr), shape=values.shape)
+    share = np.minimum(np.asarray(rates.sum(axis=1, dtype=np.float64)).reshape(-1) / target, 1.0)
     members: dict[tuple[str, ...], list[int]] = {(): np.flatnonzero(training).tolist()}
     for index in members[()] if found.contexts else ():
         members.setdefault(found.context(index), []).append(index)
