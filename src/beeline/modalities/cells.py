@@ -15,7 +15,7 @@ from beeline.conditioning.beside import Beside
 from beeline.conditioning.control_cell import ControlCell
 from beeline.conditioning.label import ClassLabel
 from beeline.conditioning.perturbations import Perturbations
-from beeline.core.data import Example, Examples, Metric
+from beeline.core.data import Example, Examples, Expression, Metric
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
 from beeline.data.cell_choice import CellDescription
@@ -166,6 +166,10 @@ class Cells:
         kinds = kinds_of(self.dataset("train"), self.dataset("held_out"), self.context)
         found = own_metrics(self._known.genes, self.context, kinds)
         return [each for each in found if self.scale != "scaled" or not each.name.startswith("DE ")]  # no fold changes
+
+    def expression(self) -> Expression:
+        """Genes and populations, for the pictures of an evaluation."""
+        return Expression(self._known.genes, self.context, self.context or self.labels, self.scale != "scaled")
 
     def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
         """Cheap answers: control cells, shifted ones, means, sums of single effects, resampled cells."""
