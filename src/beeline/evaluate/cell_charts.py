@@ -64,7 +64,7 @@ def map_charts(known: Known) -> list[Picture]:
         known: ``map`` of the pages.
     """
     name, axes = known["name"], (f"{known['name']} 1", f"{known['name']} 2")
-    why = f" ({known['why']}.)" if known["why"] else ""
+    why = f" No UMAP: {known['why']}." if known["why"] else ""
     what = "UMAP of" if name == "UMAP" else "The first two of"
     note = f"{what} the principal components of training cells; generated cells should lie where real ones do.{why}"
     origin = {each: _points(places) for each, places in known["origin"].items()}

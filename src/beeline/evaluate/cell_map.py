@@ -49,9 +49,9 @@ def plane_of(groups: Mapping[str, Array], seed: int = 0, umap: bool = True) -> P
     every = np.concatenate(list(groups.values())).astype(np.float32)
     cuts = np.cumsum([len(each) for each in groups.values()])[:-1]
     if not umap:
-        why = "beeline evaluate draws a UMAP"
+        why = "beeline evaluate draws one"
     elif len(every) < LEAST_FOR_UMAP:
-        why = f"UMAP says little of fewer than {LEAST_FOR_UMAP} cells"
+        why = f"it says little of fewer than {LEAST_FOR_UMAP} cells"
     else:
         found = _umap(every, seed)
         if found is not None:
