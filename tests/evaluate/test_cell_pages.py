@@ -7,12 +7,15 @@ import json
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 
+from beeline.cli.evaluate import evaluate
+from beeline.cli.train import train
 from beeline.core.data import Expression
 from beeline.evaluate.cell_change_charts import change_charts
 from beeline.evaluate.cell_charts import cell_sections, kind_charts, map_charts, pair_charts
@@ -22,7 +25,10 @@ from beeline.evaluate.cell_views import telling_genes
 from beeline.evaluate.records import finite
 from beeline.evaluate.report import build_report
 from beeline.metrics.cell_rows import effects_by_pair
+from tests.conftest import FAST
 from tests.metrics.test_cell_metrics import ASKED, CONTEXTS, COUNT, FRESH, HELD_OUT, LOW, TRAINING, TRUTH, cells
+from tests.modalities.cell_files import TRUTH as SMALL
+from tests.modalities.cell_files import cells_file
 
 KNOWN = Expression(TRUTH.gene_names, tuple(CONTEXTS), tuple(CONTEXTS))
 CHEAP = {name: LOW[name] for name in ("control copy", "shifted control", "mean perturbation")}
@@ -205,3 +211,36 @@ def test_a_umap_keeps_populations_apart_is_seeded_and_leaves_the_threads_alone()
     )
     np.testing.assert_array_equal(plane_of(groups, seed=1).places["one"], one)
     assert not np.array_equal(plane_of(groups, seed=2).places["one"], one)
+
+
+def test_a_run_shows_its_cells_after_training_and_after_an_evaluation(tmp_path: Path) -> None:
+    cells_file(tmp_path / "cells.h5ad")
+    held_out = ";".join(f"cell_type=NK,gene={name}" for name in SMALL.perturbations[:2])
+    options = {
+        **FAST,
+        "train.steps": 4,
+        "train.score_samples": 20,
+        "data.perturbation_key": "gene",
+        "data.context": "cell_type",
+        "data.components": 6,
+        "data.start": "control",
+        "data.held_out_populations": held_out,
+        "process.source": "condition",
+        "process.end": "control",
+    }
+    run = train(str(tmp_path / "cells.h5ad"), tmp_path / "run", options=options)
+    scores = json.loads((run / "scores.json").read_text())
+    assert [each["pair"] for each in scores["curves"]["cells"]["pairs"]]
+    assert "PC: real and generated" in (run / "report.html").read_text()
+    evaluate(run, n=60, spaces=[])
+    (path,) = (run / "evaluations").glob("*.json")
+    found = json.loads(path.read_text())["curves"]["cells"]
+    assert {each["perturbation"][0] for each in found["pairs"]} == set(SMALL.perturbations[:2])
+    assert "additive" not in found["pairs"][0]["floors"]
+    assert {"control copy", "shifted control", "mean perturbation"} <= set(found["pairs"][0]["floors"])
+    table = list(csv.DictReader((path.with_suffix("") / PAIRS).read_text().splitlines()))
+    assert [each["pair"] for each in table] == [each["pair"] for each in found["pairs"]]
+    assert [int(each["n_generated"]) for each in table] == [30, 30]
+    page = (run / "report.html").read_text()
+    for words in ("Cells: pairs", "Which real change is a prediction like?", "Volcano, predicted", "it says little of"):
+        assert words in page, words

@@ -112,17 +112,13 @@ def _volcanoes(change: Known) -> list[Picture]:
         )
     }
     sure = -math.log10(_LEVEL)
-    within = [abs(x) for side in sides.values() for x, y, _ in side if abs(x) < _IN_ONE_ALONE and y > sure]
-    most = 1.05 * max(within, default=1.0)
-    beyond = sum(abs(x) > most for side in sides.values() for x, _, _ in side)
-    first = unique(
-        [
-            each
-            for side, count in (("real", 5), (PREDICTED, 3))
-            for each in sorted(sides[side], key=lambda each: -min(abs(each[0]), most) * each[1])[:count]
-            if each[1] > sure
-        ]
-    )
+    within = [x for side in sides.values() for x, y, _ in side if abs(x) < _IN_ONE_ALONE and y > sure]
+    low, high = 1.05 * min([*within, -1.0]), 1.05 * max([*within, 1.0])
+    beyond = sum(not low <= x <= high for side in sides.values() for x, _, _ in side)
+    first: list[Named] = []
+    for side, count in (("real", 5), (PREDICTED, 3)):
+        able = [each for each in sides[side] if each[1] > sure and abs(each[0]) < _IN_ONE_ALONE]
+        first += sorted(able, key=lambda each: -abs(each[0]) * each[1])[:count]
     charts: list[Picture] = []
     for name, points in sides.items():
         groups = {
@@ -138,10 +134,10 @@ def _volcanoes(change: Known) -> list[Picture]:
         charts.append(
             Scatter(
                 *(f"Volcano, {name}", groups, "log2 fold change", "-log10 FDR", note),
-                named=[places[gene] for _, _, gene in first],
+                named=[places[gene] for _, _, gene in unique(first)],
                 inks={_OTHERS: GREY, "FDR < 0.05": INKS[name]},
                 level=(sure, "FDR 0.05"),
-                limits=(-most, most, 0.0, top),
+                limits=(low, high, 0.0, top),
             )
         )
     return charts

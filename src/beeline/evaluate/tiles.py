@@ -76,7 +76,7 @@ class Tiles:
                 f'height="{tall - 1:.1f}" fill-opacity="{shade:.2f}"><title>{text(told)}</title></rect>'
             )
             if wide >= 12.5 and (rank <= 3 or wide >= 20):
-                style = "tile-on" if shade > 0.5 else "tile-off"
+                style = "tile-on" if shade > 0.62 else "tile-off"
                 parts.append(
                     f'<text class="{style}" x="{x + wide / 2:.1f}" y="{y + tall / 2 + 3.4:.1f}" '
                     f'text-anchor="middle">{rank:g}</text>'

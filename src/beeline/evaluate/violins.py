@@ -15,7 +15,7 @@ from beeline.evaluate.labels import elided, width_of
 from beeline.evaluate.scales import Scale, linear_ticks, short
 
 Array = np.ndarray[Any, Any]
-_HEIGHT, _BOTTOM, _LINES, _STEPS = 250.0, 52.0, 3, 48
+_PLOT, _LINE, _LINES, _STEPS = 198.0, 12.0, 3, 48
 _SMALL, _NARROW, _BEYOND = 9.5, 64.0, 2.5
 
 
@@ -87,8 +87,12 @@ class Violins:
         groups = list(dict.fromkeys(name for column in self.columns.values() for name in column))
         inks = {name: self.inks.get(name, number) for number, name in enumerate(groups)}
         ticks = linear_ticks(min(each.at[0] for each in shapes), max(each.at[-1] for each in shapes))
-        frame = Frame(Scale(0.0, 1.0, ()), Scale(ticks[0], ticks[-1], ticks), "", self.y, _HEIGHT, _BOTTOM)
-        parts, room = frame.axes(), (WIDTH - RIGHT - frame.left) / len(self.columns)
+        scales = Scale(0.0, 1.0, ()), Scale(ticks[0], ticks[-1], ticks)
+        room = (WIDTH - RIGHT - Frame(*scales, "", self.y).left) / len(self.columns)
+        names = {name: _lines(name, room - 4) for name in self.columns}
+        bottom = 16 + _LINE * max(len(each) for each in names.values())
+        frame = Frame(*scales, "", self.y, _PLOT + bottom, bottom)
+        parts = frame.axes()
         for number, (name, column) in enumerate(self.columns.items()):
             left = frame.left + number * room
             each = min(room * 0.9 / len(groups), 30.0)
@@ -96,8 +100,8 @@ class Violins:
             for place, group in enumerate(groups):
                 if group in column:
                     parts += _violin(frame, column[group], start + (place + 0.5) * each, each * 0.47, inks[group])
-            parts += _name(name, left + room / 2, room - 4)
-        return Drawing(self.title, parts, _HEIGHT, self._words(), self.note, inks)
+            parts += _name(names[name], left + room / 2, room - 4)
+        return Drawing(self.title, parts, _PLOT + bottom, self._words(), self.note, inks)
 
     def _words(self) -> str:
         medians = (
@@ -118,22 +122,31 @@ def _violin(frame: Frame, shape: Shape, middle: float, half: float, ink: int) ->
     ]
 
 
-def _name(name: str, middle: float, room: float) -> list[str]:
-    """The name of a column under it, in several lines where it has several words and no room."""
-    size = 11.0 if room > _NARROW else _SMALL
-    words, lines = name.split(), [""]
-    for word in words:
+def _lines(name: str, room: float) -> list[str]:
+    """A name in several lines where it has several words and no room."""
+    lines = [""]
+    for word in name.split():
         longer = f"{lines[-1]} {word}".strip()
-        if width_of(longer, size) <= room or not lines[-1] or len(lines) == _LINES:
+        if width_of(longer, _size(room)) <= room or not lines[-1] or len(lines) == _LINES:
             lines[-1] = longer
         else:
             lines.append(word)
-    top, style = _HEIGHT - _BOTTOM + 16, "" if size > _SMALL else ' class="narrow"'
+    return lines
+
+
+def _name(lines: Sequence[str], middle: float, room: float) -> list[str]:
+    """The name of a column under it."""
+    style = "" if _size(room) > _SMALL else ' class="narrow"'
     return [
-        f'<text{style} x="{middle:.1f}" y="{top + 12 * number:.1f}" text-anchor="middle">'
-        f"{text(elided(each, room, size))}</text>"
+        f'<text{style} x="{middle:.1f}" y="{_PLOT + 16 + _LINE * number:.1f}" text-anchor="middle">'
+        f"{text(elided(each, room, _size(room)))}</text>"
         for number, each in enumerate(lines)
     ]
+
+
+def _size(room: float) -> float:
+    """Of the letters of names, which are smaller where columns are many."""
+    return 11.0 if room > _NARROW else _SMALL
 
 
 def finite_shape(known: Mapping[str, Any]) -> Shape | None:
