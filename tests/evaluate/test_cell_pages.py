@@ -214,12 +214,12 @@ def test_a_umap_keeps_populations_apart_is_seeded_and_leaves_the_threads_alone()
 
 
 def test_a_run_shows_its_cells_after_training_and_after_an_evaluation(tmp_path: Path) -> None:
-    cells_file(tmp_path / "cells.h5ad")
+    cells_file(tmp_path / "cells.h5ad", 12)
     held_out = ";".join(f"cell_type=NK,gene={name}" for name in SMALL.perturbations[:2])
     options = {
         **FAST,
-        "train.steps": 4,
-        "train.score_samples": 20,
+        "train.steps": 2,
+        "train.score_samples": 12,
         "data.perturbation_key": "gene",
         "data.context": "cell_type",
         "data.components": 6,
@@ -232,7 +232,7 @@ def test_a_run_shows_its_cells_after_training_and_after_an_evaluation(tmp_path: 
     scores = json.loads((run / "scores.json").read_text())
     assert [each["pair"] for each in scores["curves"]["cells"]["pairs"]]
     assert "PC: real and generated" in (run / "report.html").read_text()
-    evaluate(run, n=60, spaces=[])
+    evaluate(run, n=24, spaces=[], steps=2)
     (path,) = (run / "evaluations").glob("*.json")
     found = json.loads(path.read_text())["curves"]["cells"]
     assert {each["perturbation"][0] for each in found["pairs"]} == set(SMALL.perturbations[:2])
@@ -240,7 +240,7 @@ def test_a_run_shows_its_cells_after_training_and_after_an_evaluation(tmp_path: 
     assert {"control copy", "shifted control", "mean perturbation"} <= set(found["pairs"][0]["floors"])
     table = list(csv.DictReader((path.with_suffix("") / PAIRS).read_text().splitlines()))
     assert [each["pair"] for each in table] == [each["pair"] for each in found["pairs"]]
-    assert [int(each["n_generated"]) for each in table] == [30, 30]
+    assert [int(each["n_generated"]) for each in table] == [12, 12]
     page = (run / "report.html").read_text()
     for words in ("Cells: pairs", "Which real change is a prediction like?", "Volcano, predicted", "it says little of"):
         assert words in page, words

@@ -63,10 +63,9 @@ def test_long_names_are_cut() -> None:
 def test_equal_values_lie_on_the_diagonal_and_what_is_not_finite_is_left_out() -> None:
     points = [(x, x) for x in (-1.0, 0.0, 0.5, 2.0)]
     drawing = drawn(Scatter("t", {"a": [*points, (math.nan, 1.0)]}, "x", "y", diagonal="equal"))
-    x1, y1, x2, y2 = map(
-        float,
-        re.search(r'level0" x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', "".join(drawing.parts)).groups(),
-    )
+    found = re.search(r'level0" x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', "".join(drawing.parts))
+    assert found is not None
+    x1, y1, x2, y2 = map(float, found.groups())
     assert len(dots(drawing)) == 4
     for x, y in dots(drawing):
         assert (y - y1) / (y2 - y1) == pytest.approx((x - x1) / (x2 - x1), abs=2e-3)
