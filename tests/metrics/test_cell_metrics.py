@@ -11,7 +11,7 @@ import pytest
 from beeline.core.data import Example, Metric
 from beeline.data.cell_truth import CellTruth
 from beeline.metrics.cell_baselines import cell_baselines
-from beeline.metrics.cell_effects import Compared, Truth, effects_by_pair
+from beeline.metrics.cell_effects import Compared, Truth
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.metrics.energy import squared_energy_distance
 
@@ -51,7 +51,8 @@ def collapsed(samples: list[Example]) -> list[Example]:
 
 def test_the_truth_has_the_value_of_the_truth() -> None:
     exact = {
-        "W2": 0, "variance ratio": 1, "gene correlation error": 0, "zero share error": 0, "delta correlation": 1,
+        "W2": 0, "variance ratio": 1, "gene correlation error": 0, "zero share error": 0, "genes detected KS": 0,
+        "delta correlation": 1,
         "delta correlation against the mean perturbation": 1, "delta correlation of top 20": 1, "discrimination l1": 1,
         "discrimination l2": 1, "discrimination cosine": 1, "DE overlap at N": 1, "DE overlap at 50": 1,
         "DE precision at N": 1, "DE precision at 50": 1, "DE direction match": 1, "delta spread": 1,
@@ -69,6 +70,7 @@ def test_a_fresh_draw_is_near_the_truth_as_far_as_cells_can_tell() -> None:
     assert value("MMD^2", FRESH) == pytest.approx(0, abs=0.003)
     assert value("variance ratio", FRESH) == pytest.approx(1, abs=0.1)
     assert value("zero share error", FRESH) < 0.03
+    assert value("genes detected KS", FRESH) < 0.2
     assert value("delta spread", FRESH) == pytest.approx(1, abs=0.1)
     assert value("DE direction match", FRESH) == 1
     for distance in ("l1", "l2", "cosine"):
@@ -173,7 +175,10 @@ def test_metrics_that_mean_nothing_for_the_data_are_left_out() -> None:
     plain = cells([((), each) for each in TRUTH.types], 5)
     assert kinds_of(plain, plain, CONTEXTS) == {"zeros"}
     names = [each.name for each in own_metrics(TRUTH.gene_names, CONTEXTS, kinds_of(plain, plain, CONTEXTS))]
-    assert names == ["energy distance", "MMD^2", "W2", "variance ratio", "gene correlation error", "zero share error"]
+    assert names == [
+        *("energy distance", "MMD^2", "W2", "variance ratio", "gene correlation error", "zero share error"),
+        "genes detected KS",
+    ]
     perturbed = [each for each in TRAINING if each.condition["perturbation"]]
     assert kinds_of(perturbed, FRESH, CONTEXTS) == {"zeros", "several"}, "no control cells"
     assert kinds_of(perturbed, HELD_OUT, CONTEXTS) == {"zeros", "several", "effects"}, "brought along"
@@ -218,27 +223,6 @@ def test_every_metric_says_what_it_is_and_which_values_are_better() -> None:
     assert METRICS["variance ratio"].better is None
 
 
-def test_rows_by_pair_average_to_the_metrics_and_have_the_baselines_beside_them() -> None:
-    rows = effects_by_pair(TRAINING, HELD_OUT, FRESH, TRUTH.gene_names, CONTEXTS)
-    assert [row["pair"] for row in rows] == [f"{name}, NK" for name in ASKED]
-    assert [(row["n"], row["n_generated"]) for row in rows] == [(COUNT, COUNT)] * 3
-    for key, samples, name in (
-        ("energy", FRESH, "energy distance"),
-        ("delta_correlation", FRESH, "delta correlation"),
-        ("discrimination", FRESH, "discrimination cosine"),
-        ("control_copy_energy", LOW["control copy"], "energy distance"),
-        ("shifted_control_energy", LOW["shifted control"], "energy distance"),
-        ("shifted_control_cut_energy", LOW["shifted control, cut at 0"], "energy distance"),
-    ):
-        assert np.mean([row[key] for row in rows]) == pytest.approx(value(name, samples)), key
-    for row in rows:
-        assert row["effect_size"] == pytest.approx(np.linalg.norm(TRUTH.delta(row["perturbation"], "NK")), rel=0.2)
-    plain = cells([((), "T")], 5)
-    alone = effects_by_pair(plain, plain, plain, contexts=CONTEXTS)
-    assert np.isnan(alone[0]["control_copy_energy"])
-    assert np.isnan(alone[0]["delta_correlation"])
-
-
 def test_the_chance_in_which_control_cells_are_brought_is_in_no_delta() -> None:
     random, shift = np.random.default_rng(0), np.linspace(-0.5, 0.5, 200).astype(np.float32)
 
@@ -262,3 +246,19 @@ def test_the_chance_in_which_control_cells_are_brought_is_in_no_delta() -> None:
     few = np.mean([each.condition["control"] for each in asked], axis=0)
     both = [np.mean([each.array for each in side], axis=0) - few for side in (mean, asked)]
     assert np.corrcoef(*both)[0, 1] > 0.9, "what ten control cells subtracted on both sides would give"
+
+
+def test_sizes_of_cells_are_told_pair_by_pair_and_libraries_only_of_counts() -> None:
+    """Every second gene lost: shares of zeros differ by half, and no cell has as many genes as any real one."""
+    fewer = [replace(each, array=each.array * (np.arange(TRUTH.genes) % 2)) for each in FRESH]
+    assert value("genes detected KS", fewer) == 1
+    random = np.random.default_rng(0)
+    whole = [
+        replace(each, array=TRUTH.counts(each.condition["perturbation"], "NK", 1, random)[0][0].astype(np.float32))
+        for each in HELD_OUT
+    ]
+    assert kinds_of(whole, whole, CONTEXTS) == {"zeros", "several", "counts", "effects"}
+    metrics = {each.name: each for each in own_metrics(TRUTH.gene_names, CONTEXTS, ["counts"])}
+    deeper = [replace(each, array=10 * each.array) for each in whole]
+    assert metrics["library size KS"].function(whole, whole, whole[:]) == 0
+    assert metrics["library size KS"].function(whole, whole, deeper) > 0.99

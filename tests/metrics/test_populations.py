@@ -8,6 +8,9 @@ import pytest
 from beeline.metrics.populations import (
     Components,
     correlation_error,
+    genes_detected,
+    library,
+    size_distance,
     variance_ratio,
     wasserstein,
     zero_share_error,
@@ -29,6 +32,20 @@ def test_zero_share_is_told_gene_by_gene() -> None:
     assert zero_share_error(real, real[::-1]) == 0
     assert zero_share_error(real, real[:, ::-1]) == pytest.approx(0.5), "the same share in all"
     assert zero_share_error(real, real - 1) == pytest.approx((0.75 + 0.25) / 2), "below 0 is nothing too"
+
+
+def test_sizes_are_compared_by_the_largest_gap_between_their_distribution_functions() -> None:
+    from scipy.stats import ks_2samp
+
+    assert size_distance(np.array([1, 2, 3]), np.array([3, 1, 2])) == 0
+    assert size_distance(np.array([1, 2]), np.array([5, 6, 7])) == 1
+    assert size_distance(np.array([1, 2, 3, 4]), np.array([3, 4, 5, 6])) == pytest.approx(0.5)
+    assert size_distance(np.array([1, 1, 2]), np.array([1, 2, 2])) == pytest.approx(1 / 3), "ties"
+    one, other = RANDOM.integers(0, 30, 200), RANDOM.integers(3, 33, 90)
+    assert size_distance(one, other) == pytest.approx(ks_2samp(one, other).statistic)
+    cells = np.array([[0.0, 2.0, 5.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
+    assert genes_detected(cells).tolist() == [2, 1, 0]
+    assert library(cells).tolist() == [7, 1, -1]
 
 
 def test_correlation_error_is_a_root_mean_square_over_pairs_of_genes_that_vary_most() -> None:

@@ -191,6 +191,23 @@ class Geometry:
 
 
 @dataclass(frozen=True)
+class Expression:
+    """What the numbers of a cell are of, and how cells are told apart.
+
+    Args:
+        genes: names, in the order of the arrays.
+        contexts: conditions in which a control cell agrees with the cells that it stands for.
+        kinds: conditions by which cells are of a kind; the contexts where there are some.
+        logarithmic: whether the numbers are log1p of counts of one library, from which fold changes follow.
+    """
+
+    genes: tuple[str, ...]
+    contexts: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    logarithmic: bool = True
+
+
+@dataclass(frozen=True)
 class Metric:
     """A number that tells how good generated samples are.
 

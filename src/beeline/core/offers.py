@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
-from beeline.core.data import Example, Examples, Geometry
+from beeline.core.data import Example, Examples, Expression, Geometry
 from beeline.core.protocols import Array
 
 
@@ -213,6 +213,15 @@ class Gridded(Protocol):
 
     def geometry(self) -> Geometry:
         """Quantities, units and the grid."""
+        ...
+
+
+@runtime_checkable
+class Expressed(Protocol):
+    """A modality of cells, whose evaluation shows genes, populations and what perturbations do to them."""
+
+    def expression(self) -> Expression:
+        """Genes, and how cells are told apart."""
         ...
 
 

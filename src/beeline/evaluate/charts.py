@@ -6,17 +6,14 @@ legend are HTML above it, where they cover nothing. Colours are classes that the
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from beeline.evaluate.scales import Scale, enclosing, short, spread, tight
+from beeline.evaluate.frame import BOTTOM, HEIGHT, TOP, WIDTH, Frame, line, text
+from beeline.evaluate.scales import enclosing, short, spread, tight
 
-_WIDTH, _HEIGHT = 340.0, 208.0
-_TOP, _RIGHT, _BOTTOM = 22.0, 12.0, 38.0
-_LETTER = 6.4
 _MOST_POINTS, _MOST_READINGS = 240, 48
 COLOURS = 6
 
@@ -59,11 +56,11 @@ class Chart:
         every = [point for points in series.values() for point in points]
         x_scale = tight([x for x, _ in every], self.log_x)
         y_scale = enclosing([*(y for _, y in every), *levels.values()], self.zero)
-        frame = _Frame(x_scale, y_scale, self.x, self.y)
+        frame = Frame(x_scale, y_scale, self.x, self.y)
         parts = frame.axes()
         for number, level in enumerate(levels.values()):
             across = frame.across(x_scale.low), frame.across(x_scale.high)
-            parts.append(_line(across[0], across[1], frame.down(level), f"level level{number}"))
+            parts.append(line(across[0], across[1], frame.down(level), f"level level{number}"))
         for number, points in enumerate(series.values()):
             path = " ".join(f"{frame.across(x):.1f},{frame.down(y):.1f}" for x, y in _thinned(points))
             parts.append(f'<polyline class="curve ink{number % COLOURS}" points="{path}"/>')
@@ -112,7 +109,7 @@ class Bars:
         bars = {name: each for name, each in bars.items() if each}
         if not bars:
             return ""
-        frame = _Frame(
+        frame = Frame(
             tight(list(self.edges)), enclosing([h for each in bars.values() for _, h in each], True), self.x, self.y
         )
         parts = frame.axes()
@@ -124,55 +121,12 @@ class Bars:
                 x, y = left + (right - left) * 0.08 + number * wide, frame.down(height)
                 parts.append(
                     f'<rect class="bar fill{number % COLOURS}" x="{x:.1f}" y="{min(y, base):.1f}" width="{wide:.1f}" '
-                    f'height="{abs(base - y):.1f}"><title>{_text(self.x)} {short(low)} to {short(high)}: '
-                    f"{_text(name)} {short(height)}</title></rect>"
+                    f'height="{abs(base - y):.1f}"><title>{text(self.x)} {short(low)} to {short(high)}: '
+                    f"{text(name)} {short(height)}</title></rect>"
                 )
         legend = _legend(bars, "block") if len(bars) > 1 else ""
         summary = {name: [(low, height) for (low, _), height in each] for name, each in bars.items()}
         return _figure(self.title, legend, parts, self.note, _described(summary))
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """The place of a chart in its picture."""
-
-    x: Scale
-    y: Scale
-    x_name: str
-    y_name: str
-
-    @property
-    def left(self) -> float:
-        """Where the plot begins, right of the longest number."""
-        return 12 + _LETTER * max(len(short(tick)) for tick in self.y.ticks)
-
-    def across(self, x: float) -> float:
-        """Place of a value from the left."""
-        return self.left + self.x.place(x) * (_WIDTH - _RIGHT - self.left)
-
-    def down(self, y: float) -> float:
-        """Place of a value from the top."""
-        return _HEIGHT - _BOTTOM - self.y.place(y) * (_HEIGHT - _BOTTOM - _TOP)
-
-    def axes(self) -> list[str]:
-        """Lines, numbers and names."""
-        scale = ", log scale" if self.y.logarithmic else ""
-        parts = [f'<text x="0" y="10">{_text(self.y_name)}{scale}</text>']
-        for tick in self.y.ticks:
-            y = self.down(tick)
-            parts.append(_line(self.left, _WIDTH - _RIGHT, y, "grid"))
-            parts.append(f'<text x="{self.left - 6:.1f}" y="{y + 3.8:.1f}" text-anchor="end">{short(tick)}</text>')
-        for tick in self.x.ticks:
-            x = self.across(tick)
-            half = _LETTER * len(short(tick)) / 2
-            anchor = "end" if x + half > _WIDTH else "middle"
-            x = min(x, _WIDTH) if anchor == "middle" else _WIDTH
-            parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 22:.1f}" text-anchor="{anchor}">{short(tick)}</text>')
-        middle = (self.left + _WIDTH - _RIGHT) / 2
-        return [
-            *parts,
-            f'<text x="{middle:.1f}" y="{_HEIGHT - 4:.1f}" text-anchor="middle">{_text(self.x_name)}</text>',
-        ]
 
 
 def _drawable(points: Sequence[Point], log_x: bool) -> list[Point]:
@@ -187,7 +141,7 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _readings(frame: _Frame, series: Mapping[str, Sequence[Point]]) -> list[str]:
+def _readings(frame: Frame, series: Mapping[str, Sequence[Point]]) -> list[str]:
     """Unseen columns that tell the values beneath the pointer."""
     xs = sorted({x for points in series.values() for x, _ in points})
     chosen = [xs[round(index)] for index in spread(len(xs), _MOST_READINGS)]
@@ -201,8 +155,8 @@ def _readings(frame: _Frame, series: Mapping[str, Sequence[Point]]) -> list[str]
             for name, (at, y) in near.items()
             if left <= frame.across(at) <= right
         )
-        place = f'x="{left:.1f}" y="{_TOP:g}" width="{right - left:.1f}" height="{_HEIGHT - _TOP - _BOTTOM:g}"'
-        reading = _text(f"{frame.x_name} {short(x, 4)}: {values}")
+        place = f'x="{left:.1f}" y="{TOP:g}" width="{right - left:.1f}" height="{HEIGHT - TOP - BOTTOM:g}"'
+        reading = text(f"{frame.x_name} {short(x, 4)}: {values}")
         parts.append(f'<rect class="hit" {place}><title>{reading}</title></rect>')
     return parts
 
@@ -221,7 +175,7 @@ def _legend(names: Mapping[str, object], kind: str) -> str:
     if not names:
         return ""
     entries = "".join(
-        f'<span><i class="{kind} {"level" if kind == "level" else "key"}{number % COLOURS}"></i>{_text(name)}</span>'
+        f'<span><i class="{kind} {"level" if kind == "level" else "key"}{number % COLOURS}"></i>{text(name)}</span>'
         for number, name in enumerate(names)
     )
     return f'<div class="legend">{entries}</div>'
@@ -229,18 +183,10 @@ def _legend(names: Mapping[str, object], kind: str) -> str:
 
 def _figure(title: str, legend: str, parts: Sequence[str], note: str, description: str) -> str:
     # Titles inside the picture would be shown wherever the pointer rests; the readings have their own.
-    label = _text(f"{title}. {description}")
-    drawing = f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-    note = f"<p>{_text(note)}</p>" if note else ""
+    label = text(f"{title}. {description}")
+    drawing = f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    note = f"<p>{text(note)}</p>" if note else ""
     return (
-        f'<figure class="card chart"><figcaption><b>{_text(title)}</b><output></output></figcaption>'
+        f'<figure class="card chart"><figcaption><b>{text(title)}</b><output></output></figcaption>'
         f"{note}{legend}{drawing}</figure>"
     )
-
-
-def _line(left: float, right: float, y: float, style: str) -> str:
-    return f'<line class="{style}" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-
-
-def _text(text: str) -> str:
-    return html.escape(text)

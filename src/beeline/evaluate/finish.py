@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from beeline.core.data import Examples
 from beeline.core.files import sha256, write_json, write_text
 from beeline.core.reporting import Reporter
+from beeline.evaluate.cell_pages import cell_pages
 from beeline.evaluate.evaluation import Evaluator, Progress, evaluation
 from beeline.evaluate.figures import draw_figures
 from beeline.evaluate.records import Evaluation
@@ -68,7 +71,8 @@ def short_evaluation(engine: Engine, folder: RunFolder, prepared: Prepared, prog
     """
     evaluator = Evaluator(engine, folder.path, prepared.training, prepared.held_out, ["pca-32"], [FRECHET])
     drawn = evaluator.draw(prepared.config.train.score_samples, 0, progress=progress)
-    return evaluation(evaluator, drawn, "train")
+    found, cells = evaluation(evaluator, drawn, "train"), cell_pages(evaluator, drawn, 0, umap=False)
+    return replace(found, curves={**found.curves, "cells": cells.curves}) if cells.curves else found
 
 
 def renew_report(folder: RunFolder, engine: Engine, training: Examples, held_out: Examples) -> bool:

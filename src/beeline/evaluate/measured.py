@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beeline.core.reporting import Reporter
+from beeline.evaluate.cell_pages import cell_pages
 from beeline.evaluate.curves import held_out_loss_by_time, quality_by_passes
 from beeline.evaluate.evaluation import Evaluator, evaluation
 from beeline.evaluate.field_pages import field_pages
@@ -61,10 +62,14 @@ def measured(
         found = evaluation(evaluator, drawn, "evaluate")
         curves = {"held_out_loss_by_time": held_out_loss_by_time(engine, run, held_out, seed)}
         pages = field_pages(evaluator, drawn, seed, settings, asked.scalar, asked.with_ensembles)
+    with reporter.work("pictures"):
+        cells = cell_pages(evaluator, drawn, seed)
     for line in pages.left_out:
         reporter.message(line)
     if pages.curves:
         curves["by_channel"] = pages.curves
+    if cells.curves:
+        curves["cells"] = cells.curves
     if asked.passes:
         with reporter.work("quality by passes") as progress:
             curves["passes"] = quality_by_passes(evaluator, settings, asked.passes, found.records, progress)
@@ -72,4 +77,4 @@ def measured(
     if asked.likelihood:
         with reporter.work("likelihood") as progress:
             found = measure_likelihood(engine, evaluator.sets, asked.likelihood, seed, progress).added_to(found)
-    return found, pages.files
+    return found, {**pages.files, **cells.files}

@@ -10,7 +10,7 @@
   document.querySelector(".brand").append(button);
   for (const chart of document.querySelectorAll(".chart")) {
     const output = chart.querySelector("output");
-    for (const part of chart.querySelectorAll(".hit, .bar")) {
+    for (const part of chart.querySelectorAll(".hit, .bar, .violin")) {
       const text = part.querySelector("title").textContent;
       part.addEventListener("pointerenter", () => { output.textContent = text; });
       part.addEventListener("pointerleave", () => { output.textContent = ""; });

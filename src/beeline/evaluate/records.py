@@ -39,7 +39,8 @@ one layout. What is not a finite number is null.
         "passes": {"asked": [4, 9], "passes": [4, 8], "steps": [2, 4], "seconds_per_sample": [0.01, 0.02],
                    "series": [{"metric": "...", "formula": "...", "space": "...", "values": [..], "low": [..],
                                "high": [..], "floor": 45.6, "ceiling": 0.5}]},
-        "by_channel": {...}}}                                     of fields, see field_curves.py
+        "by_channel": {...},                                      of fields, see field_curves.py
+        "cells": {...}}}                                          of cells, see cell_pages.py
 
 Of bits per dimension the space is ``held out`` or ``train``, the examples whose bits they are, the ceiling is the bits
 of training examples, and ``protocol.likelihood`` tells how they were computed. ``curves`` may be empty, and each of

@@ -16,6 +16,7 @@ from beeline.core.errors import UserError
 from beeline.core.files import read_json
 from beeline.core.units import amount, clock, operations
 from beeline.evaluate.blocks import Block, Card, Cards, Code, Fold, Grid, Pictures, Section, Table, Text
+from beeline.evaluate.cell_charts import cell_sections
 from beeline.evaluate.data_card import data_section
 from beeline.evaluate.field_charts import field_sections
 from beeline.evaluate.report import build_report
@@ -68,12 +69,16 @@ def run_report(folder: RunFolder, engine: Engine, figures: Sequence[Section] = (
         ),
         ({}, folder.path),
     )
+    of_cells: Mapping[str, Any] = next(
+        (found for each in (*evaluations.values(), scores) if (found := (each.get("curves") or {}).get("cells"))), {}
+    )
     later = next((each for each in evaluations.values() if each.get("records")), {})
     blocks: list[Block] = [
         Cards([*_numbers(cost, engine, log, unit), *score_cards(records)]),
         *figures,
         _scores("Scores", records, scores.get("protocol") or {}),
         _scores("Scores of beeline evaluate", records_of(later), later.get("protocol") or {}),
+        *cell_sections(of_cells),
         Section(
             "Training",
             [Grid([*training_charts(log, unit), time_chart(log, curves, unit), *_widths(folder)]), _progress(folder)],

@@ -75,7 +75,7 @@ class Yardstick:
         if baselines:
             cheap |= floors(baseline, examples, self.classes, seed)
         if baselines and self._baselines is not None:
-            cheap |= self._baselines(self.sets.used, self._asked(examples, paired), seed)
+            cheap |= self._baselines(self.sets.used, self.asked(examples, paired), seed)
         low = {name: self.measures(each, paired=paired) for name, each in cheap.items()}
         high, n_ceiling = self._ceilings(len(examples), seed)
         bounds = {formula.formula: metric for formula, metric in self.measures.own.items()}
@@ -117,8 +117,13 @@ class Yardstick:
         groups = self.sets.groups if self._baselines is None else np.arange(len(self.sets.held_out))
         return of_halves(lambda sets: self._build(sets, without_trees), self.sets, seed, groups)
 
-    def _asked(self, samples: Sequence[Example], paired: bool) -> list[Example]:
-        """Samples with all that is known of the held-out example which each answers, also what no model is told."""
+    def asked(self, samples: Sequence[Example], paired: bool = True) -> list[Example]:
+        """Samples with all that is known of the held-out example which each answers, also what no model is told.
+
+        Args:
+            samples: under the conditions of held-out examples, evenly spread or round and round.
+            paired: whether they answer those; they are as they were if not.
+        """
         if not paired:
             return list(samples)
         held_out = [self.sets.held_out[place].condition for place in self.sets.answered(len(samples))]

@@ -25,16 +25,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from beeline.core.data import Example, Examples
+from beeline.core.data import Examples
 from beeline.metrics import effects
-from beeline.metrics.cell_baselines import CONTROL_COPY, SHIFTED, SHIFTED_CUT, TrainingEffects, cell_baselines
+from beeline.metrics.cell_baselines import TrainingEffects
 from beeline.metrics.cell_pairs import Array, CellTable, Pair, difference
 from beeline.metrics.energy import EnergyDistance
 from beeline.metrics.mmd import KernelDiscrepancy
 from beeline.metrics.populations import Components
 
 Found = TypeVar("Found")
-_LEAST_FOR_PAIRS = 3
+LEAST_FOR_PAIRS = 3
 
 
 class Kept:
@@ -96,6 +96,11 @@ class Truth(Kept):
         """(G,) what the perturbation changes in held-out cells; None without control cells."""
         control = self.control_mean(pair)
         return None if control is None else difference(self.held_out.mean(pair), control)
+
+    def unmeasured(self, pair: Pair) -> list[str]:
+        """Names of a perturbation that are no gene of the cells, where other perturbations are named after genes."""
+        named = any(name in self._places for each in self.known for name in each.perturbation)
+        return [name for name in pair.perturbation if named and name not in self._places]
 
     def targets(self, pair: Pair) -> list[int]:
         """Places of the genes that a perturbation is named after, where they are measured."""
@@ -231,62 +236,14 @@ class Compared(Kept):
 
     def energy(self, pair: Pair) -> float:
         """Euclidean energy distance; NaN with fewer than three cells on a side."""
-        found = self.both(pair, _LEAST_FOR_PAIRS)
+        found = self.both(pair, LEAST_FOR_PAIRS)
         return math.nan if found is None else self.truth.energy(pair)(found[1]).value
 
     def discrepancy(self, pair: Pair) -> float:
         """Unbiased MMD^2; NaN with fewer than three cells on a side, or where most real cells are equal."""
-        found = self.both(pair, _LEAST_FOR_PAIRS)
+        found = self.both(pair, LEAST_FOR_PAIRS)
         kernel = None if found is None else self.truth.discrepancy(pair)
         return math.nan if found is None or kernel is None else kernel(found[1]).value
-
-
-def effects_by_pair(
-    training: Examples,
-    held_out: Examples,
-    generated: Examples,
-    genes: Sequence[str] = (),
-    contexts: Sequence[str] = (),
-    seed: int = 0,
-) -> list[dict[str, Any]]:
-    """A row for each held-out pair of which cells were generated, NaN where a number cannot be had.
-
-    Args:
-        training: cells.
-        held_out: cells.
-        generated: cells under the conditions of held-out ones.
-        genes: names, in the order of the arrays, to leave out the genes that a perturbation is named after.
-        contexts: names of the columns that say the context.
-        seed: of the control cells that baselines draw.
-
-    Returns:
-        Rows of pair, perturbation, context, n and n_generated cells, effect_size (|delta|), energy,
-        delta_correlation, discrimination (cosine), control_copy_energy, shifted_control_energy and
-        shifted_control_cut_energy.
-    """
-    truth = Truth(training, held_out, genes, contexts)
-    compared = Compared(truth, generated)
-    asked = [Example(each.array, each.condition) for each in held_out]
-    cheap = cell_baselines(training, asked, seed, contexts)
-    names = {CONTROL_COPY: "control_copy", SHIFTED: "shifted_control", SHIFTED_CUT: "shifted_control_cut"}
-    low = {f"{key}_energy": Compared(truth, cheap[name]) for name, key in names.items() if name in cheap}
-    rows = []
-    for pair in compared.pairs:
-        delta = truth.delta(pair)
-        row: dict[str, Any] = {
-            "pair": pair.name,
-            "perturbation": pair.perturbation,
-            "context": pair.context,
-            "n": len(truth.held_out.members[pair]),
-            "n_generated": len(compared.generated.members[pair]),
-            "effect_size": math.nan if delta is None else float(np.linalg.norm(delta)),
-            "energy": compared.energy(pair),
-            "delta_correlation": compared.correlation(pair),
-            "discrimination": compared.discrimination(pair),
-        }
-        row |= {f"{key}_energy": math.nan for key in names.values()}
-        rows.append(row | {key: each.energy(pair) for key, each in low.items()})
-    return rows
 
 
 def _changes(cells_NG: Array, control_MG: Array | None) -> effects.Changes | None:

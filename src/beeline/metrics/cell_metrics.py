@@ -3,7 +3,8 @@
 Every number is one of each held-out pair (a perturbation in a context, see cell_effects), averaged over the pairs that
 have enough cells; NaN where none has. Populations of cells:
 
-    energy distance, MMD^2, W2 (exact, 32 components), variance ratio, zero share error, gene correlation error
+    energy distance, MMD^2, W2 (exact, 32 components), variance ratio, zero share error, gene correlation error,
+    distance of the number of genes detected, and of libraries where numbers are counts
 
 effects of perturbations, where there are control cells:
 
@@ -23,10 +24,10 @@ import numpy as np
 from beeline.core.data import Examples, Metric, condition_of, evenly
 from beeline.metrics import effects, populations
 from beeline.metrics.cell_effects import Compared, Truth
-from beeline.metrics.cell_pairs import Pair, pair_of
+from beeline.metrics.cell_pairs import Array, Pair, pair_of
 
-Kind = Literal["effects", "several", "zeros"]
-"""Perturbed cells and control cells; at least two perturbed pairs held out; numbers that are 0 where nothing is."""
+Kind = Literal["effects", "several", "zeros", "counts"]
+"""Perturbed cells and control cells; two perturbed pairs held out; numbers that are 0 where nothing is; and whole."""
 
 OfPair = Callable[[Compared, Pair], float]
 _LOOKED_AT = 64
@@ -55,6 +56,11 @@ def own_metrics(genes: Sequence[str], contexts: Sequence[str], kinds: Collection
     ]
     if "zeros" in kinds:
         found.append(metric("zero share error", "mean over genes of |share at 0 - real share|", _zeros, "lower"))
+        told = "max |F - F*|, F the distribution of the number of genes above 0 in a cell"
+        found.append(metric("genes detected KS", told, partial(_size, populations.genes_detected), "lower"))
+    if "counts" in kinds:
+        told = "max |F - F*|, F the distribution of the sum of counts of a cell"
+        found.append(metric("library size KS", told, partial(_size, populations.library), "lower"))
     if "effects" in kinds:
         found += [metric(*each, "higher") for each in _EFFECTS]
     if "effects" in kinds and "several" in kinds:
@@ -85,6 +91,8 @@ def kinds_of(training: Examples, held_out: Examples, contexts: Sequence[str]) ->
     values = [held_out[index].array for index in evenly(held_out, _LOOKED_AT)]
     if values and all((each >= 0).all() for each in values) and any((each == 0).any() for each in values):
         found.add("zeros")
+        if all((each == np.rint(each)).all() for each in values):
+            found.add("counts")
     return frozenset(found)
 
 
@@ -149,6 +157,11 @@ def _correlation(compared: Compared, pair: Pair) -> float:
 def _zeros(compared: Compared, pair: Pair) -> float:
     both = compared.both(pair, 1)
     return math.nan if both is None else populations.zero_share_error(*both)
+
+
+def _size(of: Callable[[Array], Array], compared: Compared, pair: Pair) -> float:
+    both = compared.both(pair, _LEAST["mass"])
+    return math.nan if both is None else populations.size_distance(of(both[0]), of(both[1]))
 
 
 def _overlap(compared: Compared, pair: Pair, k: int | None) -> float:

@@ -87,15 +87,27 @@ def discrimination_score(
         raise ValueError(f"predicted deltas of shape {predicted_PG.shape}, real ones of {real_QG.shape}")
     count, found = len(real_QG), np.empty(len(predicted_PG))
     for place in range(len(predicted_PG)):
-        kept = np.ones(real_QG.shape[1], dtype=bool)
-        if targets is not None:
-            kept[list(targets[place])] = False
         mine = place if own is None else own[place]
-        far = _distances(predicted_PG[place : place + 1, kept], real_QG[:, kept], distance)
-        others = np.delete(far, mine)
-        nearer = (others < far[mine]).sum() + 0.5 * (others == far[mine]).sum()
-        found[place] = 1.0 - nearer / count
+        without = () if targets is None else targets[place]
+        found[place] = 1.0 - (ranks(predicted_PG[place], real_QG, distance, without)[mine] - 1.0) / count
     return found
+
+
+def ranks(predicted_G: Array, real_QG: Array, distance: Distance = "cosine", targets: Sequence[int] = ()) -> Array:
+    """Which real delta is nearest to a predicted one: 1 + how many are nearer than each, ties by half.
+
+    Args:
+        predicted_G: one delta.
+        real_QG: deltas of real cells.
+        distance: l1, l2 or cosine.
+        targets: places of the genes that are left out.
+
+    Returns:
+        (Q,) from 1 to Q.
+    """
+    kept = np.ones(real_QG.shape[1], dtype=bool)
+    kept[list(targets)] = False
+    return np.asarray(stats.rankdata(_distances(predicted_G[None, kept], real_QG[:, kept], distance)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +141,9 @@ def changes(cells_NG: Array, reference_MG: Array) -> Changes:
     """
     if min(len(cells_NG), len(reference_MG)) < 2:
         raise ValueError("genes can be compared between populations of two cells or more")
-    own, other = (np.expm1(np.asarray(each, dtype=np.float64)).mean(axis=0) for each in (cells_NG, reference_MG))
+    # In single precision the smallest chances would be 0.
+    cells_NG, reference_MG = (np.asarray(each, dtype=np.float64) for each in (cells_NG, reference_MG))
+    own, other = (np.expm1(each).mean(axis=0) for each in (cells_NG, reference_MG))
     fold = np.log2((np.maximum(own, 0) + _SMALL) / (np.maximum(other, 0) + _SMALL))
     vary = (cells_NG.min(axis=0) != cells_NG.max(axis=0)) | (reference_MG.min(axis=0) != reference_MG.max(axis=0))
     vary |= cells_NG[0] != reference_MG[0]

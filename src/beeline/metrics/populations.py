@@ -3,6 +3,8 @@
 variance-ratio-1           median over genes of (variance of samples) / (variance of real cells), genes that vary
 zero-share-error-1         mean over genes of |share of samples at 0 - share of real cells at 0|
 gene-correlation-error-1   |C - C*|_F / sqrt(K (K - 1)) over correlations of the K real genes of the largest variance
+size-ks-1                  max |F - F*| over distribution functions of one number a cell, such as its library, the sum
+                           of its counts, or how many of its genes are expressed: 0 alike, 1 apart
 wasserstein-2-exact-1      W2 = sqrt(min over pairings of mean |x_i - y_pi(i)|^2), of as many cells on either side
 
 W2 of two samples of one law is above 0, the more so the fewer they are: compare values of one number of cells.
@@ -47,6 +49,28 @@ def zero_share_error(real_MG: Array, generated_NG: Array) -> float:
         generated_NG: the same; what is below 0 counts as 0.
     """
     return float(np.abs((real_MG <= 0).mean(axis=0) - (generated_NG <= 0).mean(axis=0)).mean())
+
+
+def size_distance(real_M: Array, generated_N: Array) -> float:
+    """Largest difference of the distribution functions of one number a cell (Kolmogorov & Smirnov).
+
+    Args:
+        real_M: such as ``library`` or ``genes_detected`` of at least one cell.
+        generated_N: the same of at least one cell.
+    """
+    steps = np.concatenate([real_M, generated_N])
+    real, generated = (np.searchsorted(np.sort(each), steps, "right") / len(each) for each in (real_M, generated_N))
+    return float(np.abs(real - generated).max())
+
+
+def library(cells_NG: Array) -> Array:
+    """(N,) molecules of each cell: the sum of its counts."""
+    return np.asarray(cells_NG.sum(axis=1, dtype=np.float64))
+
+
+def genes_detected(cells_NG: Array) -> Array:
+    """(N,) how many genes of each cell are above 0."""
+    return np.asarray((cells_NG > 0).sum(axis=1))
 
 
 def correlation_error(real_MG: Array, generated_NG: Array, most: int = 100) -> float:

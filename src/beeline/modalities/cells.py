@@ -13,7 +13,7 @@ import numpy as np
 
 from beeline.conditioning.cell_conditions import beside_conditions, features_by_name, told_conditions
 from beeline.conditioning.control_cell import ControlCell
-from beeline.core.data import Example, Examples, Metric
+from beeline.core.data import Example, Examples, Expression, Metric
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
 from beeline.data.cell_asked import cells_as_anndata, counts_of
@@ -190,6 +190,11 @@ class Cells:
         kinds = kinds_of(self.dataset("train"), self.dataset("held_out"), self._contexts)
         found = own_metrics(self._known.genes, self._contexts, kinds)
         return [each for each in found if self.scale != "scaled" or not each.name.startswith("DE ")]  # no fold changes
+
+    def expression(self) -> Expression:
+        """Genes and populations, for the pictures of an evaluation."""
+        kinds = self._contexts or tuple(condition_names(self.labels))
+        return Expression(self._known.genes, self._contexts, kinds, self.scale != "scaled")
 
     def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
         """Cheap answers: control cells, shifted ones, means, sums of single effects, ridge on features, ..."""
