@@ -1,9 +1,9 @@
 """Generated cells as people keep cells: AnnData with the names of the genes, what was asked, and where they come from.
 
-    count = round((exp(value) - 1) * library / target)
-
 X is what the model made: log(1 + count / library * target), or values of the scale that it was trained on. Counts,
-where they are asked for, are the layer ``counts``: rounded, so that their sum is near the library and not the same.
+where they are asked for, are the layer ``counts``; how they are drawn is in ``cell_libraries``. Of real cells they are
+
+    count = round((exp(value) - 1) * library / target)
 """
 
 from __future__ import annotations
