@@ -132,7 +132,7 @@ def _becoming(
 
 
 def _conditions(editor: Editor, condition: Mapping[str, Any] | None, n: int) -> list[Mapping[str, Any]]:
-    from beeline.generate.engine import by_name
+    from beeline.generate.asking import by_name
 
     values = read_values(editor.engine.codec, by_name(condition), n)
     return [each.condition for each in editor.engine.requests(n, values)]

@@ -61,8 +61,8 @@ def sample(
     Raises:
         UserError: something given does not exist, does not fit or is out of range.
     """
+    from beeline.generate.asking import by_name
     from beeline.generate.beside import Beside
-    from beeline.generate.engine import by_name
     from beeline.generate.guidance import with_one_scale
     from beeline.generate.load import SaidOptions, load, samples_folder
     from beeline.generate.write import check_output, check_size, endings_of, write_samples

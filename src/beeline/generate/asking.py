@@ -28,6 +28,17 @@ _ITEMS_A_BATCH = 256
 Number = TypeVar("Number", int, float)
 
 
+def by_name(condition: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Conditions as they were given, none for None.
+
+    Raises:
+        UserError: they do not come by name.
+    """
+    if condition is not None and not isinstance(condition, Mapping):
+        raise UserError(f"condition {condition!r}: needs a value by name, such as {{'label': 3}}")
+    return condition or {}
+
+
 def columns_of(codec: Codec, condition: Mapping[str, Any], n: int) -> dict[str, list[Any]]:
     """The values of n items, by the names of conditions.
 

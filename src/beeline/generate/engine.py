@@ -22,7 +22,7 @@ from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Modality, Process, Source
 from beeline.core.random import Key
 from beeline.core.state import SamplerState
-from beeline.generate.asking import batches_of, columns_of, laid_out, look_over, told
+from beeline.generate.asking import batches_of, by_name, columns_of, laid_out, look_over, told
 from beeline.generate.guidance import (
     check_guidance,
     each_scale,
@@ -310,14 +310,3 @@ class Engine:
 def counted(passes: Passes, samples: int) -> list[int]:
     """Network passes of each sample."""
     return [passes] * samples if isinstance(passes, int) else [int(each) for each in passes.expand(samples)]
-
-
-def by_name(condition: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Conditions as they were given, none for None.
-
-    Raises:
-        UserError: they do not come by name.
-    """
-    if condition is not None and not isinstance(condition, Mapping):
-        raise UserError(f"condition {condition!r}: needs a value by name, such as {{'label': 3}}")
-    return condition or {}

@@ -28,7 +28,8 @@ from beeline.data.field_description import FieldChannel, FieldDescription
 from beeline.data.field_output import Labelled, as_dataset, classic_bytes, same_condition
 from beeline.data.field_sets import PARAMETERS
 from beeline.data.field_summaries import Described, Summaries, by_geometry, summarised
-from beeline.generate.engine import Engine, Request, Samples, by_name
+from beeline.generate.asking import by_name
+from beeline.generate.engine import Engine, Request, Samples
 from beeline.generate.guidance import with_one_scale
 from beeline.generate.load import load
 from beeline.generate.scalars import scalars_of
