@@ -33,7 +33,7 @@ from tests.modalities.cell_files import cells_file
 KNOWN = Expression(TRUTH.gene_names, tuple(CONTEXTS), tuple(CONTEXTS))
 CHEAP = {name: LOW[name] for name in ("control copy", "shifted control", "mean perturbation")}
 PAGES = pages_of((TRAINING, HELD_OUT, FRESH), CHEAP, KNOWN, umap=False)
-TYPES = [((), each) for each in TRUTH.types]
+TYPES: list[tuple[tuple[str, ...], str]] = [((), each) for each in TRUTH.types]
 KINDS = pages_of((cells(TYPES, 1), cells(TYPES, 5), cells(TYPES, 6)), {}, KNOWN, umap=False)
 
 
@@ -128,7 +128,9 @@ def test_every_picture_is_valid_and_told_in_words_and_how_to_read_it() -> None:
         assert drawing.title in picture.attrib["aria-label"]
         assert "http" not in drawing.svg().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"nan|inf\b|None", drawing.svg().replace(drawing.title, ""))
-        assert drawing.svg() == chart.drawing().svg()
+        again = chart.drawing()
+        assert again is not None
+        assert drawing.svg() == again.svg()
         assert "var(" not in drawing.svg()
 
 
@@ -170,7 +172,7 @@ def test_genes_that_tell_kinds_apart_are_the_highest_of_each() -> None:
 
 
 def test_labels_are_kinds_where_nothing_is_a_context() -> None:
-    sides = tuple(cells(TYPES, seed) for seed in (1, 5, 6))
+    sides = cells(TYPES, 1), cells(TYPES, 5), cells(TYPES, 6)
     pages = pages_of(sides, {}, Expression(TRUTH.gene_names, (), tuple(CONTEXTS)), umap=False)
     assert {each["shown"] for each in pages.curves["pairs"]} == set(TRUTH.types)
     whole = pages_of(sides, {}, Expression(TRUTH.gene_names), umap=False)

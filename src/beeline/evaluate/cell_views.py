@@ -56,15 +56,18 @@ def map_of(compared: Compared, rows: Sequence[PairRow], seed: int, umap: bool) -
     made = {pair: _some(compared.cells(pair), share) for pair in pairs}
     contexts = {pair.context: pair for pair in compared.perturbed}
     beside = [controls for pair in contexts.values() if (controls := truth.controls(pair)) is not None]
-    controls = [_some(np.unique(each, axis=0), max(1, _MOST_CONTROL // len(beside))) for each in beside]
-    groups = {CONTROL: controls, REAL: list(cut.values()), GENERATED: list(made.values())}
+    standing = [_some(np.unique(each, axis=0), max(1, _MOST_CONTROL // len(beside))) for each in beside]
+    groups = {CONTROL: standing, REAL: list(cut.values()), GENERATED: list(made.values())}
     plane = plane_of({name: axes(np.concatenate(each)) for name, each in groups.items() if each}, seed, umap)
     found: dict[str, Any] = {"name": plane.name, "why": plane.why}
     found["origin"] = {name: places.tolist() for name, places in plane.places.items()}
     ends = np.cumsum([len(each) for each in cut.values()]), np.cumsum([len(each) for each in made.values()])
     sides = [np.split(plane.places[name], cuts[:-1]) for name, cuts in zip((REAL, GENERATED), ends, strict=True)]
     found["kinds"] = {
-        shown_name(*pair, bool(truth.held_out.perturbed)): {REAL: real.tolist(), GENERATED: own.tolist()}
+        shown_name(pair.perturbation, pair.context, bool(truth.held_out.perturbed)): {
+            REAL: real.tolist(),
+            GENERATED: own.tolist(),
+        }
         for pair, real, own in zip(pairs, *sides, strict=True)
     }
     return found
@@ -144,8 +147,8 @@ def kinds_of(compared: Compared, genes: Sequence[str]) -> dict[str, Any]:
     """
     truth = compared.truth
     largest = sorted(sorted(compared.pairs, key=lambda pair: -len(truth.held_out.members[pair]))[:_KINDS])
-    real = {shown_name(*pair, False): truth.cells(pair) for pair in largest}
-    made = {shown_name(*pair, False): compared.cells(pair) for pair in largest}
+    real = {shown_name(pair.perturbation, pair.context, False): truth.cells(pair) for pair in largest}
+    made = {shown_name(pair.perturbation, pair.context, False): compared.cells(pair) for pair in largest}
     telling = telling_genes(list(real.values()))
     cut = np.sort(np.argsort(-np.var(np.concatenate(list(real.values())), axis=0), kind="stable")[:_MOST_GENES])
 

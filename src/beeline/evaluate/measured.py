@@ -69,7 +69,7 @@ def measured(
     if pages.curves:
         curves["by_channel"] = pages.curves
     if cells.curves:
-        curves["cells"] = cells.curves
+        curves["cells"] = dict(cells.curves)
     if asked.passes:
         with reporter.work("quality by passes") as progress:
             curves["passes"] = quality_by_passes(evaluator, settings, asked.passes, found.records, progress)
