@@ -53,9 +53,9 @@ class AutoencoderOptions:
     latent: int = 32
     hidden: int = 128
     beta: float = 1.0
-    steps: int = 2000
+    steps: int = 1000
     batch_size: int = 128
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -15,9 +15,9 @@ among all that its gene might have had, from the law that the start decodes to t
 
     k_g = F_g^-1(u_g) under l' rho_g(y)        u_g uniform in [F_g(k'_g - 1), F_g(k'_g)] under l' rho_g(y')
 
-with y' = c + a apply(x') and u_g from a hash of x'. What the latents leave out, the noise of counting, is that of the start; counts stay counts,
-with the zeros they have; and at z = apply(x') it is x' itself. A start without whole counts is moved by the difference
-of the decoded means, log1p(T rho(y)) - log1p(T rho(y')), and cut at 0.
+with y' = c + a apply(x') and u_g from a hash of x'. What the latents leave out, the noise of counting, is that of the
+start; counts stay counts, with the zeros they have; and at z = apply(x') it is x' itself. A start without whole counts
+is moved by the difference of the decoded means, log1p(T rho(y)) - log1p(T rho(y')), and cut at 0.
 
 Shapes: G genes, k latents.
 """
