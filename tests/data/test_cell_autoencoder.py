@@ -21,9 +21,9 @@ from beeline.data.counted_cells import counts_again
 GENES, LATENT, TARGET = 40, 3, 500.0
 
 
-def network(decoder: Decoder = "nb") -> CellNetwork:
+def network(decoder: Decoder = "nb", linear: bool = False) -> CellNetwork:
     torch.manual_seed(0)
-    made = CellNetwork(GENES, LATENT, 16, decoder)
+    made = CellNetwork(GENES, LATENT, 16, decoder, linear)
     with torch.no_grad():
         made.log_dispersion.normal_()
     return made.eval()
@@ -43,9 +43,9 @@ def cells(count: int = 30) -> np.ndarray:
     return np.log1p(counts / counts.sum(axis=1, keepdims=True) * TARGET).astype(np.float32)
 
 
-@pytest.mark.parametrize("decoder", ["nb", "zinb"])
-def test_numbers_are_those_of_the_network(decoder: Decoder) -> None:
-    made, values = network(decoder), cells()
+@pytest.mark.parametrize(("decoder", "linear"), [("nb", False), ("zinb", False), ("nb", True)])
+def test_numbers_are_those_of_the_network(decoder: Decoder, linear: bool) -> None:
+    made, values = network(decoder, linear), cells()
     fitted = normaliser(made, decoder).fit(iter(values))
     latents = np.stack([fitted.apply(each) for each in values])[..., 0]
     with torch.no_grad():

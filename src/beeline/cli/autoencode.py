@@ -14,7 +14,7 @@ from beeline.core.errors import UserError, unknown
 if TYPE_CHECKING:
     from beeline.data.autoencoder_folder import CellAutoencoderRecord
 
-_SETTINGS = ("decoder", "latent", "hidden", "beta", "steps", "batch_size", "learning_rate", "seed")
+_SETTINGS = ("decoder", "latent", "hidden", "linear", "beta", "steps", "batch_size", "learning_rate", "seed")
 _SELECTING = (
     "layer",
     "perturbation_key",
@@ -46,8 +46,8 @@ def autoencode(
         device: cpu, cuda or auto.
         display: where progress goes; silent when None.
         settings: fields of ``beeline.data.autoencoder_folder.AutoencoderOptions`` that differ from their defaults:
-            ``decoder`` (nb), ``latent`` (32), ``hidden`` (128), ``beta`` (1), ``steps`` (1000), ``batch_size`` (128),
-            ``learning_rate`` (0.004), ``seed`` (0).
+            ``decoder`` (nb), ``latent`` (32), ``hidden`` (128), ``linear`` (False), ``beta`` (1), ``steps`` (1000),
+            ``batch_size`` (128), ``learning_rate`` (0.004), ``seed`` (0).
 
     Returns:
         the folder.
@@ -113,7 +113,9 @@ def _tell(record: CellAutoencoderRecord, target: Path, display: Display) -> None
         f"({bounds['training']:.1f} of training cells), gene means alone {bounds['gene means']:.1f}"
     )
     if better > 0 and bounds["training"] - bounds["held out"] > better:
-        display.result("it knows its training cells much better than those held out; fewer --steps would do, or --hidden")
+        display.result(
+            "it knows its training cells much better than those held out; fewer --steps would do, or --hidden"
+        )
     if better <= 0:
         display.result("gene means alone are as good on held-out cells: these cells are too few, or beta is too large")
     display.result(f"next: beeline train FILE.h5ad --cells.autoencoder {target}, with the same --cells options")
@@ -126,6 +128,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoder", help="law of the counts: nb, or zinb with more zeros (nb)")
     parser.add_argument("--latent", type=int, help="numbers that a cell becomes (32)")
     parser.add_argument("--hidden", type=int, help="width of the hidden layers (128)")
+    parser.add_argument(
+        "--linear", action="store_true", default=None, help="a decoder without hidden layer, for what no cell has shown"
+    )
     parser.add_argument("--beta", type=float, help="weight of the KL term (1)")
     parser.add_argument("--steps", type=int, help="of training (1000)")
     parser.add_argument("--batch-size", type=int, help="cells a step (128)")

@@ -42,6 +42,7 @@ class AutoencoderOptions:
         decoder: law of the counts, nb or zinb.
         latent: numbers that a cell becomes.
         hidden: width of the hidden layers.
+        linear: a decoder without hidden layer, in which what latents do to the logarithms of shares adds up.
         beta: weight of the KL term, reached after a fifth of the steps.
         steps: of training.
         batch_size: cells a step.
@@ -52,6 +53,7 @@ class AutoencoderOptions:
     decoder: Decoder = "nb"
     latent: int = 32
     hidden: int = 128
+    linear: bool = False
     beta: float = 1.0
     steps: int = 1000
     batch_size: int = 128

@@ -170,7 +170,7 @@ class CellAutoencoder:
         return CountLaw(np.maximum(library * shares, 1e-12), dispersions, zeros)
 
     def _shares(self, latents: Array) -> tuple[Array, Array | None]:
-        hidden = self._hidden("decoder", latents)
+        hidden = self._hidden("decoder", latents) if "decoder_hidden.0.weight" in self._tensors else latents
         logits = self._linear("decoder_share", hidden)
         shares = np.exp(logits - logits.max())
         zeros = self._linear("decoder_zeros", hidden) if self.decoder == "zinb" else None

@@ -9,8 +9,9 @@
 With beta 1, minus the loss is a bound from below of ln p(k | l) (ELBO). The likelihood is one of raw counts, never of
 normalised ones (facts E40); their library is the cell's own and never one of normalised values.
 
-An MLP is layers of Linear, LayerNorm, SiLU, then Linear. Source: Lopez et al. 2018, "Deep generative modeling for
-single-cell transcriptomics" (scVI), with the library observed as in its later versions.
+An MLP is layers of Linear, LayerNorm, SiLU, then Linear; a decoder may be linear, so that what latents do to ln rho
+adds up, also where no cell has been (Svensson et al. 2020, LDVAE). Source: Lopez et al. 2018, "Deep generative
+modeling for single-cell transcriptomics" (scVI), with the library observed as in its later versions.
 
 Shapes: N cells, G genes, K latents, H hidden.
 """
@@ -38,16 +39,18 @@ class CellNetwork(nn.Module):
         latent: K.
         hidden: H.
         decoder: law of the counts.
+        linear: a decoder without hidden layer.
     """
 
-    def __init__(self, genes: int, latent: int, hidden: int, decoder: Decoder) -> None:
+    def __init__(self, genes: int, latent: int, hidden: int, decoder: Decoder, linear: bool = False) -> None:
         super().__init__()
         self.encoder_hidden = _hidden(genes, hidden)
         self.encoder_mean = nn.Linear(hidden, latent)
         self.encoder_log_variance = nn.Linear(hidden, latent)
-        self.decoder_hidden = _hidden(latent, hidden)
-        self.decoder_share = nn.Linear(hidden, genes)
-        self.decoder_zeros = nn.Linear(hidden, genes) if decoder == "zinb" else None
+        self.decoder_hidden = nn.Identity() if linear else _hidden(latent, hidden)
+        last = latent if linear else hidden
+        self.decoder_share = nn.Linear(last, genes)
+        self.decoder_zeros = nn.Linear(last, genes) if decoder == "zinb" else None
         self.log_dispersion = nn.Parameter(torch.zeros(genes))
 
     def encode(self, expression: Tensor) -> tuple[Tensor, Tensor]:

@@ -112,7 +112,7 @@ class Autoencoding:
     def _fresh(self) -> CellNetwork:
         """The network before its first step, the same for the same seed."""
         size, options = len(self.found.description.genes), self.options
-        network = CellNetwork(size, options.latent, options.hidden, options.decoder)
+        network = CellNetwork(size, options.latent, options.hidden, options.decoder, options.linear)
         with torch.no_grad():
             for number, (name, parameter) in enumerate(network.named_parameters()):
                 if parameter.dim() < 2:
