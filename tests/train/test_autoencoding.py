@@ -58,7 +58,7 @@ def test_it_beats_gene_means_on_cells_held_out(home: Path, decoder: str) -> None
 
 def test_after_a_kill_it_ends_with_the_same_bits(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autoencoding, "_EVERY", 20)
-    found, held_out = Cells(path=str(home / "cells.h5ad")).cells()
+    found, held_out = Cells(path=str(home / "cells.h5ad"))._read
     options = AutoencoderOptions(**{**SMALL, "steps": 60})
 
     seen: list[int] = []

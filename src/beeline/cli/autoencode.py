@@ -21,7 +21,12 @@ _SELECTING = (
     "control",
     "context",
     "labels",
+    "numbers",
+    "dose",
     "group",
+    "min_genes",
+    "min_counts",
+    "max_mitochondrial",
     "held_out",
     "held_out_populations",
     "min_cells",
@@ -87,8 +92,11 @@ def _cells(cells: str | Path, options: Mapping[str, Any] | Sequence[str]) -> tup
     Raises:
         UserError: an option has another use, or the file is not what it is said to be.
     """
+    import numpy as np
+
     from beeline.cli.resolve import flags_of, in_sections
     from beeline.core.config import plain
+    from beeline.data.cell_sets import CellSet
     from beeline.modalities.cells import Cells
 
     flags = in_sections("cells", flags_of(options))
@@ -101,7 +109,13 @@ def _cells(cells: str | Path, options: Mapping[str, Any] | Sequence[str]) -> tup
     given = parse({"data": Cells}, {"data": {"path": str(Path(cells).expanduser())}}, flags)["data"]
     usual = plain(Cells())
     modality = build(Cells, given, "data")
-    return modality.cells(), {name: given[name] for name in _SELECTING if plain(given[name]) != usual[name]}
+    training = modality.dataset("train")
+    if not isinstance(training, CellSet):
+        raise TypeError(type(training))
+    held_out = np.ones(len(training.found), dtype=bool)
+    held_out[training.cells] = False
+    selection = {name: given[name] for name in _SELECTING if plain(given[name]) != usual[name]}
+    return (training.found, held_out), selection
 
 
 def _tell(record: CellAutoencoderRecord, target: Path, display: Display) -> None:
@@ -112,7 +126,8 @@ def _tell(record: CellAutoencoderRecord, target: Path, display: Display) -> None
         f"{record.options.decoder}; log-likelihood of held-out counts, nats a cell: at least {bounds['held out']:.1f} "
         f"({bounds['training']:.1f} of training cells), gene means alone {bounds['gene means']:.1f}"
     )
-    if better > 0 and bounds["training"] - bounds["held out"] > better:
+    of_share = "held_out_populations" not in record.selection  # others are another matter: they may be far from all
+    if of_share and better > 0 and bounds["training"] - bounds["held out"] > better:
         display.result(
             "it knows its training cells much better than those held out; fewer --steps would do, or --hidden"
         )

@@ -139,12 +139,22 @@ def read_autoencoder(folder: Path) -> CellAutoencoderRecord:
     return record
 
 
-def as_normaliser(folder: Path) -> CellAutoencoder:
+def latents_in(folder: str | Path) -> int:
+    """How many latents the autoencoder of a folder has.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    return read_autoencoder(Path(folder).expanduser()).options.latent
+
+
+def as_normaliser(folder: str | Path) -> CellAutoencoder:
     """The autoencoder of a folder with all it takes, weights too, not yet fitted to the cells of a run.
 
     Raises:
         UserError: the folder holds none.
     """
+    folder = Path(folder).expanduser()
     record = read_autoencoder(folder)
     target = record.description.target
     if target is None:
@@ -161,17 +171,24 @@ def as_normaliser(folder: Path) -> CellAutoencoder:
     )
 
 
-def check_fits(folder: Path, found: FoundCells, held_out: Array) -> CellAutoencoderRecord:
+def check_fits(folder: str | Path, tokens: str, found: FoundCells, held_out: Array) -> str:
     """Refuse an autoencoder of other genes, of another target, or one that knows cells that a run holds out.
 
     Args:
         folder: of the autoencoder.
+        tokens: of the run, which are to be latent.
         found: cells of the run.
         held_out: (N,) which of them it holds out.
+
+    Returns:
+        what the autoencoder is, in a line.
 
     Raises:
         UserError: saying which.
     """
+    if (tokens, found.description.scale) != ("latent", "counts"):
+        raise UserError("autoencoder: is one of counts, and gives latents; needs scale counts and tokens latent")
+    folder = Path(folder).expanduser().absolute()
     record = read_autoencoder(folder)
     one, other = record.description, found.description
     again = "make it with the same --cells options as this run"
@@ -193,7 +210,7 @@ def check_fits(folder: Path, found: FoundCells, held_out: Array) -> CellAutoenco
             f"autoencoder {folder}: brings counts to {one.target:g} a cell and this run to {other.target:g}, as they "
             f"train on other cells; {again} (its own: {_words(record.selection) or 'none'})"
         )
-    return record
+    return record.line(folder)
 
 
 def stored(record: CellAutoencoderRecord) -> dict[str, Any]:

@@ -132,9 +132,7 @@ class Cells:
         components = self.tokens == "latent" and self.autoencoder is None
         if components and self.highly_variable is None and len(known.genes) > MOST_NUMBERS:
             chosen, reasons = dataclasses.replace(self, highly_variable=_MOST_VARIABLE).settle(tokens)
-            why = (
-                f"principal components are taken of at most {MOST_NUMBERS:,} genes, and there are {len(known.genes):,}"
-            )
+            why = f"principal components are taken of at most {MOST_NUMBERS:,} genes, not of {len(known.genes):,}"
             return chosen, [f"the {_MOST_VARIABLE:,} most variable genes are kept: {why}", *reasons]
         features = self._features
         if self.perturbation_key is not None:
@@ -164,9 +162,8 @@ class Cells:
                 "cells and have fewer zeros; --data.tokens genes has all of it, at a higher cost"
             )
         if self.start == "control":
-            reasons.append(
-                f"training: {len(self._sides[0]):,} pairs of a control cell and a cell, by optimal transport"
-            )
+            pairs = len(self._sides[0])
+            reasons.append(f"training: {pairs:,} pairs of a control cell and a cell, by optimal transport")
         return settled, reasons
 
     def dataset(self, split: str) -> Examples:
