@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beeline.cli.autoencode import autoencode
     from beeline.cli.check import check
     from beeline.cli.compare import compare
     from beeline.cli.convert import convert
@@ -57,6 +58,7 @@ _HOMES = {
     "Standardise": "data.normalisers",
     "UserError": "core.errors",
     "Vector": "conditioning.vector",
+    "autoencode": "cli.autoencode",
     "check": "cli.check",
     "compare": "cli.compare",
     "convert": "cli.convert",
@@ -91,6 +93,7 @@ __all__ = [
     "Standardise",
     "UserError",
     "Vector",
+    "autoencode",
     "check",
     "compare",
     "convert",

@@ -32,9 +32,10 @@ VERBS = {
     "compare": "hold trained models side by side, on the same data and seeds",
     "inspect": "say what a trained model is",
     "convert": "write a slim model, of any average of the weights; or images as latents",
+    "autoencode": "fit an autoencoder of the counts of single cells, whose latents a run models",
 }
 
-_DOTTED = ("train", "check")  # verbs that read --section.key beside their own flags
+_DOTTED = ("train", "check", "autoencode")  # verbs that read --section.key beside their own flags
 
 
 def run(argv: Sequence[str]) -> int:
@@ -78,7 +79,7 @@ def _dispatch(words: list[str]) -> int:
     flags, plain_words = _split_config_flags(rest) if verb in _DOTTED else ([], rest)
     if "-h" in plain_words or "--help" in plain_words:
         asked = [word for word in plain_words if word not in ("-h", "--help")]
-        more = _options_help(verb, parser.parse_known_args(asked)[0].target) if verb in _DOTTED else ""
+        more = _options_help(verb, parser.parse_known_args(asked)[0].target) if verb in ("train", "check") else ""
         print(parser.format_help() + more)
         return 0
     arguments, left = parser.parse_known_args(plain_words)
@@ -176,7 +177,7 @@ def _split_config_flags(words: list[str]) -> tuple[list[str], list[str]]:
 
 def _overview() -> str:
     lines = ["usage: beeline COMMAND ...", "", "Diffusion transformers on any kind of data.", ""]
-    lines += [f"  {verb:<10}{purpose}" for verb, purpose in VERBS.items()]
+    lines += [f"  {verb:<12}{purpose}" for verb, purpose in VERBS.items()]
     return "\n".join([*lines, "", "beeline COMMAND --help explains a command; beeline --version tells the version"])
 
 

@@ -16,7 +16,9 @@ from beeline.conditioning.control_cell import ControlCell
 from beeline.core.data import Example, Examples, Expression, Metric
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
+from beeline.data.autoencoder_folder import as_normaliser, check_fits, latents_in
 from beeline.data.cell_asked import cells_as_anndata, counts_of
+from beeline.data.cell_autoencoder import CellAutoencoder
 from beeline.data.cell_choice import CellDescription
 from beeline.data.cell_columns import condition_names
 from beeline.data.cell_files import Scale
@@ -69,6 +71,7 @@ class Cells:
         pairs: pairings of control and perturbed cells by optimal transport, of start control.
         tokens: latent (principal components) or genes (a token for each gene).
         components: how many principal components.
+        autoencoder: folder that beeline autoencode made of the same cells; its latents in place of components.
         dropout: share of training samples that see the null of a perturbation, label or number.
         counts: whether files of samples hold counts too, of libraries as in training, where the scale is counts.
         description: genes and scale, as training writes them; leave it out.
@@ -98,6 +101,7 @@ class Cells:
     pairs: int = 8
     tokens: Literal["latent", "genes"] = "latent"
     components: int = 32
+    autoencoder: str | None = None
     dropout: float = 0.1
     counts: bool = True
     description: str | None = None
@@ -125,11 +129,10 @@ class Cells:
         """
         found, kept = self._read
         known = found.description
-        if self.tokens == "latent" and self.highly_variable is None and len(known.genes) > MOST_NUMBERS:
+        components = self.tokens == "latent" and self.autoencoder is None
+        if components and self.highly_variable is None and len(known.genes) > MOST_NUMBERS:
             chosen, reasons = dataclasses.replace(self, highly_variable=_MOST_VARIABLE).settle(tokens)
-            why = (
-                f"principal components are taken of at most {MOST_NUMBERS:,} genes, and there are {len(known.genes):,}"
-            )
+            why = f"principal components are taken of at most {MOST_NUMBERS:,} genes, not of {len(known.genes):,}"
             return chosen, [f"the {_MOST_VARIABLE:,} most variable genes are kept: {why}", *reasons]
         features = self._features
         if self.perturbation_key is not None:
@@ -145,28 +148,32 @@ class Cells:
             f"split: {int((~kept).sum()):,} training cells, {int(kept.sum()):,} held out ({told})",
         ]
         reasons += [] if features is None else features.told(str(self.features))
-        if self.tokens == "latent" and len(known.genes) > MOST_NUMBERS:
+        if self.autoencoder is not None:
+            reasons.append(check_fits(self.autoencoder, self.tokens, found, kept))
+            settled = dataclasses.replace(settled, autoencoder=str(Path(self.autoencoder).expanduser().absolute()))
+        if components and len(known.genes) > MOST_NUMBERS:
             raise UserError(
                 f"{len(known.genes):,} genes: principal components are taken of at most {MOST_NUMBERS:,}; keep the "
                 "most variable ones, --data.highly_variable 2000"
             )
-        if self.start == "noise" and self.tokens == "latent":
+        if self.start == "noise" and components:
             reasons.append(
                 f"samples hold what {self.components} principal components hold of a cell: they vary less than "
                 "cells and have fewer zeros; --data.tokens genes has all of it, at a higher cost"
             )
         if self.start == "control":
-            reasons.append(
-                f"training: {len(self._sides[0]):,} pairs of a control cell and a cell, by optimal transport"
-            )
+            pairs = len(self._sides[0])
+            reasons.append(f"training: {pairs:,} pairs of a control cell and a cell, by optimal transport")
         return settled, reasons
 
     def dataset(self, split: str) -> Examples:
         """The cells of a split."""
         return self._sides[0 if split == "train" else 1]
 
-    def normaliser(self) -> Projection | Standardise:
-        """Principal components, or one mean and deviation for all genes."""
+    def normaliser(self) -> Projection | Standardise | CellAutoencoder:
+        """Principal components, latents of an autoencoder, or one mean and deviation for all genes."""
+        if self.autoencoder is not None:
+            return as_normaliser(self.autoencoder)
         if self.tokens == "genes":
             return Standardise(channels=False, lowest=None if self.scale == "scaled" else 0.0)
         return Projection(self.components, lowest=None if self.scale == "scaled" else 0.0)
@@ -175,7 +182,8 @@ class Cells:
         """A token for each gene, known by its identity; or one of all components."""
         if self.tokens == "genes":
             return SetTokenizer(len(self._known.genes))
-        return GridTokenizer((self.components,), 1)
+        latent = self.components if self.autoencoder is None else latents_in(self.autoencoder)
+        return GridTokenizer((latent,), 1)
 
     def conditions(self) -> Sequence[Condition]:
         """Perturbation, labels, and the control cell that an answer starts from."""
