@@ -13,6 +13,7 @@ import numpy as np
 
 from beeline.conditioning.beside import Beside
 from beeline.conditioning.control_cell import ControlCell
+from beeline.conditioning.control_cells import ControlPopulation
 from beeline.conditioning.label import ClassLabel
 from beeline.conditioning.perturbations import Perturbations
 from beeline.core.data import Example, Examples, Metric
@@ -21,6 +22,7 @@ from beeline.core.protocols import Condition
 from beeline.data.cell_choice import CellDescription
 from beeline.data.cell_files import Scale
 from beeline.data.cell_output import as_anndata, h5ad_bytes
+from beeline.data.cell_populations import CONTROLS, Grouping, PopulationSet, divided, grouped
 from beeline.data.cell_reading import CellWishes, read_cells
 from beeline.data.cell_sets import CONTROL, PERTURBATION, CellSet, FoundCells, from_control
 from beeline.data.normalisers import Standardise
@@ -29,6 +31,7 @@ from beeline.data.projection import MOST_NUMBERS, Projection
 from beeline.metrics.cell_baselines import cell_baselines
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
+from beeline.tokenizers.rows import RowTokenizer
 from beeline.tokenizers.sets import SetTokenizer
 
 _SHOWN = 64
@@ -54,8 +57,11 @@ class Cells:
         highly_variable: how many genes to keep by their variability; null for all.
         start: noise, or control: from a control cell of the same context to a perturbed one (with process.source
             condition and process.end control).
-        pairs: pairings of control and perturbed cells by optimal transport, of start control.
-        tokens: latent (principal components) or genes (a token for each gene).
+        pairs: pairings of control and perturbed cells by optimal transport, of start control; else how often training
+            populations are cut into sets, or their cells beside other control cells.
+        controls: control cells of its context that a sample sees, from noise; 0 for none.
+        tokens: latent (principal components), genes (a token for each gene) or cells (a sample is a set of cells).
+        set_size: cells of a set, of tokens cells.
         components: how many principal components.
         dropout: share of training samples that see the null of a perturbation or label.
         description: genes and scale, as training writes them; leave it out.
@@ -75,7 +81,9 @@ class Cells:
     highly_variable: int | None = None
     start: Literal["noise", "control"] = "noise"
     pairs: int = 8
-    tokens: Literal["latent", "genes"] = "latent"
+    controls: int = 0
+    tokens: Literal["latent", "genes", "cells"] = "latent"
+    set_size: int = 32
     components: int = 32
     dropout: float = 0.1
     description: str | None = None
@@ -89,8 +97,13 @@ class Cells:
             raise UserError(f"held_out {self.held_out:g}: must lie between 0 and 1")
         if self.pairs < 1:
             raise UserError(f"pairs {self.pairs}: must be at least 1")
-        if self.start == "control" and self.perturbation_key is None:
-            raise UserError("start control: needs perturbation_key, the column that says what a cell was under")
+        if min(self.controls, self.set_size - 1) < 0:
+            raise UserError(f"controls {self.controls} and set_size {self.set_size}: need at least 0 and at least 1")
+        if self.perturbation_key is None and (self.start == "control" or self.controls):
+            what = "start control" if self.start == "control" else f"controls {self.controls}"
+            raise UserError(f"{what}: needs perturbation_key, the column that says what a cell was under")
+        if self.start == "control" and (self.controls or self.tokens == "cells"):
+            raise UserError("start control: carries single cells, without controls or tokens cells; use start noise")
 
     def settle(self, tokens: int) -> tuple[Cells, Sequence[str]]:
         """Look at the file, choose genes and the split.
@@ -109,16 +122,19 @@ class Cells:
             *(f"{count:,} genes are left out: {why}" for why, count in known.counts_left_out.items()),
             f"split: {int((~kept).sum()):,} training cells, {int(kept.sum()):,} held out ({told})",
         ]
-        if self.tokens == "latent" and len(known.genes) > MOST_NUMBERS:
+        if self.tokens != "genes" and len(known.genes) > MOST_NUMBERS:
             raise UserError(
                 f"{len(known.genes):,} genes: principal components are taken of at most {MOST_NUMBERS:,}; keep the "
                 "most variable ones, --data.highly_variable 2000"
             )
-        if self.start == "noise" and self.tokens == "latent":
+        if self.start == "noise" and self.tokens != "genes" and not self.controls:
             reasons.append(
                 f"samples hold what {self.components} principal components hold of a cell: they vary less than "
                 "cells and have fewer zeros; --data.tokens genes has all of it, at a higher cost"
             )
+        if self.controls or self._size:
+            what = f"sets of {self._size} cells" if self._size else "examples of a cell"
+            reasons.append(f"training: {len(self._sides[0]):,} {what}, {self.controls} control cells beside each")
         if self.start == "control":
             reasons.append(
                 f"training: {len(self._sides[0]):,} pairs of a control cell and a cell, by optimal transport"
@@ -133,30 +149,38 @@ class Cells:
         """Principal components, or one mean and deviation for all genes."""
         if self.tokens == "genes":
             return Standardise(channels=False, lowest=None if self.scale == "scaled" else 0.0)
-        return Projection(self.components, lowest=None if self.scale == "scaled" else 0.0)
+        return Projection(self.components, lowest=None if self.scale == "scaled" else 0.0, rows=self._size > 0)
 
-    def tokenizer(self) -> SetTokenizer | GridTokenizer:
-        """A token for each gene, known by its identity; or one of all components."""
+    def tokenizer(self) -> SetTokenizer | GridTokenizer | RowTokenizer:
+        """A token for each gene, known by its identity; one for each cell of a set; or one of all components."""
         if self.tokens == "genes":
             return SetTokenizer(len(self._known.genes))
+        if self._size:
+            return RowTokenizer(self.components)
         return GridTokenizer((self.components,), 1)
 
     def conditions(self) -> Sequence[Condition]:
-        """Perturbation, labels, and the control cell that an answer starts from."""
+        """Perturbation, labels, and the control cell that an answer starts from, or the control cells that it sees."""
         found: list[Condition] = []
         if self.perturbation_key is not None:
             found.append(Perturbations(PERTURBATION, control=self.control, dropout=self.dropout))
         for name in self._told:
             values = tuple(sorted(set(self._read[0].labels[name][~self._read[1]])))
             found.append(ClassLabel(name, len(values), self.dropout, values))
-        if self.start == "control":
+        if self.start == "control" or self.controls:
             found += [Beside(name) for name in self.context if name not in self.labels]
+        if self.start == "control":
             found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
+        if self.controls:
+            text, components = self._known.text(), Projection(self.components)
+            seen = (self.controls, self._size or 1, self.dropout)
+            found.append(ControlPopulation(CONTROLS, *seen, text, self.layer, components))
         return found
 
     def metrics(self) -> Sequence[Metric]:
         """How populations differ, and how much of what perturbations do to their means is predicted."""
-        kinds = kinds_of(self.dataset("train"), self.dataset("held_out"), self.context)
+        sides = [self.things(split) or self.dataset(split) for split in ("train", "held_out")]
+        kinds = kinds_of(*sides, self.context)
         found = own_metrics(self._known.genes, self.context, kinds)
         return [each for each in found if self.scale != "scaled" or not each.name.startswith("DE ")]  # no fold changes
 
@@ -166,10 +190,19 @@ class Cells:
 
     def preview(self, samples: Examples) -> Picture:
         """Cells under one another, the genes that vary most among them side by side."""
-        values = np.stack([sample.array for sample in samples])
+        values = np.stack([cell.array for cell in self.divided(samples)])
         shown = np.sort(np.argsort(-values.var(axis=0), kind="stable")[:_SHOWN])
         top = max(float(np.abs(values[:, shown]).max()), 1e-6)
         return image_grid([scalar_image(values[:, shown], -top, top)], tile=480)
+
+    def things(self, split: str) -> Examples | None:
+        """Cells one by one, with a control cell where samples see some; None where samples are such cells."""
+        side = self.dataset(split)
+        return side.things() if isinstance(side, PopulationSet) else None
+
+    def divided(self, samples: Examples) -> list[Example]:
+        """The cells of samples, each with one of the control cells that were seen."""
+        return divided(samples, self._size)
 
     def card(self) -> dict[str, Any]:
         """Where the cells come from, their genes and populations."""
@@ -198,21 +231,30 @@ class Cells:
         return {".h5ad": h5ad_bytes(self.native(samples, provenance))}
 
     def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
-        """Samples as an AnnData.
+        """Samples as an AnnData; of sets a row for each cell, and whose set it is of in the column ``set``.
 
         Args:
-            samples: cells.
+            samples: cells, or sets of them.
             provenance: where they come from.
         """
-        values = np.stack([sample.array for sample in samples])
-        names = dict.fromkeys(name for sample in samples for name in sample.condition if name != CONTROL)
-        obs = {name: [_shown(sample.condition.get(name), self.control) for sample in samples] for name in names}
+        cells = self.divided(samples)
+        values = np.stack([cell.array for cell in cells])
+        names = dict.fromkeys(name for cell in cells for name in cell.condition if name != CONTROL)
+        obs = {name: [_shown(cell.condition.get(name), self.control) for cell in cells] for name in names}
+        if self._size:
+            obs["set"] = [str(number) for number, sample in enumerate(samples) for _ in sample.array]
         return as_anndata(values, self._known.genes, obs, provenance or {}, self._known.scale)
 
     @property
     def _told(self) -> tuple[str, ...]:
         """Columns that the network is told: contexts too where no control cell says where a sample belongs."""
-        return self.labels if self.start == "control" else tuple(dict.fromkeys((*self.context, *self.labels)))
+        known = self.start == "control" or self.controls
+        return self.labels if known else tuple(dict.fromkeys((*self.context, *self.labels)))
+
+    @property
+    def _size(self) -> int:
+        """Cells of a set; 0 where a sample is a cell."""
+        return self.set_size if self.tokens == "cells" else 0
 
     @cached_property
     def _read(self) -> tuple[FoundCells, Any]:
@@ -244,8 +286,10 @@ class Cells:
         return CellDescription.read(self.description)
 
     @cached_property
-    def _sides(self) -> tuple[CellSet, CellSet]:
+    def _sides(self) -> tuple[CellSet, CellSet] | tuple[PopulationSet, PopulationSet]:
         found, kept = self._read
+        if self.controls or self._size:
+            return grouped(found, kept, Grouping(self._size, self.controls, self.pairs))
         if self.start == "control":
             return from_control(found, kept, self.pairs, 0)
         return CellSet(found, np.flatnonzero(~kept)), CellSet(found, np.flatnonzero(kept))

@@ -14,9 +14,9 @@ from torch import Tensor
 from beeline.core.batching import collate, pack, unbatch
 from beeline.core.conditions import Conditions, Value
 from beeline.core.context import Context, below
-from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, name_of
+from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, further, name_of
 from beeline.core.errors import UserError, unknown
-from beeline.core.offers import Completing, Mixing
+from beeline.core.offers import Completing, Lending, Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
 from beeline.model.codec_checks import check_end, check_names, starts
@@ -266,15 +266,28 @@ class Codec:
 
         Args:
             tokens: of the samples.
-            conditions: of each of them, whose start completes what the normaliser leaves out; None leaves it out.
+            conditions: of each of them, whose start, or what else they lend, completes what the normaliser leaves out;
+                None leaves it out.
         """
         singles = unbatch(tokens.to("cpu"))
         arrays = [self.tokenizer.decode(single).detach().float().numpy() for single in singles]
-        start = None if self.end is None else self.condition(self.end)
-        if conditions is None or start is None or not starts(start) or not isinstance(self.normaliser, Completing):
+        given = [self._lent(each) for each in conditions or [{}] * len(arrays)]
+        if not isinstance(self.normaliser, Completing):
             return [self.normaliser.undo(array) for array in arrays]
-        likes = [start.encode(each[start.name]).numpy() for each in conditions]
-        return [self.normaliser.undo_beside(array, like) for array, like in zip(arrays, likes, strict=True)]
+        return [
+            self.normaliser.undo(array) if like is None else self.normaliser.undo_beside(array, like)
+            for array, like in zip(arrays, given, strict=True)
+        ]
+
+    def _lent(self, condition: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
+        """What a sample takes from its conditions that its normaliser leaves out; None where there is nothing."""
+        for each in self.conditions:
+            value = condition.get(each.name)
+            if value is not None and starts(each) and each.name == self.end:
+                return each.encode(value).numpy()
+            if value is not None and isinstance(each, Lending):
+                return each.lent(value)
+        return None
 
 
 def _fitted(condition: Condition, training: Examples) -> Condition:
@@ -285,6 +298,7 @@ def _fitted(condition: Condition, training: Examples) -> Condition:
         for reached[0] in range(len(training)):
             yield condition_of(training, reached[0]).get(condition.name)
         reached[0] = -1
+        yield from (each.condition[condition.name] for each in further(training) if condition.name in each.condition)
 
     try:
         return condition.fit(values())
