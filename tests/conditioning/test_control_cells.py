@@ -92,7 +92,7 @@ def test_cells_come_from_files_and_from_anndata(tmp_path: Path) -> None:
     for value in (path, str(path), cells, CELLS[:6], tmp_path / "control.npy"):
         np.testing.assert_allclose(fitted.taken(value), CELLS[:6], atol=1e-6)
     np.testing.assert_allclose(fitted.parse(str(path)), CELLS[:6], atol=1e-6)
-    with pytest.raises(UserError, match="nothing.npy"):
+    with pytest.raises(UserError, match=r"nothing\.npy"):
         fitted.parse(str(tmp_path / "nothing.npy"))
     with pytest.raises(UserError, match="lacks"):
         fitted.taken(cells[:, 3:])

@@ -85,7 +85,9 @@ def test_first_control_cells_go_round_so_that_each_stands_for_as_many_cells() ->
         rows = [index for index in range(len(training)) if cells.context(int(training.cells[index, 0])) == context]
         for under in {cells.perturbations[int(training.cells[index, 0])] for index in rows}:
             own = [index for index in rows if cells.perturbations[int(training.cells[index, 0])] == under]
-            by_donor = [[i for i in own if cells.labels["donor"][training.cells[i, 0]] == each] for each in ("one", "two")]
+            by_donor = [
+                [i for i in own if cells.labels["donor"][training.cells[i, 0]] == each] for each in ("one", "two")
+            ]
             for part in by_donor:
                 counts = Counter(training.controls[part, 0].tolist()).values()
                 assert max(counts, default=0) - min(counts, default=0) <= 1
@@ -112,15 +114,16 @@ def test_things_are_single_cells_each_once_and_samples_are_taken_apart() -> None
     singles, sets = (sides(Grouping(size=size, controls=3), cells) for size in (0, 4))
     for one, other in zip(singles, sets, strict=True):
         np.testing.assert_array_equal(one.things().cells, other.things().cells)
+        np.testing.assert_array_equal(one.things().starts, other.things().starts)
         assert len(set(one.things().cells)) == len(one.things())
         assert {*one.things()[0].condition} == {PERTURBATION, "cell_type", "donor", CONTROL}
     sample = sets[1][0]
-    parts = divided([sample, sample], 4)
+    parts = divided([sample, sample])
     assert len(parts) == 8
     for at, part in enumerate(parts):
         np.testing.assert_array_equal(part.array, sample.array[at % 4])
         np.testing.assert_array_equal(part.condition[CONTROL], sample.condition[CONTROLS][at % 4 % 3])
-    assert [each.array.shape for each in divided([Example(sample.array[0])], 0)] == [(5,)]
+    assert [each.array.shape for each in divided([Example(sample.array[0])])] == [(5,)]
 
 
 def test_what_cannot_be_is_told() -> None:
@@ -143,5 +146,3 @@ def test_what_cannot_be_is_told() -> None:
         sides(Grouping(controls=2), asked="cell_type=B,perturbation=control")
     with pytest.raises(UserError, match="no perturbed cell is held out"):
         sides(Grouping(controls=2), kept=np.isin(np.arange(len(cells)), controls_of(cells, "B")[:5]))
-    with pytest.raises(UserError, match="at least 0"):
-        Grouping(size=-1)

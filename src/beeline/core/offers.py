@@ -189,40 +189,6 @@ class Completing(Protocol):
 
 
 @runtime_checkable
-class Lending(Protocol):
-    """A condition whose values are other samples, from which a sample takes what its normaliser leaves out."""
-
-    def lent(self, value: Any) -> Array:
-        """What ``Completing.undo_beside`` takes from: one native array, or several along a new first axis."""
-        ...
-
-
-@runtime_checkable
-class Sharing(Protocol):
-    """A condition one value of which, given for all samples, is shared out among them."""
-
-    def shared(self, value: Any, n: int) -> Sequence[Any]:
-        """A value for each of n samples; that of sample i depends on i and the value alone."""
-        ...
-
-
-@runtime_checkable
-class Divided(Protocol):
-    """A modality whose samples are measured as the things that they are sets of, or with other conditions beside them.
-
-    Samples of several modalities can so be compared, whatever each holds.
-    """
-
-    def things(self, split: str) -> Examples | None:
-        """What the samples of a split are made of, each once; None where samples are measured as they are."""
-        ...
-
-    def divided(self, samples: Examples) -> list[Example]:
-        """The things that samples are made of, sample by sample, with their conditions as ``things`` has them."""
-        ...
-
-
-@runtime_checkable
 class Baselined(Protocol):
     """A modality with cheap answers of its own kind, which stand in the place of a model's samples.
 

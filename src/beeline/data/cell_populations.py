@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from beeline.core.data import Deferred, Example
+from beeline.core.data import Deferred, Example, Examples
 from beeline.core.errors import UserError
 from beeline.data.cell_sets import CONTROL, PERTURBATION, CellSet, FoundCells
 
@@ -46,10 +46,6 @@ class Grouping:
     rounds: int = 8
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        if self.size < 0 or self.controls < 0 or self.rounds < 1:
-            raise UserError("set_size and controls must be at least 0, and pairs at least 1")
-
 
 class PopulationSet(Deferred):
     """Examples of cells, each of one population.
@@ -59,13 +55,21 @@ class PopulationSet(Deferred):
         cells: (n, S) places of the cells of each example.
         controls: (n, M) places of its control cells; M may be 0.
         single: whether an example is a cell, (G,), in the place of a set, (S, G).
+        starts: place of a control cell of its own for each of all cells of the file; None without control cells.
         beside: places of control cells of each context that no example is of.
     """
 
     def __init__(
-        self, found: FoundCells, cells: Array, controls: Array, single: bool, beside: tuple[Array, ...] = ()
+        self,
+        found: FoundCells,
+        cells: Array,
+        controls: Array,
+        single: bool,
+        starts: Array | None = None,
+        beside: tuple[Array, ...] = (),
     ) -> None:
-        self.found, self.cells, self.controls, self.single, self.beside = found, cells, controls, single, beside
+        self.found, self.cells, self.controls, self.single = found, cells, controls, single
+        self.starts, self.beside = starts, beside
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -93,7 +97,8 @@ class PopulationSet(Deferred):
     def name(self, index: int) -> str:
         """File, and row or population."""
         first = int(self.cells[index, 0])
-        return f"{self.found.path.name} {f'cell {first}' if self.single else f'set {index} of {self._told(first)}'}"
+        which = f"cell {first}" if self.single else f"set {index} of {self.found.population(first)}"
+        return f"{self.found.path.name} {which}"
 
     def identity(self) -> str:
         """A hash of what the cells hold, what is known of them, and how they come together."""
@@ -114,14 +119,14 @@ class PopulationSet(Deferred):
 
     def things(self) -> CellSet:
         """Every cell once, in the order of the file, with a control cell of its own where there are some."""
-        places, first = np.unique(self.cells, return_index=True)
-        if not self.controls.shape[1]:
-            return CellSet(self.found, places)
-        example, within = np.divmod(first, self.cells.shape[1])
-        return CellSet(self.found, places, self.controls[example, within % self.controls.shape[1]])
+        places = np.unique(self.cells)
+        return CellSet(self.found, places, None if self.starts is None else self.starts[places])
 
-    def _told(self, place: int) -> str:
-        return self.found.population(place)
+    def said(self) -> str:
+        """What examples are, in words."""
+        size, controls = self.cells.shape[1], self.controls.shape[1]
+        what = "examples of a cell" if self.single else f"sets of {size} cells"
+        return f"{len(self):,} {what}" + (f", {controls} control cells beside each" if controls else "")
 
     def _control_cells(self, places: Array) -> Array:
         if self._pool is None:
@@ -134,6 +139,35 @@ class PopulationSet(Deferred):
         """Control cells as they are, which sparse rows would be made into again and again; None where they are many."""
         known = np.unique(self.controls)
         return None if len(known) * self.found.values.shape[1] > _MOST_HELD else (known, self.found.rows(known))
+
+
+def check_options(
+    key: str | None, start: str, tokens: str, numbers: Mapping[str, int], genes_in_training: int | None
+) -> None:
+    """Refuse options of the modality that do not go together.
+
+    Args:
+        key: column that says what cells were under.
+        start: noise or control.
+        tokens: latent, genes or cells.
+        numbers: pairs, controls and set_size.
+        genes_in_training: of tokens genes.
+
+    Raises:
+        UserError: saying which.
+    """
+    for name, number in numbers.items():
+        least = 0 if name == "controls" else 1
+        if number < least:
+            raise UserError(f"{name} {number}: must be at least {least}")
+    controls = numbers["controls"]
+    if key is None and (start == "control" or controls):
+        what = "start control" if start == "control" else f"controls {controls}"
+        raise UserError(f"{what}: needs perturbation_key, the column that says what a cell was under")
+    if start == "control" and (controls or tokens == "cells"):
+        raise UserError("start control: carries single cells, without controls or tokens cells; use start noise")
+    if genes_in_training is not None and (tokens != "genes" or genes_in_training < 1):
+        raise UserError(f"genes_in_training {genes_in_training}: belongs to tokens genes, and is at least 1")
 
 
 def grouped(found: FoundCells, held_out: Array, how: Grouping) -> tuple[PopulationSet, PopulationSet]:
@@ -151,7 +185,7 @@ def grouped(found: FoundCells, held_out: Array, how: Grouping) -> tuple[Populati
     contexts = np.array(["\x1f".join(found.context(index)) for index in range(len(found))])
     kinds = _kinds(found)
     sides: list[list[tuple[Array, Array]]] = [[], []]
-    beside = []
+    starts, beside = np.zeros(len(found), dtype=np.int64), []
     for context in sorted(set(contexts)):
         here = contexts == context
         perturbed = here & ~control
@@ -169,6 +203,8 @@ def grouped(found: FoundCells, held_out: Array, how: Grouping) -> tuple[Populati
             of_control = bool(control[members[0]])
             random = np.random.default_rng([how.seed, *hashlib.sha256(kind.encode()).digest()[:8]])
             inside, outside = members[~held_out[members]], members[held_out[members]]
+            for part in (inside, outside):
+                starts[part] = _turns(pool, len(part), random) if how.controls else 0
             if len(inside) and not (of_control and silent):
                 sides[0] += _examples(inside, base, how, how.rounds, random)
             if len(outside) and not (of_control and how.controls):
@@ -178,22 +214,21 @@ def grouped(found: FoundCells, held_out: Array, how: Grouping) -> tuple[Populati
     if not sides[1]:
         raise UserError("no perturbed cell is held out; name held_out_populations, or give a held_out share")
     stacked = [[np.concatenate(column) for column in zip(*each, strict=True)] for each in sides]
-    single = not how.size
-    return PopulationSet(found, *stacked[0], single, tuple(beside)), PopulationSet(found, *stacked[1], single)
+    shared = (not how.size, starts if how.controls else None)
+    return PopulationSet(found, *stacked[0], *shared, tuple(beside)), PopulationSet(found, *stacked[1], *shared)
 
 
-def divided(samples: Any, size: int) -> list[Example]:
+def divided(samples: Examples) -> list[Example]:
     """Cells of samples one by one, each with one of the control cells that were seen.
 
     Args:
         samples: cells (G,) or sets of them (S, G), with their conditions.
-        size: cells of a set; 0 where a sample is a cell.
     """
     found = []
     for sample in samples:
         told = {name: value for name, value in sample.condition.items() if name != CONTROLS}
         given = sample.condition.get(CONTROLS)
-        for at, cell in enumerate(sample.array if size else sample.array[None]):
+        for at, cell in enumerate(np.atleast_2d(sample.array)):
             own = {} if given is None else {CONTROL: np.asarray(given)[at % len(given)]}
             found.append(Example(cell, told | own, sample.group))
     return found
@@ -220,7 +255,7 @@ def _examples(
 def _turns(places: Array, wanted: int, random: np.random.Generator) -> Array:
     """So many places in random order, each as often as any other, to within one."""
     turns = [random.permutation(places) for _ in range(-(-wanted // len(places)))]
-    return np.concatenate(turns)[:wanted]
+    return np.concatenate([places[:0], *turns])[:wanted]
 
 
 def _seen(pool: Array, count: int, members: int, size: int, random: np.random.Generator) -> Array:

@@ -15,8 +15,9 @@ import torch
 
 from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
-from beeline.core.offers import Baselined, Divided, Gridded
+from beeline.core.offers import Baselined, Gridded
 from beeline.core.protocols import Modality
+from beeline.core.sharing import Divided
 from beeline.evaluate.features import SPACES, build_spaces
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import Evaluation, Record
@@ -40,10 +41,12 @@ class Drawn:
     Args:
         samples: with provenance.
         seconds: of wall clock.
+        is_divided: whether they are what samples are made of, which know what each of them was asked for.
     """
 
     samples: Samples
     seconds: float
+    is_divided: bool = False
 
 
 class Evaluator:
@@ -124,17 +127,17 @@ class Evaluator:
                 other values under the same names; the evaluator's own when None.
         """
         held_out, engine = self.held_out if held_out is None else held_out, engine or self.engine
-        modality = engine.modality if self.is_divided else None
-        parts = len(modality.divided([held_out[0]])) if isinstance(modality, Divided) else 1
+        modality = engine.modality if isinstance(engine.modality, Divided) and self.is_divided else None
+        parts = 1 if modality is None else len(modality.divided([held_out[0]]))
         count = -(-n // parts)
         asked = [held_out[place] for place in spread(len(held_out), count)]
         requests = requests_like(asked, count, engine)
         begin = time.monotonic()
         samples = engine.generate(requests, seed, settings, progress=progress)
         seconds = time.monotonic() - begin
-        if isinstance(modality, Divided):
+        if modality is not None:
             samples = replace(samples, examples=modality.divided(samples.examples)[:n])
-        return Drawn(samples, seconds)
+        return Drawn(samples, seconds, modality is not None)
 
     def compare(self, drawn: Drawn) -> list[Record]:
         """A record for each number, with what the same function gives for the baselines and for real examples."""

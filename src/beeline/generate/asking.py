@@ -16,7 +16,8 @@ from beeline.conditioning.field_beside import FieldPoints
 from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import InputWarning, UserError
-from beeline.core.offers import Mixing, Remarking, Sharing, Taking
+from beeline.core.offers import Mixing, Remarking, Taking
+from beeline.core.sharing import Sharing
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec, Encoded, Form
 from beeline.model.codec_checks import starts

@@ -22,7 +22,7 @@ from beeline.core.protocols import Condition
 from beeline.data.cell_choice import CellDescription
 from beeline.data.cell_files import Scale
 from beeline.data.cell_output import as_anndata, h5ad_bytes
-from beeline.data.cell_populations import CONTROLS, Grouping, PopulationSet, divided, grouped
+from beeline.data.cell_populations import CONTROLS, Grouping, PopulationSet, check_options, divided, grouped
 from beeline.data.cell_reading import CellWishes, read_cells
 from beeline.data.cell_sets import CONTROL, PERTURBATION, CellSet, FoundCells, from_control
 from beeline.data.normalisers import Standardise
@@ -62,6 +62,7 @@ class Cells:
         controls: control cells of its context that a sample sees, from noise; 0 for none.
         tokens: latent (principal components), genes (a token for each gene) or cells (a sample is a set of cells).
         set_size: cells of a set, of tokens cells.
+        genes_in_training: of tokens genes, how many of a cell training sees at a time, drawn anew; null for all.
         components: how many principal components.
         dropout: share of training samples that see the null of a perturbation or label.
         description: genes and scale, as training writes them; leave it out.
@@ -84,6 +85,7 @@ class Cells:
     controls: int = 0
     tokens: Literal["latent", "genes", "cells"] = "latent"
     set_size: int = 32
+    genes_in_training: int | None = None
     components: int = 32
     dropout: float = 0.1
     description: str | None = None
@@ -95,15 +97,8 @@ class Cells:
             raise UserError("held_out and held_out_populations both say what to hold out; give one of them")
         if self.held_out is not None and not 0 < self.held_out < 1:
             raise UserError(f"held_out {self.held_out:g}: must lie between 0 and 1")
-        if self.pairs < 1:
-            raise UserError(f"pairs {self.pairs}: must be at least 1")
-        if min(self.controls, self.set_size - 1) < 0:
-            raise UserError(f"controls {self.controls} and set_size {self.set_size}: need at least 0 and at least 1")
-        if self.perturbation_key is None and (self.start == "control" or self.controls):
-            what = "start control" if self.start == "control" else f"controls {self.controls}"
-            raise UserError(f"{what}: needs perturbation_key, the column that says what a cell was under")
-        if self.start == "control" and (self.controls or self.tokens == "cells"):
-            raise UserError("start control: carries single cells, without controls or tokens cells; use start noise")
+        numbers = {"pairs": self.pairs, "controls": self.controls, "set_size": self.set_size}
+        check_options(self.perturbation_key, self.start, self.tokens, numbers, self.genes_in_training)
 
     def settle(self, tokens: int) -> tuple[Cells, Sequence[str]]:
         """Look at the file, choose genes and the split.
@@ -132,9 +127,8 @@ class Cells:
                 f"samples hold what {self.components} principal components hold of a cell: they vary less than "
                 "cells and have fewer zeros; --data.tokens genes has all of it, at a higher cost"
             )
-        if self.controls or self._size:
-            what = f"sets of {self._size} cells" if self._size else "examples of a cell"
-            reasons.append(f"training: {len(self._sides[0]):,} {what}, {self.controls} control cells beside each")
+        if isinstance(side := self._sides[0], PopulationSet):
+            reasons.append(f"training: {side.said()}")
         if self.start == "control":
             reasons.append(
                 f"training: {len(self._sides[0]):,} pairs of a control cell and a cell, by optimal transport"
@@ -158,6 +152,10 @@ class Cells:
         if self._size:
             return RowTokenizer(self.components)
         return GridTokenizer((self.components,), 1)
+
+    def tokens_seen(self) -> int | None:
+        """Genes of a cell that training sees at a time."""
+        return self.genes_in_training
 
     def conditions(self) -> Sequence[Condition]:
         """Perturbation, labels, and the control cell that an answer starts from, or the control cells that it sees."""
@@ -202,7 +200,7 @@ class Cells:
 
     def divided(self, samples: Examples) -> list[Example]:
         """The cells of samples, each with one of the control cells that were seen."""
-        return divided(samples, self._size)
+        return divided(samples)
 
     def card(self) -> dict[str, Any]:
         """Where the cells come from, their genes and populations."""
@@ -231,7 +229,7 @@ class Cells:
         return {".h5ad": h5ad_bytes(self.native(samples, provenance))}
 
     def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
-        """Samples as an AnnData; of sets a row for each cell, and whose set it is of in the column ``set``.
+        """Samples as an AnnData; of sets a row for each cell, and which set it is of in the column ``set``.
 
         Args:
             samples: cells, or sets of them.
@@ -242,7 +240,7 @@ class Cells:
         names = dict.fromkeys(name for cell in cells for name in cell.condition if name != CONTROL)
         obs = {name: [_shown(cell.condition.get(name), self.control) for cell in cells] for name in names}
         if self._size:
-            obs["set"] = [str(number) for number, sample in enumerate(samples) for _ in sample.array]
+            obs["set"] = [str(number) for number, each in enumerate(samples) for _ in divided([each])]
         return as_anndata(values, self._known.genes, obs, provenance or {}, self._known.scale)
 
     @property

@@ -16,8 +16,9 @@ from beeline.core.conditions import Conditions, Value
 from beeline.core.context import Context, below
 from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, further, name_of
 from beeline.core.errors import UserError, unknown
-from beeline.core.offers import Completing, Lending, Mixing
+from beeline.core.offers import Completing, Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
+from beeline.core.sharing import Lending
 from beeline.core.tokens import Tokens
 from beeline.model.codec_checks import check_end, check_names, starts
 
