@@ -18,8 +18,10 @@ from beeline.cli.compare import compare
 from beeline.cli.evaluate import evaluate
 from beeline.cli.sample import sample
 from beeline.cli.train import train
+from beeline.conditioning.control_cells import ControlPopulation
 from beeline.core.errors import UserError
 from beeline.data.cell_truth import CONTEXT
+from beeline.data.projection import Projection
 from beeline.evaluate.contract import hold
 from beeline.evaluate.contract_subject import Subject
 from beeline.modalities.cells import Cells
@@ -73,8 +75,10 @@ def test_a_population_never_seen_is_answered_from_its_control_cells(home: Path, 
 def test_what_components_leave_out_is_that_of_control_cells_each_in_turn(home: Path) -> None:
     for run in ("single", "sets"):
         model = beeline.load(home / run)
-        normaliser = replace(model.codec.normaliser, lowest=None, rows=True)
-        cells = model.codec.condition("controls").taken(str(home / "control.h5ad"))
+        normaliser, condition = model.codec.normaliser, model.codec.condition("controls")
+        assert isinstance(normaliser, Projection)
+        assert isinstance(condition, ControlPopulation)
+        normaliser, cells = replace(normaliser, lowest=None, rows=True), condition.parse(str(home / "control.h5ad"))
         made = np.asarray(model.sample(10, asked(home)))
         made = made.reshape(-1, made.shape[-1])
         rests = cells - normaliser.undo(normaliser.apply(cells))

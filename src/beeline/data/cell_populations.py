@@ -213,9 +213,12 @@ def grouped(found: FoundCells, held_out: Array, how: Grouping) -> tuple[Populati
         raise UserError("every perturbed cell is held out, and none is left to train on; hold out fewer populations")
     if not sides[1]:
         raise UserError("no perturbed cell is held out; name held_out_populations, or give a held_out share")
-    stacked = [[np.concatenate(column) for column in zip(*each, strict=True)] for each in sides]
-    shared = (not how.size, starts if how.controls else None)
-    return PopulationSet(found, *stacked[0], *shared, tuple(beside)), PopulationSet(found, *stacked[1], *shared)
+
+    def side(parts: list[tuple[Array, Array]], beside: tuple[Array, ...] = ()) -> PopulationSet:
+        cells, controls = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return PopulationSet(found, cells, controls, not how.size, starts if how.controls else None, beside)
+
+    return side(sides[0], tuple(beside)), side(sides[1])
 
 
 def divided(samples: Examples) -> list[Example]:

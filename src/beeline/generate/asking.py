@@ -45,8 +45,9 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     if isinstance(condition, Taking):
         value = type(value)(map(condition.taken, value)) if type(value) in (list, tuple) else condition.taken(value)
     if codec.accepts(name, value):
-        shared = isinstance(condition, Sharing) and value is not None
-        return list(condition.shared(value, n)) if shared else [value] * n
+        if isinstance(condition, Sharing) and value is not None:
+            return list(condition.shared(value, n))
+        return [value] * n
     listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
     if listed and len(value) == n:
         return list(map(condition.taken, value)) if isinstance(condition, Taking) else list(value)

@@ -177,8 +177,8 @@ class Cells:
 
     def metrics(self) -> Sequence[Metric]:
         """How populations differ, and how much of what perturbations do to their means is predicted."""
-        sides = [self.things(split) or self.dataset(split) for split in ("train", "held_out")]
-        kinds = kinds_of(*sides, self.context)
+        training, held_out = (self.things(split) or self.dataset(split) for split in ("train", "held_out"))
+        kinds = kinds_of(training, held_out, self.context)
         found = own_metrics(self._known.genes, self.context, kinds)
         return [each for each in found if self.scale != "scaled" or not each.name.startswith("DE ")]  # no fold changes
 

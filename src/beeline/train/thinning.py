@@ -69,26 +69,13 @@ class ThinnedFeed:
 
     def __init__(self, feed: Feed, most: int, seed: int) -> None:
         self.feed, self.most, self.seed = feed, most, seed
-        self.codec, self.size = feed.codec, feed.size
-
-    @property
-    def held(self) -> int:
-        """Bytes of the examples that are kept in memory."""
-        return self.feed.held
-
-    @property
-    def waited(self) -> float:
-        """Seconds that batches have taken so far."""
-        return self.feed.waited
-
-    @property
-    def workers(self) -> int:
-        """Processes that read."""
-        return self.feed.workers
+        self.codec, self.size, self.held = feed.codec, feed.size, feed.held
+        self.waited, self.workers = feed.waited, feed.workers
 
     def batch(self, first: int, length: int) -> Batch:
         """The samples with numbers first ... first + length - 1."""
         batch = self.feed.batch(first, length)
+        self.waited, self.workers = self.feed.waited, self.feed.workers
         key = Key.range(self.seed, first, length).fold(_PURPOSE)
         return replace(batch, tokens=thinned(batch.tokens, key, self.most))
 
