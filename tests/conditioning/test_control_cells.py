@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import anndata
@@ -96,6 +97,20 @@ def test_cells_come_from_files_and_from_anndata(tmp_path: Path) -> None:
         fitted.parse(str(tmp_path / "nothing.npy"))
     with pytest.raises(UserError, match="lacks"):
         fitted.taken(cells[:, 3:])
+
+
+def test_a_population_that_is_moved_is_told_as_it_was() -> None:
+    """A theorem: about the mean of its control cells, a sample does not change when both move alike."""
+    for rows in (False, True):
+        about = replace(Projection(3, rows=rows).fit(CELLS[None] if rows else CELLS), about=True)
+        own, others, step = CELLS[:5] if rows else CELLS[0], CELLS[10:14], np.arange(12, dtype=np.float32)
+        told = about.apply_beside(own, others)
+        np.testing.assert_allclose(about.apply_beside(own + step, others + step), told, atol=1e-4)
+        made, moved = (about.undo_beside(told, each) for each in (others, others + step))
+        np.testing.assert_allclose(moved, made + step, atol=1e-4)
+        np.testing.assert_allclose(about.apply(made), about.apply(own), atol=1e-4, err_msg="components are its own")
+        plain = replace(about, about=False)
+        np.testing.assert_array_equal(plain.apply_beside(own, others), plain.apply(own))
 
 
 def test_a_sample_takes_what_components_leave_out_from_members_in_turn() -> None:

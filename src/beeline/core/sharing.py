@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from beeline.core.data import Example, Examples
+from beeline.core.offers import Completing
 from beeline.core.protocols import Array
 
 
@@ -15,6 +16,20 @@ class Lending(Protocol):
 
     def lent(self, value: Any) -> Array:
         """What ``Completing.undo_beside`` takes from: one native array, or several along a new first axis."""
+        ...
+
+
+@runtime_checkable
+class Relative(Completing, Protocol):
+    """A normaliser that can tell how a sample differs from others of its kind that a condition lends it."""
+
+    def apply_beside(self, array: Array, like: Array) -> Array:
+        """``apply``, about others, to which ``undo_beside`` adds what it takes from them.
+
+        Args:
+            array: native.
+            like: what is lent.
+        """
         ...
 
 

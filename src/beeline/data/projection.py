@@ -4,7 +4,9 @@
 
 s brings the first component to a deviation of 3, so that all of them keep the sizes that they have to one another. What
 lies outside of the components, r, is left out: of cells most of it is the noise of counting. Where a sample starts from
-another (``Completing``), it takes that one's r; of several that are given, row i takes that of number i modulo M.
+another (``Completing``), it takes that one's r; of several that are given, row i takes that of number i modulo M. A
+sample can be told about the mean of these others, z - mean_m s W (c_m - m), so that what a population is like and what
+becomes of it are told apart, and one that was never seen is where it belongs to begin with.
 
 Shapes: N arrays, G numbers each (genes), k components, S rows of an array, M others.
 """
@@ -34,6 +36,7 @@ class Projection:
         components: k, at least 1; at most as many as the training arrays span.
         lowest: what numbers below it become on the way back, such as 0 of expression; none when None.
         rows: whether arrays are sets of vectors, (S, G) to (S, k), with the same components for all.
+        about: whether samples are told about the mean of others, where there are some.
         scale: s, once fitted.
         numbers: G, once fitted.
         fitted: m and W as base64 of float32, once fitted.
@@ -42,6 +45,7 @@ class Projection:
     components: int = 32
     lowest: float | None = None
     rows: bool = False
+    about: bool = False
     scale: float = 1.0
     numbers: int = 0
     fitted: str = ""
@@ -91,6 +95,10 @@ class Projection:
         found = self.along(array)
         return found if self.rows else found[:, None]
 
+    def apply_beside(self, array: Array, like: Array) -> Array:
+        """The same about the mean of other vectors, (G,) or (M, G), where samples are told so."""
+        return self.apply(array) - self._middle(like)
+
     def along(self, vectors: Array) -> Array:
         """(..., G) to (..., k): components of vectors, however many there are."""
         mean, rows = self._parts
@@ -107,11 +115,16 @@ class Projection:
             array: (k, 1) or (S, k).
             like: (G,), or (M, G) of which row i has the r of number i modulo M.
         """
-        held = self._held(self._columns(array))
+        held = self._held(self._columns(array + self._middle(like)))
         others = np.atleast_2d(like)
         others = others[np.arange(len(array) if self.rows else 1) % len(others)]
         rest = others.astype(np.float64) - self._held(self.along(others))
         return self._cut(held + (rest if self.rows else rest[0])).astype(np.float32)
+
+    def _middle(self, like: Array) -> Array:
+        """(k,) or (k, 1), to be taken from arrays: mean of others; zeros where samples are told as they are."""
+        middle = self.along(np.atleast_2d(like)).mean(axis=0) if self.about else np.zeros(self.components, np.float32)
+        return middle if self.rows else middle[:, None]
 
     def _columns(self, array: Array) -> Array:
         """(..., k)"""

@@ -143,7 +143,8 @@ class Cells:
         """Principal components, or one mean and deviation for all genes."""
         if self.tokens == "genes":
             return Standardise(channels=False, lowest=None if self.scale == "scaled" else 0.0)
-        return Projection(self.components, lowest=None if self.scale == "scaled" else 0.0, rows=self._size > 0)
+        lowest = None if self.scale == "scaled" else 0.0
+        return Projection(self.components, lowest, rows=self._size > 0, about=self.controls > 0)
 
     def tokenizer(self) -> SetTokenizer | GridTokenizer | RowTokenizer:
         """A token for each gene, known by its identity; one for each cell of a set; or one of all components."""
@@ -171,7 +172,7 @@ class Cells:
             found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
         if self.controls:
             text, components = self._known.text(), Projection(self.components)
-            seen = (self.controls, self._size or 1, self.dropout)
+            seen = (self.controls, self._size or 1, self.dropout if self.tokens == "genes" else 0.0)
             found.append(ControlPopulation(CONTROLS, *seen, text, self.layer, components))
         return found
 

@@ -18,7 +18,7 @@ from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_
 from beeline.core.errors import UserError, unknown
 from beeline.core.offers import Completing, Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
-from beeline.core.sharing import Lending
+from beeline.core.sharing import Lending, Relative
 from beeline.core.tokens import Tokens
 from beeline.model.codec_checks import check_end, check_names, starts
 
@@ -152,7 +152,7 @@ class Codec:
             UserError: the array does not fit.
         """
         try:
-            array = np.ascontiguousarray(self.normaliser.apply(example.array))
+            array = np.ascontiguousarray(self._applied(example))
         except (ValueError, IndexError, TypeError) as error:
             raise UserError(f"an array of shape {example.array.shape} does not fit the normaliser ({error})") from None
         observed = example.observed_numbers()
@@ -279,6 +279,15 @@ class Codec:
             self.normaliser.undo(array) if like is None else self.normaliser.undo_beside(array, like)
             for array, like in zip(arrays, given, strict=True)
         ]
+
+    def _applied(self, example: Example) -> np.ndarray[Any, Any]:
+        """The normalised array of an example, told about what its conditions lend where that can be."""
+        if isinstance(self.normaliser, Relative):
+            for each in self.conditions:
+                value = example.condition.get(each.name)
+                if value is not None and isinstance(each, Lending):
+                    return self.normaliser.apply_beside(example.array, each.lent(value))
+        return self.normaliser.apply(example.array)
 
     def _lent(self, condition: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
         """What a sample takes from its conditions that its normaliser leaves out; None where there is nothing."""
