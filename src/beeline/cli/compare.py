@@ -107,21 +107,23 @@ def _opened(
     from beeline.cli.evaluate import with_data
     from beeline.evaluate.comparison import entries_of
     from beeline.evaluate.comparison_checks import check_same_data, check_same_examples
-    from beeline.evaluate.evaluation import Evaluator
+    from beeline.evaluate.evaluation import Evaluator, things_of
     from beeline.evaluate.requests import real_examples
 
     engines = [with_data(path, modality, device) for path in paths]
     sets = [(real_examples(engine, "train"), real_examples(engine, "held_out")) for engine in engines]
-    check_same_data([(path, engine, *each) for path, engine, each in zip(paths, engines, sets, strict=True)])
+    measured = [things_of(engine.modality) or each for engine, each in zip(engines, sets, strict=True)]
+    check_same_data([(path, engine, *each) for path, engine, each in zip(paths, engines, measured, strict=True)])
     ways = [
         entries_of(path, name, engine, axes, held_out[0], options)
         for path, name, engine, (_, held_out) in zip(paths, _names(paths), engines, sets, strict=True)
     ]
     with display.work("feature spaces"):
         evaluator = Evaluator(engines[0], paths[0], *sets[0], spaces, own_intervals=True)
-        known = [evaluator.sets.held_out]
-        for path, each in zip(paths[1:], sets[1:], strict=True):
-            known.append(check_same_examples(paths[0], evaluator, path, *each))
+        known = [evaluator.held_out]
+        for path, whole, each in zip(paths[1:], sets[1:], measured[1:], strict=True):
+            same = check_same_examples(paths[0], evaluator, path, *each)
+            known.append(same if each is whole else whole[1])
     for space, reason in evaluator.left_out.items():
         display.message(f"{space} left out: {reason}")
     pairs = zip(ways, known, strict=True)

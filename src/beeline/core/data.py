@@ -121,6 +121,10 @@ class Deferred(Sequence[Example]):
     def name(self, index: int) -> str:
         """Where an example comes from, for messages: a file, or a row of one."""
 
+    def further(self) -> Sequence[Example]:
+        """Examples that nothing is learned from and parts are fitted on too, with conditions where they have some."""
+        return ()
+
 
 def condition_of(examples: Examples, index: int) -> Mapping[str, Any]:
     """The condition of an example, without reading it where that can be helped."""
@@ -135,6 +139,11 @@ def group_of(examples: Examples, index: int) -> Hashable:
 def name_of(examples: Examples, index: int) -> str:
     """What to call an example in a message."""
     return examples.name(index) if isinstance(examples, Deferred) else f"example {index}"
+
+
+def further(examples: Examples) -> Examples:
+    """Examples that parts are fitted on beside those that are learned from."""
+    return examples.further() if isinstance(examples, Deferred) else ()
 
 
 def located(split: str, examples: Examples, index: int, problem: object) -> str:
@@ -161,6 +170,8 @@ class KnownNumbers:
             yield example.known_numbers()
             if self.start is not None and example.condition.get(self.start) is not None:
                 yield np.asarray(example.condition[self.start])
+        for example in further(self.examples):
+            yield example.known_numbers()
 
 
 def evenly(examples: Sized, most: int) -> Iterator[int]:

@@ -183,7 +183,8 @@ class Completing(Protocol):
 
         Args:
             array: normalised.
-            like: native, such as the sample that a path started from.
+            like: native, such as the sample that a path started from; or several of them, stacked along a new first
+                axis, of which an array takes the first, and row i of a set that of number i modulo their number.
         """
         ...
 

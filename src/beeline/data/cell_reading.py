@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from beeline.data.cell_sets import PERTURBATION, FoundCells, held_out_cells, nam
 
 Array = np.ndarray[Any, Any]
 _AT_ONCE = 4096
+_HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,20 @@ class CellWishes:
     missing: bool = True
     limits: CellLimits = field(default_factory=CellLimits)
     seed: int = 0
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], path: Path, labels: tuple[str, ...]) -> Self:
+        """The wishes among the options of the modality, which go by the same names.
+
+        Args:
+            options: by name.
+            path: of the file.
+            labels: columns that the network is told.
+        """
+        own = {each.name: options[each.name] for each in fields(cls) if each.name in options}
+        limits = CellLimits(*(options[name] for name in ("min_genes", "min_counts", "max_mitochondrial")))
+        share, missing = options["held_out"] or _HELD_OUT, options["dropout"] > 0
+        return cls(**{**own, "path": path, "labels": labels, "held_out": share, "missing": missing, "limits": limits})
 
 
 def read_cells(wishes: CellWishes, known: CellDescription | None = None) -> tuple[FoundCells, Array]:

@@ -75,6 +75,14 @@ class FoundCells:
         """Where a cell belongs, apart from what it was under."""
         return tuple(str(column[index]) for column in self.contexts.values())
 
+    def told(self, index: int, with_context: bool) -> dict[str, Any]:
+        """Perturbation, labels and numbers of a cell, but for what is missing, and its context where that is wanted."""
+        under = self.perturbations if self.doses is None else self.doses
+        found: dict[str, Any] = {PERTURBATION: under[index]} if self.named else {}
+        found |= {name: str(column[index]) for name, column in self.labels.items() if column[index] is not None}
+        found |= {name: float(column[index]) for name, column in self.numbers.items() if not np.isnan(column[index])}
+        return found | ({name: str(each[index]) for name, each in self.contexts.items()} if with_context else {})
+
     def population(self, index: int) -> str:
         """Context and perturbation in words."""
         return ", ".join((*self.context(index), "+".join(self.perturbations[index]) or CONTROL))
@@ -106,16 +114,9 @@ class CellSet(Deferred):
     def condition(self, index: int) -> Mapping[str, Any]:
         """Perturbation, labels and control cell."""
         place = int(self.cells[index])
-        under = self.found.perturbations if self.found.doses is None else self.found.doses
-        told: dict[str, Any] = {PERTURBATION: under[place]} if self.found.named else {}
-        told |= {name: str(column[place]) for name, column in self.found.labels.items() if column[place] is not None}
-        told |= {
-            name: float(column[place]) for name, column in self.found.numbers.items() if not np.isnan(column[place])
-        }
-        if self.starts is not None:
-            told |= {name: str(column[place]) for name, column in self.found.contexts.items()}
-            told[CONTROL] = self.found.row(int(self.starts[index]))
-        return told
+        if self.starts is None:
+            return self.found.told(place, with_context=False)
+        return self.found.told(place, with_context=True) | {CONTROL: self.found.row(int(self.starts[index]))}
 
     def group(self, index: int) -> Hashable:
         """What a cell belongs to; None where each stands for itself."""

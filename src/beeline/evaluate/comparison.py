@@ -239,7 +239,7 @@ def compare(
     for entry in entries:
         with work(f"sampling {entry.name}") as progress:
             drawn = evaluator.draw(n, seed, entry.settings, progress, entry.engine, entry.held_out)
-        if measured:
+        if measured and not drawn.is_divided:
             drawn = _as_asked(drawn, measured[0].drawn)
         cost = network_cost(entry.engine.network, entry.engine.codec).flops
         with work(f"measuring {entry.name}"):

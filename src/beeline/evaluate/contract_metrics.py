@@ -13,6 +13,7 @@ from beeline.core.errors import UserError
 from beeline.core.offers import Baselined
 from beeline.evaluate.ceilings import of_halves
 from beeline.evaluate.contract_subject import NotAskedError, Progress, Subject
+from beeline.evaluate.evaluation import things_of
 from beeline.evaluate.floors import collapsed, floors, noise
 from beeline.evaluate.measures import OWN, Measures
 from beeline.evaluate.outcome import Outcome, Place
@@ -31,8 +32,9 @@ def metrics(subject: Subject, progress: Progress) -> str:
     own: list[Metric] = list(ask(subject.source, subject.modality, "metrics"))
     if not own:
         raise NotAskedError("the modality has no metrics of its own")
-    sets = read_sets(_some(subject.training, _TRAINING), _some(subject.held_out, _HELD_OUT))
     modality, name = subject.modality, Path(subject.source.name).stem
+    training, held_out = things_of(modality) or (subject.training, subject.held_out)
+    sets = read_sets(_some(training, _TRAINING), _some(held_out, _HELD_OUT))
     measures = Measures(sets, [], own, name, which=())
     classes, asked = class_condition(subject.codec.conditions), sets.held_out
     chosen = spread(len(sets.used), min(len(asked), max(1, len(sets.used) // 2)))

@@ -136,7 +136,7 @@ def quality_by_passes(
         UserError: a number of passes is too small for one step.
     """
     wanted = sorted(set(passes))
-    steps = steps_for_passes(evaluator.engine, settings, wanted, evaluator.sets.held_out[0])
+    steps = steps_for_passes(evaluator.engine, settings, wanted, evaluator.held_out[0])
     n = max(record.n for record in records)  # numbers of fields may be of fewer, which go round the inputs
     drawn: list[Drawn] = []
     outcomes = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import torch
 from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError
 from beeline.core.offers import Baselined, Gridded
+from beeline.core.protocols import Modality
+from beeline.core.sharing import Divided
 from beeline.evaluate.features import SPACES, build_spaces
 from beeline.evaluate.outcome import Outcome, Place
 from beeline.evaluate.records import Evaluation, Record
 from beeline.evaluate.requests import requests_like
-from beeline.evaluate.sets import class_condition, fingerprint, read_sets, spread
+from beeline.evaluate.sets import Sets, class_condition, fingerprint, read_sets, spread
 from beeline.evaluate.space_measures import MEASURES
 from beeline.evaluate.yardstick import Yardstick
 from beeline.generate.engine import Engine, Samples
@@ -38,10 +41,12 @@ class Drawn:
     Args:
         samples: with provenance.
         seconds: of wall clock.
+        is_divided: whether they are what samples are made of, which know what each of them was asked for.
     """
 
     samples: Samples
     seconds: float
+    is_divided: bool = False
 
 
 class Evaluator:
@@ -71,7 +76,9 @@ class Evaluator:
         own_intervals: bool = False,
     ) -> None:
         self.engine = engine
-        self.sets = read_sets(training, held_out)
+        apart = things_of(engine.modality)
+        self.is_divided, self._whole = apart is not None, (training, held_out)
+        self.sets = read_sets(*(apart or self._whole))
         self.classes = class_condition(engine.codec.conditions)
         self.modality: dict[str, Any] = read_description(locate(path)[1])["modality"]
         home = output_folder(path) / "features"
@@ -89,6 +96,16 @@ class Evaluator:
         self.measures = self.yardstick.measures
         self.left_out |= self.measures.left_out
 
+    @property
+    def held_out(self) -> Examples:
+        """Held-out examples as the model knows them, whose conditions are asked for."""
+        return self._whole[1] if self.is_divided else self.sets.held_out
+
+    @cached_property
+    def whole(self) -> Sets:
+        """Real examples as the model knows them."""
+        return read_sets(*self._whole) if self.is_divided else self.sets
+
     def draw(
         self,
         n: int,
@@ -101,7 +118,7 @@ class Evaluator:
         """Generate samples under the conditions of held-out examples: evenly spread, or round and round.
 
         Args:
-            n: how many.
+            n: how many; of samples that are measured as what they are made of, how many of these.
             seed: sample i depends on (seed, i) alone, so two draws of one seed are paired.
             settings: how; the run's own when None.
             progress: called with (steps done, steps in all).
@@ -109,21 +126,28 @@ class Evaluator:
             held_out: the held-out examples as that model knows them, in the same order, whose conditions may have
                 other values under the same names; the evaluator's own when None.
         """
-        held_out, engine = self.sets.held_out if held_out is None else held_out, engine or self.engine
-        asked = [held_out[place] for place in spread(len(held_out), n)]
-        requests = requests_like(asked, n, engine)
+        held_out, engine = self.held_out if held_out is None else held_out, engine or self.engine
+        modality = engine.modality if isinstance(engine.modality, Divided) and self.is_divided else None
+        parts = 1 if modality is None else len(modality.divided([held_out[0]]))
+        count = -(-n // parts)
+        asked = [held_out[place] for place in spread(len(held_out), count)]
+        requests = requests_like(asked, count, engine)
         begin = time.monotonic()
         samples = engine.generate(requests, seed, settings, progress=progress)
-        return Drawn(samples, time.monotonic() - begin)
+        seconds = time.monotonic() - begin
+        if modality is not None:
+            samples = replace(samples, examples=modality.divided(samples.examples)[:n])
+        return Drawn(samples, seconds, modality is not None)
 
     def compare(self, drawn: Drawn) -> list[Record]:
         """A record for each number, with what the same function gives for the baselines and for real examples."""
         examples, seed = drawn.samples.examples, int(drawn.samples.provenance["seed"])
-        return self.yardstick.records(examples, seed)
+        return self.yardstick.records(examples, seed, paired=not self.is_divided)
 
     def quick(self, drawn: Drawn) -> dict[Place, Outcome]:
         """The numbers of samples alone, with intervals."""
-        return self.measures(drawn.samples.examples, int(drawn.samples.provenance["seed"]))
+        seed = int(drawn.samples.provenance["seed"])
+        return self.measures(drawn.samples.examples, seed, paired=not self.is_divided)
 
     def protocol(self, drawn: Drawn, made_by: str) -> dict[str, Any]:
         """Everything that the numbers depend on.
@@ -153,6 +177,14 @@ class Evaluator:
             "spaces": self.space_records,
             "left_out": self.left_out,
         }
+
+
+def things_of(modality: Modality) -> tuple[Examples, Examples] | None:
+    """What training and held-out samples are measured as, where that is not themselves."""
+    if not isinstance(modality, Divided):
+        return None
+    training, held_out = (modality.things(split) for split in ("train", "held_out"))
+    return None if training is None or held_out is None else (training, held_out)
 
 
 def machine(engine: Engine) -> dict[str, Any]:

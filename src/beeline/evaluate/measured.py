@@ -55,7 +55,7 @@ def measured(
     Returns:
         the numbers, and the files that belong to them, by name.
     """
-    engine, held_out, seed, settings = evaluator.engine, evaluator.sets.held_out, asked.seed, asked.settings
+    engine, held_out, seed, settings = evaluator.engine, evaluator.held_out, asked.seed, asked.settings
     with reporter.work("sampling") as progress:
         drawn = evaluator.draw(asked.n, seed, settings, progress)
     with reporter.work("measuring"):
@@ -76,5 +76,5 @@ def measured(
     found = dataclasses.replace(found, curves=curves)
     if asked.likelihood:
         with reporter.work("likelihood") as progress:
-            found = measure_likelihood(engine, evaluator.sets, asked.likelihood, seed, progress).added_to(found)
+            found = measure_likelihood(engine, evaluator.whole, asked.likelihood, seed, progress).added_to(found)
     return found, {**pages.files, **cells.files}

@@ -17,6 +17,7 @@ from beeline.conditioning.field_map import FieldMap
 from beeline.conditioning.map import AlignedMap
 from beeline.core.errors import InputWarning, UserError
 from beeline.core.offers import Mixing, Remarking, Taking
+from beeline.core.sharing import Sharing
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec, Encoded, Form
 from beeline.model.codec_checks import starts
@@ -75,6 +76,8 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
     if isinstance(condition, Taking):
         value = type(value)(map(condition.taken, value)) if type(value) in (list, tuple) else condition.taken(value)
     if codec.accepts(name, value):
+        if isinstance(condition, Sharing) and value is not None:
+            return list(condition.shared(value, n))
         return [value] * n
     listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
     if listed and len(value) == n:

@@ -61,7 +61,7 @@ def trajectory(
     samples = engine.generate(requests, seed, settings, len(requests), after_step, watch=watch)
 
     def native(tokens: Tokens) -> Examples:
-        arrays = engine.codec.decode(tokens)
+        arrays = engine.codec.decode(tokens, [each.condition for each in samples.examples])
         return [Example(array, example.condition) for array, example in zip(arrays, samples.examples, strict=True)]
 
     found = [Stage(float(each.t[0]), native(each.x_t), native(each.x_t.with_values(each.x0))) for each in seen.values()]

@@ -13,6 +13,7 @@ import numpy as np
 
 from beeline.conditioning.cell_conditions import beside_conditions, features_by_name, told_conditions
 from beeline.conditioning.control_cell import ControlCell
+from beeline.conditioning.control_cells import ControlPopulation
 from beeline.core.data import Example, Examples, Expression, Metric
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
@@ -23,19 +24,22 @@ from beeline.data.cell_choice import CellDescription
 from beeline.data.cell_columns import condition_names
 from beeline.data.cell_files import Scale
 from beeline.data.cell_knowledge import PerturbationFeatures, check_answerable, lasting, perturbation_features
+from beeline.data.cell_options import check_options
 from beeline.data.cell_output import h5ad_bytes
-from beeline.data.cell_quality import CellLimits
+from beeline.data.cell_populations import CONTROLS, Grouping, PopulationSet, divided, grouped
 from beeline.data.cell_reading import CellWishes, cells_brought, read_cells
 from beeline.data.cell_sets import CONTROL, CellSet, FoundCells, from_control
+from beeline.data.cell_told import card_of, picture_of, said_of, smooth_remark
 from beeline.data.normalisers import Standardise
-from beeline.data.pictures import Picture, image_grid, scalar_image
+from beeline.data.pictures import Picture
 from beeline.data.projection import MOST_NUMBERS, Projection
 from beeline.metrics.cell_baselines import cell_baselines
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
+from beeline.tokenizers.rows import RowTokenizer
 from beeline.tokenizers.sets import SetTokenizer
 
-_SHOWN, _MOST_VARIABLE = 64, 2000
+_MOST_VARIABLE = 2000
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,12 @@ class Cells:
             tokens are latent.
         start: noise, or control: from a control cell of the same context to a perturbed one (with process.source
             condition and process.end control).
-        pairs: pairings of control and perturbed cells by optimal transport, of start control.
-        tokens: latent (principal components) or genes (a token for each gene).
+        pairs: pairings of control and perturbed cells by optimal transport, of start control; else how often training
+            populations are cut into sets, or their cells beside other control cells.
+        controls: control cells of its context that a sample sees, from noise; 0 for none.
+        tokens: latent (principal components), genes (a token for each gene) or cells (a sample is a set of cells).
+        set_size: cells of a set, of tokens cells.
+        genes_in_training: of tokens genes, how many of a cell training sees at a time, drawn anew; null for all.
         components: how many principal components.
         autoencoder: folder that beeline autoencode made of the same cells; its latents in place of components.
         dropout: share of training samples that see the null of a perturbation, label or number.
@@ -99,7 +107,10 @@ class Cells:
     highly_variable: int | None = None
     start: Literal["noise", "control"] = "noise"
     pairs: int = 8
-    tokens: Literal["latent", "genes"] = "latent"
+    controls: int = 0
+    tokens: Literal["latent", "genes", "cells"] = "latent"
+    set_size: int = 32
+    genes_in_training: int | None = None
     components: int = 32
     autoencoder: str | None = None
     dropout: float = 0.1
@@ -107,19 +118,7 @@ class Cells:
     description: str | None = None
 
     def __post_init__(self) -> None:
-        if self.path == "":
-            raise UserError("path: missing; say where the cells are, --data.path FILE.h5ad")
-        if self.held_out is not None and self.held_out_populations is not None:
-            raise UserError("held_out and held_out_populations both say what to hold out; give one of them")
-        if self.held_out is not None and not 0 < self.held_out < 1:
-            raise UserError(f"held_out {self.held_out:g}: must lie between 0 and 1")
-        if self.pairs < 1:
-            raise UserError(f"pairs {self.pairs}: must be at least 1")
-        if self.perturbation_key is None and (self.start == "control" or self.features or self.dose):
-            asking = "start control" if self.start == "control" else "features" if self.features else "dose"
-            raise UserError(f"{asking}: needs perturbation_key, the column that says what a cell was under")
-        if not self.identity and self.features is None:
-            raise UserError("identity false: perturbations have neither identities nor features; give features")
+        check_options(vars(self))
 
     def settle(self, tokens: int) -> tuple[Cells, Sequence[str]]:
         """Look at the file, choose genes and the split.
@@ -129,7 +128,7 @@ class Cells:
         """
         found, kept = self._read
         known = found.description
-        components = self.tokens == "latent" and self.autoencoder is None
+        components = self.tokens != "genes" and self.autoencoder is None
         if components and self.highly_variable is None and len(known.genes) > MOST_NUMBERS:
             chosen, reasons = dataclasses.replace(self, highly_variable=_MOST_VARIABLE).settle(tokens)
             why = f"principal components are taken of at most {MOST_NUMBERS:,} genes, not of {len(known.genes):,}"
@@ -140,13 +139,7 @@ class Cells:
         share = None if self.held_out_populations is not None else self.held_out or 0.2
         settled = dataclasses.replace(self, path=str(found.path.absolute()), held_out=share, description=known.text())
         settled = dataclasses.replace(settled, features=lasting(self.features))
-        told = f"the populations {self.held_out_populations}" if share is None else f"a share of {share:g}"
-        reasons = [
-            f"found {len(found):,} cells of {len(known.genes):,} genes in {found.path.name}, scale {known.scale}"
-            + (f", brought to {known.target:g} counts a cell" if known.target else ""),
-            *known.told_of_left_out,
-            f"split: {int((~kept).sum()):,} training cells, {int(kept.sum()):,} held out ({told})",
-        ]
+        reasons = said_of(found, kept, f"the populations {self.held_out_populations}" if share is None else None, share)
         reasons += [] if features is None else features.told(str(self.features))
         if self.autoencoder is not None:
             reasons.append(check_fits(self.autoencoder, self.tokens, found, kept))
@@ -156,11 +149,10 @@ class Cells:
                 f"{len(known.genes):,} genes: principal components are taken of at most {MOST_NUMBERS:,}; keep the "
                 "most variable ones, --data.highly_variable 2000"
             )
-        if self.start == "noise" and components:
-            reasons.append(
-                f"samples hold what {self.components} principal components hold of a cell: they vary less than "
-                "cells and have fewer zeros; --data.tokens genes has all of it, at a higher cost"
-            )
+        if self.start == "noise" and components and not self.controls:
+            reasons.append(smooth_remark(self.components))
+        if isinstance(side := self._sides[0], PopulationSet):
+            reasons.append(f"training: {side.said()}")
         if self.start == "control":
             pairs = len(self._sides[0])
             reasons.append(f"training: {pairs:,} pairs of a control cell and a cell, by optimal transport")
@@ -176,26 +168,39 @@ class Cells:
             return as_normaliser(self.autoencoder)
         if self.tokens == "genes":
             return Standardise(channels=False, lowest=None if self.scale == "scaled" else 0.0)
-        return Projection(self.components, lowest=None if self.scale == "scaled" else 0.0)
+        lowest = None if self.scale == "scaled" else 0.0
+        return Projection(self.components, lowest, rows=self._size > 0, about=self.controls > 0)
 
-    def tokenizer(self) -> SetTokenizer | GridTokenizer:
-        """A token for each gene, known by its identity; or one of all components."""
+    def tokenizer(self) -> SetTokenizer | GridTokenizer | RowTokenizer:
+        """A token for each gene, known by its identity; one for each cell of a set; or one of all components."""
         if self.tokens == "genes":
             return SetTokenizer(len(self._known.genes))
+        if self._size:
+            return RowTokenizer(self.components)
         latent = self.components if self.autoencoder is None else latents_in(self.autoencoder)
         return GridTokenizer((latent,), 1)
 
+    def tokens_seen(self) -> int | None:
+        """Genes of a cell that training sees at a time."""
+        return self.genes_in_training
+
     def conditions(self) -> Sequence[Condition]:
-        """Perturbation, labels, and the control cell that an answer starts from."""
+        """Perturbation, labels, and the control cell that an answer starts from, or the control cells that it sees."""
         found = told_conditions(*self._read, self.control, self.dropout, self._features, self.identity)
-        if self.start == "control":
+        if self.start == "control" or self.controls:
             found += beside_conditions(self._contexts, [each.name for each in found])
+        if self.start == "control":
             found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
+        if self.controls:
+            text, components = self._known.text(), Projection(self.components)
+            seen = (self.controls, self._size or 1, self.dropout if self.tokens == "genes" else 0.0)
+            found.append(ControlPopulation(CONTROLS, *seen, text, self.layer, components))
         return found
 
     def metrics(self) -> Sequence[Metric]:
         """How populations differ, and how much of what perturbations do to their means is predicted."""
-        kinds = kinds_of(self.dataset("train"), self.dataset("held_out"), self._contexts)
+        training, held_out = (self.things(split) or self.dataset(split) for split in ("train", "held_out"))
+        kinds = kinds_of(training, held_out, self._contexts)
         found = own_metrics(self._known.genes, self._contexts, kinds)
         return [each for each in found if self.scale != "scaled" or not each.name.startswith("DE ")]  # no fold changes
 
@@ -210,28 +215,20 @@ class Cells:
 
     def preview(self, samples: Examples) -> Picture:
         """Cells under one another, the genes that vary most among them side by side."""
-        values = np.stack([sample.array for sample in samples])
-        shown = np.sort(np.argsort(-values.var(axis=0), kind="stable")[:_SHOWN])
-        top = max(float(np.abs(values[:, shown]).max()), 1e-6)
-        return image_grid([scalar_image(values[:, shown], -top, top)], tile=480)
+        return picture_of(self.divided(samples))
+
+    def things(self, split: str) -> Examples | None:
+        """Cells one by one, with a control cell where samples see some; None where samples are such cells."""
+        side = self.dataset(split)
+        return side.things() if isinstance(side, PopulationSet) else None
+
+    def divided(self, samples: Examples) -> list[Example]:
+        """The cells of samples, each with one of the control cells that were seen."""
+        return divided(samples)
 
     def card(self) -> dict[str, Any]:
         """Where the cells come from, their genes and populations."""
-        found, kept = self._read
-        known = found.description
-        populations = [found.population(index) for index in range(len(found))]
-        names, counts = np.unique(populations, return_counts=True)
-        facts: dict[str, Any] = {
-            "file": found.path.name,
-            "cells": len(found),
-            "held out": int(kept.sum()),
-            "genes": len(known.genes),
-            "scale": known.scale,
-            "genes left out": known.counts_left_out,
-            "cells left out": {each.why: each.cells for each in known.cells_left_out},
-            "populations": dict(zip(names.tolist(), counts.tolist(), strict=True)),
-        }
-        return facts | ({"counts a cell": known.target} if known.target else {})
+        return card_of(*self._read)
 
     @property
     def endings(self) -> tuple[str, ...]:
@@ -247,16 +244,20 @@ class Cells:
         return cells_brought(path, self._known, self._wishes(path))
 
     def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
-        """Samples as an AnnData.
+        """Samples as an AnnData; of sets a row for each cell, and which set it is of in the column ``set``.
 
         Args:
-            samples: cells.
+            samples: cells, or sets of them.
             provenance: where they come from.
         """
-        known, about = self._known, provenance or {}
-        found = counts_of(samples, known, self._contexts, self.tokens == "latent", about) if self.counts else None
+        known, about, cells = self._known, provenance or {}, self.divided(samples)
+        smooth = self.tokens != "genes" and not self.controls and self.autoencoder is None
+        found = counts_of(cells, known, self._contexts, smooth, about) if self.counts else None
         columns = condition_names((*self.context, *self.labels, *self.numbers))
-        return cells_as_anndata(samples, known, columns, self.control, about, self.dose, found)
+        made = cells_as_anndata(cells, known, columns, self.control, about, self.dose, found)
+        if self._size:
+            made.obs["set"] = [str(number) for number, each in enumerate(samples) for _ in divided([each])]
+        return made
 
     @property
     def _contexts(self) -> tuple[str, ...]:
@@ -266,7 +267,13 @@ class Cells:
     @property
     def _told(self) -> tuple[str, ...]:
         """Columns that the network is told: contexts too where no control cell says where a sample belongs."""
-        return self.labels if self.start == "control" else tuple(dict.fromkeys((*self.context, *self.labels)))
+        known = self.start == "control" or self.controls
+        return self.labels if known else tuple(dict.fromkeys((*self.context, *self.labels)))
+
+    @property
+    def _size(self) -> int:
+        """Cells of a set; 0 where a sample is a cell."""
+        return self.set_size if self.tokens == "cells" else 0
 
     @cached_property
     def _read(self) -> tuple[FoundCells, Any]:
@@ -276,24 +283,7 @@ class Cells:
         return read_cells(self._wishes(Path(self.path).expanduser()), known)
 
     def _wishes(self, path: Path) -> CellWishes:
-        return CellWishes(
-            path=path,
-            layer=self.layer,
-            scale=self.scale,
-            perturbation_key=self.perturbation_key,
-            control=self.control,
-            context=self.context,
-            labels=self._told,
-            group=self.group,
-            held_out_populations=self.held_out_populations,
-            held_out=self.held_out or 0.2,
-            min_cells=self.min_cells,
-            highly_variable=self.highly_variable,
-            numbers=self.numbers,
-            dose=self.dose,
-            missing=self.dropout > 0,
-            limits=CellLimits(self.min_genes, self.min_counts, self.max_mitochondrial),
-        )
+        return CellWishes.of(vars(self), path, self._told)
 
     @cached_property
     def _features(self) -> PerturbationFeatures | None:
@@ -310,8 +300,10 @@ class Cells:
         return CellDescription.read(self.description)
 
     @cached_property
-    def _sides(self) -> tuple[CellSet, CellSet]:
+    def _sides(self) -> tuple[CellSet, CellSet] | tuple[PopulationSet, PopulationSet]:
         found, kept = self._read
+        if self.controls or self._size:
+            return grouped(found, kept, Grouping(self._size, self.controls, self.pairs))
         if self.start == "control":
             return from_control(found, kept, self.pairs, 0)
         return CellSet(found, np.flatnonzero(~kept)), CellSet(found, np.flatnonzero(kept))

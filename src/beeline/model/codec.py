@@ -14,10 +14,11 @@ from torch import Tensor
 from beeline.core.batching import collate, pack, unbatch
 from beeline.core.conditions import Conditions, Value, condition_name
 from beeline.core.context import Context, below
-from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, name_of
+from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, further, name_of
 from beeline.core.errors import UserError, unknown
 from beeline.core.offers import Completing, Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
+from beeline.core.sharing import Lending, Relative
 from beeline.core.tokens import Tokens
 from beeline.model.codec_checks import check_end, check_names, starts
 
@@ -151,7 +152,7 @@ class Codec:
             UserError: the array does not fit.
         """
         try:
-            array = np.ascontiguousarray(self.normaliser.apply(example.array))
+            array = np.ascontiguousarray(self._applied(example))
         except (ValueError, IndexError, TypeError) as error:
             raise UserError(f"an array of shape {example.array.shape} does not fit the normaliser ({error})") from None
         observed = example.observed_numbers()
@@ -269,28 +270,40 @@ class Codec:
 
         Args:
             tokens: of the samples.
-            conditions: of each of them, whose start completes what the normaliser leaves out; None leaves it out.
-            likes: native arrays that complete it in the place of starts; None where there is none.
+            conditions: of each of them, whose start, or what else they lend, completes what the normaliser leaves out;
+                None leaves it out.
+            likes: native arrays that complete it in their place; None where there is none.
         """
         singles = unbatch(tokens.to("cpu"))
         arrays = [self.tokenizer.decode(single).detach().float().numpy() for single in singles]
         normaliser = self.normaliser
         if not isinstance(normaliser, Completing):
             return [normaliser.undo(array) for array in arrays]
-        found = [None] * len(arrays) if likes is None else likes
-        started = [None] * len(arrays) if conditions is None else [self._completed_by(each) for each in conditions]
-        both = [own if one is None else one for one, own in zip(found, started, strict=True)]
+        given = [self._lent(each) for each in conditions or [{}] * len(arrays)]
+        both = given if likes is None else [own if one is None else one for one, own in zip(likes, given, strict=True)]
         return [
             normaliser.undo(array) if like is None else normaliser.undo_beside(array, like)
             for array, like in zip(arrays, both, strict=True)
         ]
 
-    def _completed_by(self, condition: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
-        """The native array that a sample's path starts from; None where it starts from noise."""
-        start = None if self.end is None else self.condition(self.end)
-        if start is None or not starts(start):
-            return None
-        return np.asarray(start.encode(condition[start.name]).numpy())
+    def _applied(self, example: Example) -> np.ndarray[Any, Any]:
+        """The normalised array of an example, told about what its conditions lend where that can be."""
+        if isinstance(self.normaliser, Relative):
+            for each in self.conditions:
+                value = example.condition.get(each.name)
+                if value is not None and isinstance(each, Lending):
+                    return self.normaliser.apply_beside(example.array, each.lent(value))
+        return self.normaliser.apply(example.array)
+
+    def _lent(self, condition: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
+        """What a sample takes from its conditions that its normaliser leaves out; None where there is nothing."""
+        for each in self.conditions:
+            value = condition.get(each.name)
+            if value is not None and starts(each) and each.name == self.end:
+                return each.encode(value).numpy()
+            if value is not None and isinstance(each, Lending):
+                return each.lent(value)
+        return None
 
 
 def _fitted(condition: Condition, training: Examples) -> Condition:
@@ -301,6 +314,7 @@ def _fitted(condition: Condition, training: Examples) -> Condition:
         for reached[0] in range(len(training)):
             yield condition_of(training, reached[0]).get(condition.name)
         reached[0] = -1
+        yield from (each.condition[condition.name] for each in further(training) if condition.name in each.condition)
 
     try:
         return condition.fit(values())

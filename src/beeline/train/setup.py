@@ -15,6 +15,7 @@ from beeline.core.data import Deferred, Examples, evenly, group_of, located
 from beeline.core.errors import UserError
 from beeline.core.offers import Augmented, Carded, Identified
 from beeline.core.protocols import Modality
+from beeline.core.sharing import Thinned
 from beeline.data.splits import torn_groups
 from beeline.modalities.loading import ModalitySource, ask, users_code
 from beeline.model.build import build_network, build_objective
@@ -30,6 +31,7 @@ from beeline.train.coupling import OptimalTransport, check_coupling
 from beeline.train.peers import check_peer
 from beeline.train.population import encode_population
 from beeline.train.supply import encode_some, supply
+from beeline.train.thinning import ThinnedFeed, check_thinned, thinned_examples
 from beeline.train.trainer import Trainer
 
 _MOST_CHECKED, _MOST_UNSEEN = 64, 1024
@@ -196,7 +198,12 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
             config.train, Codec.fit(modality, training, config.process.end), training, augmentation
         )
         unseen = encode_unseen(codec, held_out)
+        seen = modality.tokens_seen() if isinstance(modality, Thinned) else None
     coupled = config.objective.coupling == "optimal_transport"
+    if seen is not None:
+        check_thinned(codec, config.train.packing, coupled)
+        feed = ThinnedFeed(feed, seen, config.train.seed)
+        unseen = thinned_examples(unseen, seen, config.train.seed)
     if coupled:
         _check_coupled(config, codec, training)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])
@@ -220,7 +227,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         return Trainer(config.train, steps, network, objective, feed, coupling)
 
     tokens = codec.tokenizer.blank(codec.forms[0][0]).values.shape[1]
-    choice = choose(config, feed.size, tokens, fresh)
+    choice = choose(config, feed.size, min(tokens, seen or tokens), fresh)
     config = choice.config
     start = replace(start, model=config.model)
     modality_record = {

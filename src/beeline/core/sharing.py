@@ -1,0 +1,67 @@
+"""What parts may offer where samples are sets, are seen in part, or take from samples that others have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from beeline.core.data import Example, Examples
+from beeline.core.offers import Completing
+from beeline.core.protocols import Array
+
+
+@runtime_checkable
+class Lending(Protocol):
+    """A condition whose values are other samples, from which a sample takes what its normaliser leaves out."""
+
+    def lent(self, value: Any) -> Array:
+        """What ``Completing.undo_beside`` takes from: one native array, or several along a new first axis."""
+        ...
+
+
+@runtime_checkable
+class Relative(Completing, Protocol):
+    """A normaliser that can tell how a sample differs from others of its kind that a condition lends it."""
+
+    def apply_beside(self, array: Array, like: Array) -> Array:
+        """``apply``, about others, to which ``undo_beside`` adds what it takes from them.
+
+        Args:
+            array: native.
+            like: what is lent.
+        """
+        ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A condition one value of which, given for all samples, is shared out among them."""
+
+    def shared(self, value: Any, n: int) -> Sequence[Any]:
+        """A value for each of n samples; that of sample i depends on i and the value alone."""
+        ...
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A modality whose samples are measured as the things that they are sets of, or with other conditions beside them.
+
+    Samples of several modalities can so be compared, whatever each holds.
+    """
+
+    def things(self, split: str) -> Examples | None:
+        """What the samples of a split are made of, each once; None where samples are measured as they are."""
+        ...
+
+    def divided(self, samples: Examples) -> list[Example]:
+        """The things that samples are made of, sample by sample, with their conditions as ``things`` has them."""
+        ...
+
+
+@runtime_checkable
+class Thinned(Protocol):
+    """A modality of whose training samples some tokens are seen at a time, drawn anew each time."""
+
+    def tokens_seen(self) -> int | None:
+        """How many of each; None for all."""
+        ...

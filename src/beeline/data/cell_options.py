@@ -1,0 +1,57 @@
+"""Options of single cells that do not go together, told before any file is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from beeline.core.errors import UserError
+
+
+def check_options(asked: Mapping[str, Any]) -> None:
+    """Refuse what means nothing, alone or beside the rest.
+
+    Args:
+        asked: options of the modality by their names.
+
+    Raises:
+        UserError: saying which.
+    """
+    if asked["path"] == "":
+        raise UserError("path: missing; say where the cells are, --data.path FILE.h5ad")
+    share = asked["held_out"]
+    if share is not None and asked["held_out_populations"] is not None:
+        raise UserError("held_out and held_out_populations both say what to hold out; give one of them")
+    if share is not None and not 0 < share < 1:
+        raise UserError(f"held_out {share:g}: must lie between 0 and 1")
+    for name, least in {"pairs": 1, "controls": 0, "set_size": 1}.items():
+        if asked[name] < least:
+            raise UserError(f"{name} {asked[name]}: must be at least {least}")
+    _check_perturbations(asked)
+    _check_tokens(asked)
+
+
+def _check_perturbations(asked: Mapping[str, Any]) -> None:
+    about = {
+        "start control": asked["start"] == "control",
+        f"controls {asked['controls']}": asked["controls"],
+        "features": asked["features"],
+        "dose": asked["dose"],
+    }
+    if asked["perturbation_key"] is None and any(about.values()):
+        what = next(what for what, given in about.items() if given)
+        raise UserError(f"{what}: needs perturbation_key, the column that says what a cell was under")
+    if not asked["identity"] and asked["features"] is None:
+        raise UserError("identity false: perturbations have neither identities nor features; give features")
+
+
+def _check_tokens(asked: Mapping[str, Any]) -> None:
+    tokens, seen = asked["tokens"], asked["genes_in_training"]
+    if asked["start"] == "control" and (asked["controls"] or tokens == "cells"):
+        raise UserError("start control: carries single cells, without controls or tokens cells; use start noise")
+    if seen is not None and (tokens != "genes" or seen < 1):
+        raise UserError(f"genes_in_training {seen}: belongs to tokens genes, and is at least 1")
+    if tokens == "cells" and asked["numbers"]:
+        raise UserError(f"numbers {', '.join(asked['numbers'])}: are of single cells, which tokens cells has none of")
+    if tokens == "cells" and asked["autoencoder"] is not None:
+        raise UserError("autoencoder: gives latents of single cells; leave tokens cells out")

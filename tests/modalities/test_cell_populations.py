@@ -1,0 +1,183 @@
+"""Cells told of control cells of their population, one by one and in sets: trained, asked, measured as single cells."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pytest
+import torch
+
+import beeline
+from beeline.cli.compare import compare
+from beeline.cli.evaluate import evaluate
+from beeline.cli.sample import sample
+from beeline.cli.train import train
+from beeline.conditioning.control_cells import ControlPopulation
+from beeline.core.errors import UserError
+from beeline.data.cell_truth import CONTEXT
+from beeline.data.projection import Projection
+from beeline.evaluate.contract import hold
+from beeline.evaluate.contract_subject import Subject
+from beeline.modalities.cells import Cells
+from beeline.modalities.loading import find_modality
+from tests.conftest import FAST
+from tests.evaluate.test_contract import kept
+from tests.modalities.cell_files import TRUTH, cells_file
+
+NAME = TRUTH.perturbations[0]
+# No perturbed cell of NK is seen in training.
+HELD_OUT = ";".join(f"{CONTEXT}=NK,gene={name}" for name in TRUTH.perturbations)
+KEYS = {"data.perturbation_key": "gene", "data.context": CONTEXT, "data.components": 6, "data.controls": 6}
+FEW = {"tokens": "cells", "set_size": 5}
+SETS = {"data.tokens": "cells", "data.set_size": 4}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cells, a run of single cells and one of sets, both of which see control cells."""
+    home = tmp_path_factory.mktemp("home")
+    cells_file(home / "cells.h5ad")
+    cells_file(home / "control.h5ad", 10, 1, ("control", "NK"))
+    words = {**FAST, **KEYS, "data.pairs": 2, "data.held_out_populations": HELD_OUT, "train.steps": 6}
+    train(str(home / "cells.h5ad"), home / "single", options=words)
+    train(str(home / "cells.h5ad"), home / "sets", options={**words, **SETS})
+    return home
+
+
+def asked(home: Path) -> Mapping[str, Any]:
+    """What is asked of either run: a type whose perturbed cells were never seen, by its control cells."""
+    return {"controls": str(home / "control.h5ad"), "perturbation": NAME, CONTEXT: "NK"}
+
+
+@pytest.mark.parametrize(("run", "each"), [("single", 1), ("sets", 4)])
+def test_a_population_never_seen_is_answered_from_its_control_cells(home: Path, run: str, each: int) -> None:
+    written = sample(home / run, n=10, condition=asked(home), out=home / f"{run}-drawn", seed=3)
+    (path,) = [one for one in written if str(one).endswith(".h5ad")]
+    found = anndata.read_h5ad(path)
+    assert found.shape == (10 * each, len(TRUTH.gene_names))
+    assert set(found.obs[CONTEXT]) == {"NK"}
+    assert set(found.obs["perturbation"]) == {NAME}
+    assert {"control", "controls"}.isdisjoint(found.obs.columns)
+    assert ("set" in found.obs) == (run == "sets")
+    if run == "sets":
+        assert found.obs["set"].astype(int).tolist() == np.repeat(np.arange(10), 4).tolist()
+    model = beeline.load(home / run)
+    again = np.asarray(model.sample(10, {**asked(home), "controls": anndata.read_h5ad(home / "control.h5ad")}, seed=3))
+    np.testing.assert_allclose(again.reshape(found.shape), np.asarray(found.to_df()), atol=1e-5)
+
+
+def test_what_components_leave_out_is_that_of_control_cells_each_in_turn(home: Path) -> None:
+    for run in ("single", "sets"):
+        model = beeline.load(home / run)
+        normaliser, condition = model.codec.normaliser, model.codec.condition("controls")
+        assert isinstance(normaliser, Projection)
+        assert isinstance(condition, ControlPopulation)
+        normaliser, cells = replace(normaliser, lowest=None, rows=True), condition.parse(str(home / "control.h5ad"))
+        made = np.asarray(model.sample(10, asked(home)))
+        made = made.reshape(-1, made.shape[-1])
+        rests = cells - normaliser.undo(normaliser.apply(cells))
+        own = made - normaliser.undo(normaliser.apply(made))
+        likeness = np.corrcoef(np.concatenate([own, rests]))[: len(made), len(made) :]
+        assert set(likeness[:10].argmax(axis=1)) == set(range(10)), "each control cell once before one comes again"
+        with pytest.raises(UserError, match="condition 'controls' is missing"):
+            model.sample(10, {"perturbation": NAME})
+
+
+def test_evaluations_are_of_single_cells_and_alike_for_single_cells_and_sets(home: Path) -> None:
+    found = {run: evaluate(home / run, n=30, spaces=["pixels"]) for run in ("single", "sets")}
+    own = {run: {each.name: each for each in records} for run, records in found.items()}
+    assert own["single"].keys() == own["sets"].keys()
+    for name, one in own["single"].items():
+        other = own["sets"][name]
+        assert (one.n, other.n) == (30, 30)
+        assert one.ceiling == pytest.approx(other.ceiling, nan_ok=True), name
+    assert {"control copy", "shifted control"} <= set(own["sets"]["energy distance"].floors)
+    assert np.isfinite(own["sets"]["delta correlation"].value)
+
+
+def test_runs_of_single_cells_and_of_sets_stand_side_by_side(home: Path) -> None:
+    rows = compare([home / "single", home / "sets"], n=12, spaces=["pixels"]).rows()
+    assert {row["n"] for row in rows} == {12}
+    assert len({row["entry"] for row in rows}) == 2
+
+
+def opened(path: Path, **how: Any) -> tuple[Subject, Any]:
+    """A modality of sets, and a network for it in which nothing is zero."""
+    options = {"path": str(path), "perturbation_key": "gene", "context": (CONTEXT,), "components": 6, **how}
+    subject = Subject(find_modality("cells"), options)
+    return subject, subject.opened().network
+
+
+def test_genes_have_no_order(home: Path) -> None:
+    """A theorem: what is said of genes that change places changes places with them."""
+    subject, network = opened(home / "cells.h5ad", tokens="genes")
+    batch = subject.codec.batch([subject.codec.encode(each) for each in subject.batch[:3]])
+    order = torch.randperm(len(TRUTH.gene_names), generator=torch.Generator().manual_seed(0))
+    assert batch.tokens.ids is not None
+    moved = replace(batch.tokens, values=batch.tokens.values[:, order], ids=batch.tokens.ids[:, order])
+    with torch.no_grad():
+        said, turned = (network(each, torch.full((3,), 0.6), batch.conditions).output for each in (batch.tokens, moved))
+    torch.testing.assert_close(turned, said[:, order], atol=1e-5, rtol=0)
+
+
+def test_training_sees_some_genes_and_samples_have_all(home: Path) -> None:
+    words = {**FAST, "data.tokens": "genes", "data.genes_in_training": 7, "train.steps": 4}
+    train(str(home / "cells.h5ad"), home / "whole", options=words)
+    assert np.asarray(beeline.load(home / "whole").sample(2)).shape == (2, len(TRUTH.gene_names))
+    train(str(home / "cells.h5ad"), home / "parted", options={**words, "train.checkpoint_every": 2})
+    for extra in (home / "parted" / "checkpoints").glob("step-*4"):
+        shutil.rmtree(extra)
+    train(str(home / "cells.h5ad"), home / "parted", options={**words, "train.checkpoint_every": 2}, resume=True)
+    ours, theirs = (beeline.load(home / run).network.state_dict() for run in ("whole", "parted"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours), "what is drawn is a function of the sample"
+
+
+def test_a_set_has_no_order(home: Path) -> None:
+    """A theorem: what is said of cells that change places changes places with them."""
+    subject, network = opened(home / "cells.h5ad", tokens="cells", set_size=5, controls=7)
+    batch = subject.codec.batch([subject.codec.encode(each) for each in subject.batch[:3]])
+    order = torch.tensor([3, 0, 4, 1, 2])
+    moved = batch.tokens.with_values(batch.tokens.values[:, order])
+    with torch.no_grad():
+        said, turned = (network(each, torch.full((3,), 0.6), batch.conditions).output for each in (batch.tokens, moved))
+    torch.testing.assert_close(turned, said[:, order], atol=1e-5, rtol=0)
+    others = batch.tokens.values.clone()
+    others[:, 1:] += 1.0
+    with torch.no_grad():
+        alone = network(batch.tokens.with_values(others), torch.full((3,), 0.6), batch.conditions).output
+    assert (alone - said)[:, 0].abs().max() > 1e-4, "and cells see one another"
+
+
+@pytest.mark.parametrize(
+    "how", [{"controls": 8}, {"tokens": "cells", "set_size": 5, "controls": 8}, {"tokens": "cells"}]
+)
+def test_cells_of_populations_keep_the_contract(home: Path, how: dict[str, Any]) -> None:
+    path = cells_file(home / "more.h5ad", 80)
+    options = {"path": str(path), "perturbation_key": "gene", "context": (CONTEXT,), "components": 6, **how}
+    kept(hold(Subject(find_modality("cells"), options), quick=True).verdicts)
+
+
+def test_what_does_not_go_together_is_told(home: Path) -> None:
+    path = str(home / "cells.h5ad")
+    for options, told in [
+        ({"controls": 4}, "controls 4: needs perturbation_key"),
+        ({"controls": -1}, "controls -1"),
+        ({"tokens": "cells", "set_size": 0}, "set_size 0"),
+        ({"start": "control", "perturbation_key": "gene", "controls": 4}, "use start noise"),
+        ({"start": "control", "perturbation_key": "gene", "tokens": "cells"}, "use start noise"),
+        ({"genes_in_training": 4}, "belongs to tokens genes"),
+        ({"tokens": "genes", "genes_in_training": 0}, "is at least 1"),
+    ]:
+        with pytest.raises(UserError, match=told):
+            Cells(path=path, **options)  # type: ignore[arg-type]
+    model = beeline.load(home / "single")
+    with pytest.raises(UserError, match="lacks 5 of the"):
+        model.sample(2, {**asked(home), "controls": anndata.read_h5ad(home / "control.h5ad")[:, 5:]})
+    with pytest.raises(UserError, match="condition controls: need rows of"):
+        model.sample(2, {**asked(home), "controls": np.zeros((3, 4))})
