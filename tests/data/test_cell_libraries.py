@@ -10,9 +10,10 @@ from scipy.sparse import csr_matrix
 
 from beeline.core.errors import RunError
 from beeline.data.cell_choice import CellDescription, LibrarySizes, normalised
-from beeline.data.cell_libraries import Counted, counted, generated_cells, library_of, library_quantiles
+from beeline.data.cell_libraries import Counted, counted, generated_cells, library_quantiles
 from beeline.data.cell_output import as_anndata, h5ad_bytes
 from beeline.data.cell_sets import FoundCells
+from beeline.data.counted_cells import library_of
 from tests.data.cells import COUNTS, NAMES, adata, written
 
 TARGET, GENES = 20.0, len(NAMES)

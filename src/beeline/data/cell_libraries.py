@@ -10,9 +10,10 @@ s is the share of a library that falls on the genes that are modelled. Smooth va
 components give them: what counting adds has to be drawn, and rounding them would wipe out all low expression. Values
 that a control cell was carried to have its counting noise in them already, and drawing once more would have it twice:
 they become counts at the library of that very cell, whole numbers as they are and the others to either side of them, so
-that no mean changes. So do samples of a model that makes every gene on its own, at a library drawn.
+that no mean changes. So do samples of a model that makes every gene on its own, at a library drawn. Samples from noise
+that are whole counts of some library already stay what they are.
 
-The library of a control cell is the least L for which all its (exp(v) - 1) L / T are whole; of a cell that has none, as
+The library of a cell is the least L for which all its (exp(v) - 1) L / T are whole; of a control cell that has none, as
 generated ones may, answers are taken for smooth.
 
 Shapes: n samples, G genes.
@@ -35,11 +36,11 @@ from beeline.data.cell_matrices import Csr, opened
 from beeline.data.cell_output import ABOUT
 from beeline.data.cell_sets import FoundCells
 from beeline.data.cell_stores import check_kind
+from beeline.data.counted_cells import library_of, nearly_whole
 
 Array = np.ndarray[Any, Any]
 COUNTS, LIBRARY, TARGET = "counts", "library", "target"
 _QUANTILES, _LEAST_CELLS = 101, 10
-_LARGEST_LEAST, _NEAR, _NEAR_SHARE = 64, 2e-3, 2e-6
 _MOST_COUNTS = 2**31 - 1
 
 
@@ -114,7 +115,7 @@ def counted(
     found, libraries = np.zeros(values.shape, dtype=np.int32), np.zeros(len(values), dtype=np.int64)
     for place, (value, context, control) in enumerate(zip(values, contexts, controls, strict=True)):
         sizes = known.get(tuple(context), known[()])
-        own = None if control is None else library_of(control, description.target)
+        own = library_of(value if control is None else control, description.target)
         drawn = np.interp(draws[place], np.linspace(0, 1, len(sizes.quantiles)), sizes.quantiles)
         libraries[place] = max(1, round(drawn)) if own is None else own
         random = np.random.default_rng([seed, first + place, *COUNTS.encode()])
@@ -124,24 +125,6 @@ def counted(
         else:
             found[place] = _to_either_side(rate * (libraries[place] / description.target), random)
     return Counted(found, libraries)
-
-
-def library_of(cell: Array, target: float) -> int | None:
-    """The least library at which all values of a cell are counts; None where there is none.
-
-    Args:
-        cell: (G,) values.
-        target: library that counts were brought to.
-    """
-    rate = np.expm1(np.asarray(cell, dtype=np.float64)[np.asarray(cell) > 0]) / target
-    if not len(rate) or not np.isfinite(rate).all():
-        return None
-    for least in range(1, _LARGEST_LEAST + 1):
-        counts = rate * (least / rate.min())
-        whole = np.rint(counts)
-        if (np.abs(counts - whole) <= _NEAR + _NEAR_SHARE * counts).all():
-            return round(float(whole.sum() / rate.sum()))
-    return None
 
 
 def _rates(value: Array) -> Array:
@@ -162,9 +145,7 @@ def _multinomial(rate: Array, library: int, share: float, random: np.random.Gene
 
 
 def _to_either_side(expected: Array, random: np.random.Generator) -> Array:
-    near = np.rint(expected)
-    is_whole = np.abs(expected - near) <= _NEAR + _NEAR_SHARE * expected  # but for the rounding of float32
-    expected = np.where(is_whole, near, expected)
+    expected = nearly_whole(expected)
     if expected.max(initial=0.0) > _MOST_COUNTS - 1:
         raise RunError(f"counts: {expected.max():g} of one gene; the model has not learned the scale")
     low = np.floor(expected)

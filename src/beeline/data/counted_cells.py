@@ -2,7 +2,7 @@
 
     count = (exp(value) - 1) library / target
 
-Where the library is not known, it is the one of which all of these are whole: with m the smallest count of the cell,
+Where the library is not known, it is the least of which all of these are whole: with m the smallest count of the cell,
 1 of most, library = m target / (exp(smallest value) - 1).
 
 Shapes: N cells, G genes.
@@ -19,8 +19,7 @@ from beeline.data.cell_output import to_counts
 from beeline.data.cell_sets import FoundCells
 
 Array = np.ndarray[Any, Any]
-_SMALLEST_COUNTS = range(1, 9)
-_WHOLE = 0.02
+_LARGEST_LEAST, _MOST_COUNTS, _NEAR, _NEAR_SHARE = 64, 1e5, 2e-3, 2e-6
 _AT_ONCE = 512
 
 
@@ -47,16 +46,37 @@ def counts_again(expression: Array, target: float) -> tuple[Array, float] | None
         expression: (G,) log-normalised.
         target: that counts were brought to.
     """
-    sizes = np.expm1(expression.astype(np.float64))
-    seen = sizes[sizes != 0]
-    if not len(seen) or seen.min() < 0:
+    library = library_of(expression, target)
+    if library is None or (np.asarray(expression) < 0).any():
         return None
-    for smallest in _SMALLEST_COUNTS:
-        counts = sizes * (smallest / seen.min())
+    return np.rint(np.expm1(expression.astype(np.float64)) * (library / target)), float(library)
+
+
+def library_of(cell: Array, target: float) -> int | None:
+    """The least library at which all values of a cell are counts; None where there is none.
+
+    Args:
+        cell: (G,) values.
+        target: library that counts were brought to.
+    """
+    with np.errstate(over="ignore"):
+        rate = np.expm1(np.asarray(cell, dtype=np.float64)[np.asarray(cell) > 0]) / target
+    if not len(rate) or not np.isfinite(rate).all():
+        return None
+    for least in range(1, _LARGEST_LEAST + 1):
+        counts = rate * (least / rate.min())
+        if counts.max() > _MOST_COUNTS:  # which float32 does not tell from those beside them
+            return None
         whole = np.rint(counts)
-        if (abs(counts - whole) <= _WHOLE * np.maximum(1.0, whole / 100)).all():
-            return whole, float(smallest * target / seen.min())
+        if (np.abs(counts - whole) <= _NEAR + _NEAR_SHARE * counts).all():
+            return round(float(whole.sum() / rate.sum()))
     return None
+
+
+def nearly_whole(counts: Array) -> Array:
+    """Counts that are whole but for the rounding of float32 as whole numbers, others as they are."""
+    whole = np.rint(counts)
+    return np.where(np.abs(counts - whole) <= _NEAR + _NEAR_SHARE * counts, whole, counts)
 
 
 def identities(found: FoundCells, places: Array) -> Array:

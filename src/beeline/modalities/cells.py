@@ -22,6 +22,7 @@ from beeline.data.cell_asked import cells_as_anndata, counts_of
 from beeline.data.cell_autoencoder import CellAutoencoder
 from beeline.data.cell_choice import CellDescription
 from beeline.data.cell_columns import condition_names
+from beeline.data.cell_components import CellComponents
 from beeline.data.cell_files import Scale
 from beeline.data.cell_knowledge import PerturbationFeatures, check_answerable, lasting, perturbation_features
 from beeline.data.cell_options import check_options
@@ -162,14 +163,15 @@ class Cells:
         """The cells of a split."""
         return self._sides[0 if split == "train" else 1]
 
-    def normaliser(self) -> Projection | Standardise | CellAutoencoder:
+    def normaliser(self) -> CellComponents | Standardise | CellAutoencoder:
         """Principal components, latents of an autoencoder, or one mean and deviation for all genes."""
         if self.autoencoder is not None:
             return as_normaliser(self.autoencoder)
         if self.tokens == "genes":
             return Standardise(channels=False, lowest=None if self.scale == "scaled" else 0.0)
         lowest = None if self.scale == "scaled" else 0.0
-        return Projection(self.components, lowest, rows=self._size > 0, about=self.controls > 0)
+        target = self._known.target
+        return CellComponents(self.components, lowest, self._size > 0, self.controls > 0, target=target)
 
     def tokenizer(self) -> SetTokenizer | GridTokenizer | RowTokenizer:
         """A token for each gene, known by its identity; one for each cell of a set; or one of all components."""
