@@ -65,7 +65,11 @@ class FoundCells:
 
     def row(self, index: int) -> Array:
         """(G,) one cell."""
-        return np.asarray(self.values[index].toarray()[0], dtype=np.float32)
+        # Not a slice of the matrix, which takes scipy several times as long.
+        start, end = self.values.indptr[index : index + 2]
+        found = np.zeros(self.values.shape[1], dtype=np.float32)
+        found[self.values.indices[start:end]] = self.values.data[start:end]
+        return found
 
     def rows(self, indices: Array) -> Array:
         """(n, G) some cells."""
