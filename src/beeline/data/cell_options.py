@@ -53,5 +53,7 @@ def _check_tokens(asked: Mapping[str, Any]) -> None:
         raise UserError(f"genes_in_training {seen}: belongs to tokens genes, and is at least 1")
     if tokens == "cells" and asked["numbers"]:
         raise UserError(f"numbers {', '.join(asked['numbers'])}: are of single cells, which tokens cells has none of")
+    if asked["autoencoder"] == "":
+        raise UserError("autoencoder: missing; make one, beeline autoencode FILE --out FOLDER, and name its folder")
     if tokens == "cells" and asked["autoencoder"] is not None:
         raise UserError("autoencoder: gives latents of single cells; leave tokens cells out")
