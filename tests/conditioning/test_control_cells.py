@@ -104,13 +104,13 @@ def test_a_population_that_is_moved_is_told_as_it_was() -> None:
     for rows in (False, True):
         about = replace(Projection(3, rows=rows).fit(CELLS[None] if rows else CELLS), about=True)
         own, others, step = CELLS[:5] if rows else CELLS[0], CELLS[10:14], np.arange(12, dtype=np.float32)
-        told = about.apply_beside(own, others)
-        np.testing.assert_allclose(about.apply_beside(own + step, others + step), told, atol=1e-4)
-        made, moved = (about.undo_beside(told, each) for each in (others, others + step))
+        told = about.relative(about.apply(own), others)
+        np.testing.assert_allclose(about.relative(about.apply(own + step), others + step), told, atol=1e-4)
+        made, moved = (about.undo_beside(about.absolute(told, each), each) for each in (others, others + step))
         np.testing.assert_allclose(moved, made + step, atol=1e-4)
         np.testing.assert_allclose(about.apply(made), about.apply(own), atol=1e-4, err_msg="components are its own")
         plain = replace(about, about=False)
-        np.testing.assert_array_equal(plain.apply_beside(own, others), plain.apply(own))
+        np.testing.assert_array_equal(plain.relative(plain.apply(own), others), plain.apply(own))
 
 
 def test_a_sample_takes_what_components_leave_out_from_members_in_turn() -> None:

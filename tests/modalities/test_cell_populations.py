@@ -20,6 +20,7 @@ from beeline.cli.sample import sample
 from beeline.cli.train import train
 from beeline.conditioning.control_cells import ControlPopulation
 from beeline.core.errors import UserError
+from beeline.data.cell_components import CellComponents
 from beeline.data.cell_truth import CONTEXT
 from beeline.data.projection import Projection
 from beeline.evaluate.contract import hold
@@ -87,6 +88,20 @@ def test_what_components_leave_out_is_that_of_control_cells_each_in_turn(home: P
         assert set(likeness[:10].argmax(axis=1)) == set(range(10)), "each control cell once before one comes again"
         with pytest.raises(UserError, match="condition 'controls' is missing"):
             model.sample(10, {"perturbation": NAME})
+
+
+@pytest.mark.parametrize("run", ["single", "sets"])
+def test_given_cells_come_back_as_they_were_whatever_completes_them(home: Path, run: str) -> None:
+    model = beeline.load(home / run)
+    codec, example = model.codec, model.modality.dataset("held_out")[0]
+    tokens = codec.encode(example).tokens
+    (back,) = codec.decode(tokens, [example.condition], [example.array])
+    np.testing.assert_allclose(back, example.array, atol=1e-4)
+    assert isinstance(codec.normaliser, CellComponents)
+    plain = replace(codec.normaliser, lowest=None, target=None)
+    (made,) = replace(codec, normaliser=plain).decode(tokens, [example.condition])
+    own, given = plain.apply(made), plain.apply(example.array)
+    np.testing.assert_allclose(own, given, atol=1e-3, err_msg="with others' rest, its components are its own")
 
 
 def test_evaluations_are_of_single_cells_and_alike_for_single_cells_and_sets(home: Path) -> None:

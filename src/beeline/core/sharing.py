@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from beeline.core.data import Example, Examples
-from beeline.core.offers import Completing
 from beeline.core.protocols import Array
 
 
@@ -20,16 +19,20 @@ class Lending(Protocol):
 
 
 @runtime_checkable
-class Relative(Completing, Protocol):
-    """A normaliser that can tell how a sample differs from others of its kind that a condition lends it."""
+class Relative(Protocol):
+    """A normaliser whose numbers can be told relative to others of their kind that a condition lends."""
 
-    def apply_beside(self, array: Array, like: Array) -> Array:
-        """``apply``, about others, to which ``undo_beside`` adds what it takes from them.
+    def relative(self, array: Array, like: Array) -> Array:
+        """Normalised numbers about others.
 
         Args:
-            array: native.
-            like: what is lent.
+            array: normalised.
+            like: native, as lent.
         """
+        ...
+
+    def absolute(self, array: Array, like: Array) -> Array:
+        """Undo ``relative``."""
         ...
 
 

@@ -95,9 +95,13 @@ class Projection:
         found = self.along(array)
         return found if self.rows else found[:, None]
 
-    def apply_beside(self, array: Array, like: Array) -> Array:
-        """The same about the mean of other vectors, (G,) or (M, G), where samples are told so."""
-        return self.apply(array) - self._middle(like)
+    def relative(self, array: Array, like: Array) -> Array:
+        """Components about the mean of those of several vectors (M, G), where samples are told so."""
+        return array - self._middle(like)
+
+    def absolute(self, array: Array, like: Array) -> Array:
+        """Undo ``relative``."""
+        return array + self._middle(like)
 
     def along(self, vectors: Array) -> Array:
         """(..., G) to (..., k): components of vectors, however many there are."""
@@ -119,7 +123,7 @@ class Projection:
             array: (k, 1) or (S, k).
             like: (G,), or (M, G) of which row i has the r of number i modulo M.
         """
-        held = self._held(self._columns(array + self._middle(like)))
+        held = self._held(self._columns(array))
         others = np.atleast_2d(like)
         others = others[np.arange(len(array) if self.rows else 1) % len(others)]
         rest = others.astype(np.float64) - self._held(self.along(others))
@@ -127,7 +131,7 @@ class Projection:
 
     def _middle(self, like: Array) -> Array:
         """(k,) or (k, 1), to be taken from arrays: mean of others; zeros where samples are told as they are."""
-        middle = self.along(np.atleast_2d(like)).mean(axis=0) if self.about else np.zeros(self.components, np.float32)
+        middle = self.along(like).mean(axis=0) if self.about else np.zeros(self.components, np.float32)
         return middle if self.rows else middle[:, None]
 
     def _columns(self, array: Array) -> Array:

@@ -14,7 +14,6 @@ from beeline.core.errors import UserError
 from beeline.core.offers import Augmented, Completing
 from beeline.core.parts import describe_part, rebuild_part
 from beeline.core.protocols import Array, Condition, Normaliser, Tokenizer
-from beeline.core.sharing import Relative
 from beeline.core.tokens import Tokens
 from beeline.evaluate.contract_subject import LOOKED_AT, Progress, Subject, names_of, plural
 from beeline.evaluate.sets import fingerprint
@@ -215,8 +214,7 @@ def _undone(normaliser: Normaliser, example: Example, array: Array, where: str) 
     if lost:
         raise UserError(f"{where}: apply makes {lost} numbers NaN or infinite, such as a logarithm of 0 does")
     if isinstance(normaliser, Completing):  # what it leaves out, samples take from what they start from
-        told = normaliser.apply_beside(example.array, example.array) if isinstance(normaliser, Relative) else array
-        back = normaliser.undo_beside(told, example.array)
+        back = normaliser.undo_beside(array, example.array)
     else:
         back = normaliser.undo(array)
     if back.shape != example.array.shape:

@@ -16,11 +16,11 @@ from beeline.core.conditions import Conditions, Value, condition_name
 from beeline.core.context import Context, below
 from beeline.core.data import Batch, Example, Examples, KnownNumbers, condition_of, further, name_of
 from beeline.core.errors import UserError, unknown
-from beeline.core.offers import Completing, Mixing
+from beeline.core.offers import Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
-from beeline.core.sharing import Lending, Relative
 from beeline.core.tokens import Tokens
 from beeline.model.codec_checks import check_end, check_names, starts
+from beeline.model.lending import native, normalised
 
 Form = tuple[int, ...]
 _MOST_LOOKED_AT, _MOST_FORMS, _MOST_NUMBERS = 4096, 256, 65536
@@ -152,7 +152,7 @@ class Codec:
             UserError: the array does not fit.
         """
         try:
-            array = np.ascontiguousarray(self._applied(example))
+            array = np.ascontiguousarray(normalised(self.normaliser, self.conditions, example))
         except (ValueError, IndexError, TypeError) as error:
             raise UserError(f"an array of shape {example.array.shape} does not fit the normaliser ({error})") from None
         observed = example.observed_numbers()
@@ -276,34 +276,12 @@ class Codec:
         """
         singles = unbatch(tokens.to("cpu"))
         arrays = [self.tokenizer.decode(single).detach().float().numpy() for single in singles]
-        normaliser = self.normaliser
-        if not isinstance(normaliser, Completing):
-            return [normaliser.undo(array) for array in arrays]
-        given = [self._lent(each) for each in conditions or [{}] * len(arrays)]
-        both = given if likes is None else [own if one is None else one for one, own in zip(likes, given, strict=True)]
+        told = [{}] * len(arrays) if conditions is None else conditions
+        given = [None] * len(arrays) if likes is None else likes
         return [
-            normaliser.undo(array) if like is None else normaliser.undo_beside(array, like)
-            for array, like in zip(arrays, both, strict=True)
+            native(self.normaliser, self.conditions, array, condition, like)
+            for array, condition, like in zip(arrays, told, given, strict=True)
         ]
-
-    def _applied(self, example: Example) -> np.ndarray[Any, Any]:
-        """The normalised array of an example, told about what its conditions lend where that can be."""
-        if isinstance(self.normaliser, Relative):
-            for each in self.conditions:
-                value = example.condition.get(each.name)
-                if value is not None and isinstance(each, Lending):
-                    return self.normaliser.apply_beside(example.array, each.lent(value))
-        return self.normaliser.apply(example.array)
-
-    def _lent(self, condition: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
-        """What a sample takes from its conditions that its normaliser leaves out; None where there is nothing."""
-        for each in self.conditions:
-            value = condition.get(each.name)
-            if value is not None and starts(each) and each.name == self.end:
-                return each.encode(value).numpy()
-            if value is not None and isinstance(each, Lending):
-                return each.lent(value)
-        return None
 
 
 def _fitted(condition: Condition, training: Examples) -> Condition:

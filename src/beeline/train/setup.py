@@ -31,7 +31,7 @@ from beeline.train.coupling import OptimalTransport, check_coupling
 from beeline.train.peers import check_peer
 from beeline.train.population import encode_population
 from beeline.train.supply import encode_some, supply
-from beeline.train.thinning import ThinnedFeed, check_thinned, thinned_examples
+from beeline.train.thinning import thinned_data
 from beeline.train.trainer import Trainer
 
 _MOST_CHECKED, _MOST_UNSEEN = 64, 1024
@@ -201,9 +201,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         seen = modality.tokens_seen() if isinstance(modality, Thinned) else None
     coupled = config.objective.coupling == "optimal_transport"
     if seen is not None:
-        check_thinned(codec, config.train.packing, coupled)
-        feed = ThinnedFeed(feed, seen, config.train.seed)
-        unseen = thinned_examples(unseen, seen, config.train.seed)
+        feed, unseen = thinned_data(feed, unseen, seen, config.train, coupled)
     if coupled:
         _check_coupled(config, codec, training)
     ask(source, modality, "preview", [held_out[index] for index in range(min(2, len(held_out)))])

@@ -23,6 +23,7 @@ from beeline.core.protocols import Condition
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec, Encoded
+from beeline.train.config import TrainConfig
 from beeline.train.feed import Feed
 
 _PURPOSE = "tokens seen"
@@ -94,6 +95,25 @@ def thinned_examples(examples: Sequence[Encoded], most: int, seed: int) -> list[
     """
     keys = (Key.range(seed, place, 1).fold(f"{_PURPOSE} held out") for place in range(len(examples)))
     return [replace(each, tokens=thinned(each.tokens, key, most)) for each, key in zip(examples, keys, strict=True)]
+
+
+def thinned_data(
+    feed: Feed, unseen: Sequence[Encoded], most: int, config: TrainConfig, coupled: bool
+) -> tuple[Feed, list[Encoded]]:
+    """Training batches and held-out examples of which some tokens are seen.
+
+    Args:
+        feed: hands out whole samples.
+        unseen: held-out examples.
+        most: tokens of each.
+        config: of training.
+        coupled: whether noise is exchanged between samples.
+
+    Raises:
+        UserError: another option needs whole samples.
+    """
+    check_thinned(feed.codec, config.packing, coupled)
+    return ThinnedFeed(feed, most, config.seed), thinned_examples(unseen, most, config.seed)
 
 
 def check_thinned(codec: Codec, packing: bool, coupled: bool) -> None:
