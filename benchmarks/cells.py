@@ -25,7 +25,7 @@ FROM_NOISE = ("--data.start=noise", "--process.source=gaussian", "--process.end=
 HOW = {
     "control": (),
     "noise": FROM_NOISE,
-    "sets": (*FROM_NOISE, "--data.tokens=cells", "--data.set_size=32", "--train.batch_size=8"),
+    "sets": (*FROM_NOISE, "--data.tokens=cells", "--data.set_size=32", "--train.batch_size=8", "--train.steps=1000"),
     "genes": (
         *FROM_NOISE,
         "--data.tokens=genes",
