@@ -116,3 +116,10 @@ def test_it_travels_with_a_model_and_tells_when_it_was_damaged() -> None:
         fitted.apply(values[0][:5])
     with pytest.raises(UserError, match="the same for all cells"):
         normaliser(network()).fit(iter(values[:1]))
+
+
+def test_of_several_cells_the_first_is_taken() -> None:
+    values = cells()
+    fitted = normaliser(network()).fit(iter(values))
+    moved = fitted.apply(values[3])
+    np.testing.assert_array_equal(fitted.undo_beside(moved, values[:5]), fitted.undo_beside(moved, values[0]))

@@ -15,6 +15,7 @@ import torch
 
 import beeline
 from beeline.cli.compare import compare
+from beeline.cli.edit import edit
 from beeline.cli.evaluate import evaluate
 from beeline.cli.sample import sample
 from beeline.cli.train import train
@@ -196,3 +197,34 @@ def test_what_does_not_go_together_is_told(home: Path) -> None:
         model.sample(2, {**asked(home), "controls": anndata.read_h5ad(home / "control.h5ad")[:, 5:]})
     with pytest.raises(UserError, match="condition controls: need rows of"):
         model.sample(2, {**asked(home), "controls": np.zeros((3, 4))})
+
+
+def test_edits_keep_what_they_do_not_change(home: Path) -> None:
+    told = {"controls": str(home / "control.h5ad")}
+    written = edit(home / "single", "invert", home / "control.h5ad", told, out=home / "kept", sampler="heun")
+    made = anndata.read_h5ad(next(path for path in written if path.suffix == ".h5ad"))
+    given = anndata.read_h5ad(home / "control.h5ad")
+    assert np.abs(made.layers["counts"].toarray() - given.X).mean() < 0.1
+    assert made.obs[CONTEXT].tolist() == given.obs[CONTEXT].tolist()
+
+
+def test_several_files_of_control_cells_go_round_and_are_each_shared_out(home: Path) -> None:
+    path = str(home / "control.h5ad")
+    written = sample(home / "single", n=6, condition={**asked(home), "controls": [path, path]}, out=home / "round")
+    made = anndata.read_h5ad(next(path for path in written if path.suffix == ".h5ad"))
+    assert made.obs["library"].nunique() > 2
+
+
+def test_genes_that_training_did_not_have_change_nothing(home: Path, tmp_path: Path) -> None:
+    cells = anndata.read_h5ad(home / "control.h5ad")
+    more = anndata.AnnData(np.concatenate([cells.X, np.full((cells.n_obs, 3), 50, np.float32)], axis=1))
+    more.var_names = [*cells.var_names, "X1", "X2", "X3"]
+    more.write_h5ad(tmp_path / "more.h5ad")
+    known = beeline.load(home / "single").codec.condition("controls")
+    np.testing.assert_array_equal(known.parse(str(tmp_path / "more.h5ad")), known.parse(str(home / "control.h5ad")))
+
+
+@pytest.mark.parametrize(("column", "more"), [("set", FEW), ("library", {})])
+def test_columns_that_are_written_anew_are_refused(column: str, more: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"column '{column}'"):
+        Cells("cells.h5ad", labels=(column,), **more)

@@ -77,8 +77,9 @@ def counts_of(
     if description.scale != COUNTS or not description.libraries:
         return None
     known = [tuple(str(sample.condition.get(name)) for name in contexts) for sample in samples]
-    starts = [sample.condition.get(CONTROL) for sample in samples]
-    edited = "edit" in provenance  # cells that were brought keep what the components leave out
+    edit = provenance.get("edit") or {}
+    edited = bool(edit) and not edit.get("seeds")  # cells that were brought keep what the components leave out
+    starts = [None if edited else sample.condition.get(CONTROL) for sample in samples]  # and their own library
     seed, first = (int(provenance.get(name, 0)) for name in ("seed", "first"))
     return counted(_values(samples), description, known, starts, smooth and not edited, seed, first)
 

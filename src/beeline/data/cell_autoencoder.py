@@ -137,7 +137,13 @@ class CellAutoencoder:
         return self._expression(counts, counts.sum() + library * (1 / share - 1))
 
     def undo_beside(self, array: Array, like: Array) -> Array:
-        """(k, 1) to a cell (G,) whose counts have the places among all possible ones that those of a cell (G,) have."""
+        """(k, 1) to a cell (G,) whose counts have the places among all possible ones that those of another have.
+
+        Args:
+            array: (k, 1).
+            like: that cell, (G,), or (M, G) of which the first is taken.
+        """
+        like = np.atleast_2d(like)[0]
         start, end = self._native(self.apply(like)), self._native(array)
         again = counts_again(like, self.target)
         if again is None:

@@ -198,6 +198,21 @@ def generated_cells(path: Path) -> GeneratedCells | None:
     return GeneratedCells(file.genes, rates, np.full(file.cells, float(about[TARGET])))
 
 
+def layer_of(path: Path, layer: str | None) -> str | None:
+    """The layer that holds the numbers of a file: X of cells that a model of ours made, whatever the data call theirs.
+
+    Args:
+        path: of the file.
+        layer: of the training data.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    check_kind(path)
+    with opened(path) as handle:
+        return None if f"uns/{ABOUT}/scale" in handle else layer
+
+
 def _all(file: CellFile) -> Csr:
     return file.rows(np.arange(file.cells))
 

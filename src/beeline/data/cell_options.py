@@ -29,6 +29,11 @@ def check_options(asked: Mapping[str, Any]) -> None:
             raise UserError(f"{name} {asked[name]}: must be at least {least}")
     _check_perturbations(asked)
     _check_tokens(asked)
+    written = {"set": asked["tokens"] == "cells", "library": asked["counts"] and asked["scale"] == "counts"}
+    for column in (*asked["context"], *asked["labels"], *asked["numbers"]):
+        if written.get(column):
+            mend = "; or --data.counts false" if column == "library" else ""
+            raise UserError(f"column '{column}': generated cells have one of that name of their own; rename it{mend}")
 
 
 def _check_perturbations(asked: Mapping[str, Any]) -> None:

@@ -221,7 +221,8 @@ def _examples(
         size = how.size or 1
         count = -(-len(members) // size)
         order = members if not how.size else _turns(members, count * size, random)
-        yield order.reshape(count, size), _seen(pool, count, how.controls, size, random)
+        cells = order.reshape(count, size)
+        yield cells, _seen(pool, cells, how.controls, random)
 
 
 def _turns(places: Array, wanted: int, random: np.random.Generator) -> Array:
@@ -230,18 +231,22 @@ def _turns(places: Array, wanted: int, random: np.random.Generator) -> Array:
     return np.concatenate([places[:0], *turns])[:wanted]
 
 
-def _seen(pool: Array, count: int, members: int, size: int, random: np.random.Generator) -> Array:
-    """(count, M) control cells of each example.
+def _seen(pool: Array, cells: Array, members: int, random: np.random.Generator) -> Array:
+    """(count, M) control cells of each example, none of its own cells among them while there are others.
 
     The first S of them go round, so that what single cells start from or lack is, over a population, that of all of its
-    control cells; the others are drawn among the rest.
+    control cells; the others are drawn among the rest. Control cells that saw themselves would teach a model to copy.
     """
+    count, size = cells.shape
     if not members:
         return np.zeros((count, 0), dtype=np.int64)
     own = min(size, members, len(pool))
     leading = _turns(pool, count * own, random).reshape(count, own)
     found = np.zeros((count, members), dtype=np.int64)
-    for row, first in zip(found, leading, strict=True):
-        others = random.permutation(np.setdiff1d(pool, first))
-        row[:] = np.concatenate([first, others, random.choice(pool, members)])[:members]
+    for row, first, inside in zip(found, leading, cells, strict=True):
+        rest = np.setdiff1d(pool, inside)
+        rest = rest if len(rest) else pool
+        first = first[np.isin(first, rest)]
+        others = random.permutation(np.setdiff1d(rest, first))
+        row[:] = np.concatenate([first, others, random.choice(rest, members)])[:members]
     return found

@@ -15,7 +15,7 @@ from beeline.core.errors import InputWarning, UserError
 from beeline.data.cell_choice import CellDescription, normalised, select_genes
 from beeline.data.cell_columns import condition_names, doses, numbers, texts
 from beeline.data.cell_files import CellFile, Scale, check_scale, library_sizes, open_cells
-from beeline.data.cell_libraries import generated_cells, library_quantiles
+from beeline.data.cell_libraries import generated_cells, layer_of, library_quantiles
 from beeline.data.cell_quality import CellLimits, fit_cells
 from beeline.data.cell_sets import PERTURBATION, FoundCells, held_out_cells, names_of
 
@@ -161,11 +161,13 @@ def given_cells(path: Path, description: CellDescription, layer: str | None = No
     """
     if description.scale == "counts" and (made := generated_cells(path)) is not None:
         return normalised(made.rows, made.library, description.target, "counts", description.places(made.genes, path))
-    file = open_cells(path, layer)
+    file = open_cells(path, layer_of(path, layer))
     check_scale(file, description.scale)
-    library = library_sizes(file) if description.scale == "counts" else np.full(file.cells, np.nan)
-    places = description.places(file.genes, path)
+    places, rows = description.places(file.genes, path), file.rows(np.arange(file.cells))
     counted = [name for each in description.left_out for name in each.genes]
+    known = {*counted, *description.genes}  # others were not there to be summed in training
+    summed = rows[:, [place for place, name in enumerate(file.genes) if name in known]]
+    library = np.asarray(summed.sum(axis=1, dtype=np.float64)).reshape(-1)
     if description.scale == "counts" and (lacking := len(set(counted) - set(file.genes))):
         warnings.warn(
             f"{path}: lacks {lacking} of the {len(counted) + len(description.genes)} genes over which the counts of a "
@@ -173,7 +175,7 @@ def given_cells(path: Path, description: CellDescription, layer: str | None = No
             InputWarning,
             stacklevel=2,
         )
-    return normalised(file.rows(np.arange(file.cells)), library, description.target, description.scale, places)
+    return normalised(rows, library, description.target, description.scale, places)
 
 
 def cells_brought(path: Path, description: CellDescription, wishes: CellWishes) -> list[Example]:
@@ -187,9 +189,9 @@ def cells_brought(path: Path, description: CellDescription, wishes: CellWishes) 
     Raises:
         UserError: genes are missing, or the numbers are on another scale.
     """
-    values, file = given_cells(path, description, wishes.layer), open_cells(path, wishes.layer)
+    values, file = given_cells(path, description, wishes.layer), open_cells(path, layer_of(path, wishes.layer))
     columns: dict[str, list[Any]] = {}
-    for name, column in condition_names((*wishes.labels, *wishes.numbers)).items():
+    for name, column in condition_names((*wishes.context, *wishes.labels, *wishes.numbers)).items():
         if column in file.columns:
             read = numbers if column in wishes.numbers else texts
             columns[name] = [None if each is None or each != each else each for each in read(file, column, True)]

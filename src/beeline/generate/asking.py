@@ -81,7 +81,8 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
         return [value] * n
     listed = isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim)
     if listed and len(value) == n:
-        return list(map(condition.taken, value)) if isinstance(condition, Taking) else list(value)
+        every = list(map(condition.taken, value)) if isinstance(condition, Taking) else list(value)
+        return _shared_out(condition, every) if isinstance(condition, Sharing) else every
     if listed and starts(condition) and len(value):
         if n > len(value):
             message = f"condition {name}: {n} samples start from {len(value)}, so that answers repeat: each has one"
@@ -93,6 +94,18 @@ def column(codec: Codec, name: str, value: Any, n: int) -> list[Any]:
         raise UserError(f"condition {name}: need {wanted}, or a list of {n} such, not a list of {len(value)}")
     condition.encode(value)  # says what is wrong with a single value
     raise UserError(f"condition {name}: need one value of the data's form, or a list of {n}")
+
+
+def _shared_out(condition: Sharing, values: Sequence[Any]) -> list[Any]:
+    """Values of which the same one is given for several items, such as a file, shared out among these."""
+    found, items = list(values), dict[int, list[int]]()
+    for item, value in enumerate(values):
+        items.setdefault(id(value), []).append(item)
+    for places in items.values():
+        if len(places) > 1 and values[places[0]] is not None:
+            for place, part in zip(places, condition.shared(values[places[0]], len(places)), strict=True):
+                found[place] = part
+    return found
 
 
 def laid_out(codec: Codec, form: Form, domain: Domain, knows_places: bool = True) -> Tokens:
