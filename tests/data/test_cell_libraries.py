@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from beeline.core.data import Example
 from beeline.core.errors import RunError
+from beeline.data.cell_asked import counts_of
 from beeline.data.cell_choice import CellDescription, LibrarySizes, normalised
 from beeline.data.cell_libraries import Counted, counted, generated_cells, library_quantiles
 from beeline.data.cell_output import as_anndata, h5ad_bytes
-from beeline.data.cell_sets import FoundCells
+from beeline.data.cell_sets import CONTROL, FoundCells
 from beeline.data.counted_cells import library_of
 from tests.data.cells import COUNTS, NAMES, adata, written
 
@@ -141,3 +143,17 @@ def test_generated_cells_are_counts_again(tmp_path: Path) -> None:
     again = normalised(bare.rows, bare.library, 3 * TARGET, "counts", np.arange(GENES))
     np.testing.assert_allclose(again, np.log1p(3 * np.expm1(values)), rtol=1e-5)
     assert generated_cells(written(tmp_path, adata())) is None
+
+
+def test_samples_that_are_counts_already_keep_their_library_whatever_cells_they_saw() -> None:
+    counts = RANDOM.poisson(3.0, GENES) + 1
+    counts[0] = 1
+    value, control = (np.log1p(counts * (TARGET / library)).astype(np.float32) for library in (500, 300))
+    sample = [Example(value, {CONTROL: control})]
+    drawn_anew = counts_of(sample, KNOWN, (), False, False, {})
+    assert drawn_anew is not None
+    assert (drawn_anew.counts[0] == counts).all()
+    assert drawn_anew.library.tolist() == [500]
+    lent = counts_of(sample, KNOWN, (), False, True, {})
+    assert lent is not None
+    assert lent.library.tolist() == [300]

@@ -63,6 +63,7 @@ def counts_of(
     description: CellDescription,
     contexts: Sequence[str],
     smooth: bool,
+    completed: bool,
     provenance: Mapping[str, Any],
 ) -> Counted | None:
     """Samples as counts; None where the training data were on another scale.
@@ -72,6 +73,7 @@ def counts_of(
         description: of the training data.
         contexts: names of the conditions that say the context.
         smooth: whether samples from noise are expected values.
+        completed: whether samples have the counting noise, and so the library, of the control cells beside them.
         provenance: where they come from: seed, and number of the first sample.
     """
     if description.scale != COUNTS or not description.libraries:
@@ -79,7 +81,8 @@ def counts_of(
     known = [tuple(str(sample.condition.get(name)) for name in contexts) for sample in samples]
     edit = provenance.get("edit") or {}
     edited = bool(edit) and not edit.get("seeds")  # cells that were brought keep what the components leave out
-    starts = [None if edited else sample.condition.get(CONTROL) for sample in samples]  # and their own library
+    lent = completed and not edited  # which keep their own library too
+    starts = [sample.condition.get(CONTROL) if lent else None for sample in samples]
     seed, first = (int(provenance.get(name, 0)) for name in ("seed", "first"))
     return counted(_values(samples), description, known, starts, smooth and not edited, seed, first)
 

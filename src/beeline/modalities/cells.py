@@ -243,6 +243,8 @@ class Cells:
 
     def brought(self, path: Path) -> list[Example]:
         """Cells of an .h5ad, in the genes and on the scale of the model, with what its columns say of them."""
+        if self._size:
+            raise UserError(f"{path}: holds cells, and a sample of this model is a set of them (tokens cells)")
         return cells_brought(path, self._known, self._wishes(path))
 
     def native(self, samples: Examples, provenance: Mapping[str, Any] | None = None) -> Any:
@@ -253,8 +255,9 @@ class Cells:
             provenance: where they come from.
         """
         known, about, cells = self._known, provenance or {}, self.divided(samples)
-        smooth = self.tokens != "genes" and not self.controls and self.autoencoder is None
-        found = counts_of(cells, known, self._contexts, smooth, about) if self.counts else None
+        components = self.tokens != "genes" and self.autoencoder is None
+        how = (components and not self.controls, self.start == "control" or components)
+        found = counts_of(cells, known, self._contexts, *how, about) if self.counts else None
         columns = condition_names((*self.context, *self.labels, *self.numbers))
         made = cells_as_anndata(cells, known, columns, self.control, about, self.dose, found)
         if self._size:
