@@ -27,11 +27,16 @@ def pytest_configure(config: pytest.Config) -> None:
 # Files whose tests share a run that takes seconds to make: each is for one worker.
 SHARING = {
     "tests/cli/test_convert.py",
+    "tests/evaluate/test_cell_pages.py",
     "tests/evaluate/test_field_pages.py",
     "tests/faults/test_faults.py",
     "tests/generate/test_conditioned_fields.py",
+    "tests/modalities/test_cell_conditions.py",
+    "tests/modalities/test_cell_populations.py",
+    "tests/modalities/test_cells.py",
     "tests/modalities/test_five.py",
     "tests/process/test_regression.py",
+    "tests/train/test_autoencoding.py",
     "tests/train/test_ema.py",
     "tests/train/test_init.py",
     "tests/train/test_resume.py",
