@@ -97,7 +97,7 @@ def _cells(cells: str | Path, options: Mapping[str, Any] | Sequence[str]) -> tup
     from beeline.cli.resolve import flags_of, in_sections
     from beeline.core.config import plain
     from beeline.data.cell_sets import CellSet
-    from beeline.modalities.cells import Cells
+    from beeline.modalities.loading import find_expressing_modality
 
     flags = in_sections("cells", flags_of(options))
     for flag in flags:
@@ -106,9 +106,10 @@ def _cells(cells: str | Path, options: Mapping[str, Any] | Sequence[str]) -> tup
             raise UserError(f"--{section}.{name}: is no option of the cells; those are --cells.KEY")
         if name not in _SELECTING:
             raise unknown("option", f"--cells.{name}", [f"--cells.{each}" for each in _SELECTING])
-    given = parse({"data": Cells}, {"data": {"path": str(Path(cells).expanduser())}}, flags)["data"]
-    usual = plain(Cells())
-    modality = build(Cells, given, "data")
+    kind = find_expressing_modality().cls
+    given = parse({"data": kind}, {"data": {"path": str(Path(cells).expanduser())}}, flags)["data"]
+    usual = plain(kind())
+    modality: Any = build(kind, given, "data")
     training = modality.dataset("train")
     if not isinstance(training, CellSet):
         raise TypeError(type(training))

@@ -21,7 +21,7 @@ import beeline.modalities
 from beeline.core import config
 from beeline.core.data import Metric
 from beeline.core.errors import UserError, unknown
-from beeline.core.offers import Decoding
+from beeline.core.offers import Decoding, Expressed
 from beeline.core.parts import USER_MODULE
 from beeline.core.protocols import Condition, Modality, Normaliser, Tokenizer
 
@@ -125,8 +125,17 @@ def built_in_modalities() -> list[str]:
 
 def find_decoding_modality() -> ModalitySource:
     """The built-in modality whose samples a decoder turns into what people look at."""
+    return _offering(Decoding)
+
+
+def find_expressing_modality() -> ModalitySource:
+    """The built-in modality whose samples are expression of genes."""
+    return _offering(Expressed)
+
+
+def _offering(offer: type) -> ModalitySource:
     found = (find_modality(name) for name in built_in_modalities())
-    return next(source for source in found if issubclass(source.cls, Decoding))
+    return next(source for source in found if issubclass(source.cls, offer))
 
 
 def is_file_name(name: str) -> bool:
