@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,7 +75,7 @@ class CellWishes:
             path: of the file.
             labels: columns that the network is told.
         """
-        own = {each.name: options[each.name] for each in fields(cls) if each.name in options}
+        own = {name: options[name] for name in cls.__dataclass_fields__ if name in options}
         limits = CellLimits(*(options[name] for name in ("min_genes", "min_counts", "max_mitochondrial")))
         share, missing = options["held_out"] or _HELD_OUT, options["dropout"] > 0
         return cls(**{**own, "path": path, "labels": labels, "held_out": share, "missing": missing, "limits": limits})

@@ -45,7 +45,9 @@ def cell_sections(cells: Known) -> list[Section]:
         table.append(Fold(f"{len(rows) - _OPEN_ROWS} more", [pair_table(rows[_OPEN_ROWS:], perturbed)]))
     title = "Cells: pairs" if perturbed else "Cells: kinds"
     sections = [
-        Section("Cells", [Grid(map_charts(cells["map"]))], "Generated cells among the real ones that were held out."),
+        Section(
+            "Cells: map", [Grid(map_charts(cells["map"]))], "Generated cells among the real ones that were held out."
+        ),
         Section(title, [*table, Grid(pair_charts(cells))], _NOTE[perturbed]),
     ]
     for each in cells.get("changes") or ():
