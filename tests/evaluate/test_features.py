@@ -43,8 +43,8 @@ class Counting(Deferred):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: Any) -> Any:
-        self.reads[range(len(self))[index]] += 1
+    def read(self, index: int) -> Example:
+        self.reads[index] += 1
         return self.examples[index]
 
     def condition(self, index: int) -> Mapping[str, Any]:

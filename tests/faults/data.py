@@ -35,7 +35,7 @@ _MODALITY = '''
         def __len__(self):
             return len(self.paths)
 
-        def __getitem__(self, index):
+        def read(self, index):
             return Example(np.load(self.paths[index]))
 
         def condition(self, index):

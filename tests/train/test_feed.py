@@ -72,9 +72,7 @@ class Stored(Deferred):
     def name(self, index: int) -> str:
         return f"picture {index}.png"
 
-    def __getitem__(self, index: Any) -> Any:
-        if not 0 <= index < self.examples:
-            raise IndexError(index)
+    def read(self, index: int) -> Example:
         random = np.random.default_rng(index)
         array = random.integers(0, 256, (self.extent, 6, 2), dtype=np.uint8)
         return Example(array, self.condition(index), index)
@@ -83,8 +81,8 @@ class Stored(Deferred):
 class Masked(Stored):
     """Of which not everything was observed: whole cells of some, single numbers of others, all of the rest."""
 
-    def __getitem__(self, index: Any) -> Any:
-        example = super().__getitem__(index)
+    def read(self, index: int) -> Example:
+        example = super().read(index)
         random = np.random.default_rng(100 + index)
         shapes = (example.array.shape[:-1], example.array.shape, None)
         shape = shapes[index % 3]
@@ -94,10 +92,10 @@ class Masked(Stored):
 class Broken(Stored):
     """One of whose files is damaged."""
 
-    def __getitem__(self, index: Any) -> Any:
+    def read(self, index: int) -> Example:
         if index == 4:
             raise UserError("truncated")
-        return super().__getitem__(index)
+        return super().read(index)
 
 
 def codec(*conditions: Condition) -> Codec:
@@ -218,9 +216,9 @@ def test_an_unreadable_example_is_named_by_whoever_reads_it() -> None:
 
 def test_training_that_waits_gets_processes_that_read(monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(Stored):
-        def __getitem__(self, index: Any) -> Any:
+        def read(self, index: int) -> Example:
             time.sleep(0.02)
-            return super().__getitem__(index)
+            return super().read(index)
 
     feeds = [ReadingFeed(Reader(codec(), data, seed=0)) for data in (Slow(), Stored())]
     for first in range(0, 40, 8):

@@ -109,6 +109,19 @@ class Deferred(Sequence[Example]):
     A dataset larger than memory is one of these. It must survive being sent to another process.
     """
 
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self.read(each) for each in range(*index.indices(len(self)))]
+        return self.read(range(len(self))[index])
+
+    @abstractmethod
+    def read(self, index: int) -> Example:
+        """An example.
+
+        Args:
+            index: of it, from 0.
+        """
+
     @abstractmethod
     def condition(self, index: int) -> Mapping[str, Any]:
         """The condition of an example."""

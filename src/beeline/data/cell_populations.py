@@ -74,11 +74,8 @@ class PopulationSet(Deferred):
     def __len__(self) -> int:
         return len(self.cells)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
+    def read(self, index: int) -> Example:
+        """A cell or a set of them, and what is known of it."""
         rows = self.found.rows(self.cells[index])
         return Example(rows[0] if self.single else rows, self.condition(index), self.group(index))
 

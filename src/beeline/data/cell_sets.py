@@ -107,11 +107,8 @@ class CellSet(Deferred):
     def __len__(self) -> int:
         return len(self.cells)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
+    def read(self, index: int) -> Example:
+        """A cell, and what is known of it."""
         place = int(self.cells[index])
         return Example(self.found.row(place), self.condition(index), self.group(index))
 

@@ -206,10 +206,9 @@ class FieldSet(Deferred):
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        found, number = self._found, int(self._indices[range(len(self))[index]])
+    def read(self, index: int) -> Example:
+        """A field, checked, with what of it was observed."""
+        found, number = self._found, int(self._indices[index])
         array = np.concatenate([found.array(name, number) for name in found.target], axis=-1)
         if not found.masked:
             about, mend = found.description, "fill them in, or --data.missing mask"

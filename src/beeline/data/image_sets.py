@@ -217,10 +217,8 @@ class ImageSet(Deferred):
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+    def read(self, index: int) -> Example:
+        """An image, its class and group."""
         array = self._pictures.read(int(self._indices[index]), self._reading)
         return Example(array, self.condition(index), self.group(index))
 

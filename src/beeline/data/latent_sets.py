@@ -65,10 +65,8 @@ class LatentSet(Deferred):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+    def read(self, index: int) -> Example:
+        """A latent, its class and group."""
         array = np.array(self._array[self._numbers[index], int(index >= self._unflipped)], dtype=np.float32)
         return Example(array, self.condition(index), self.group(index))
 
