@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks.commands import run, told
 
 CELLS = 312
 
@@ -26,11 +26,11 @@ def records(path: Path, seed: int, out: Path) -> list[dict[str, Any]]:
     if not list(folder.glob("evaluations/*.json")):
         same = ["--cells.context", "cell_type", "--cells.labels", "condition", "--cells.held_out", "0.2"]
         size = ["--latent", "10", "--steps", "600", "--seed", str(seed)]
-        _beeline("autoencode", str(path.resolve()), "--out", str(autoencoder), *same, *size)
+        run("autoencode", str(path.resolve()), "--out", str(autoencoder), *same, *size)
         given = ["--data.path", str(path.resolve()), "--data.autoencoder", str(autoencoder), f"--train.seed={seed}"]
         kept = ["--train.sample_every=0", "--train.ema_snapshots=0", "--train.score_samples=0"]
-        _beeline("train", "kang_types", *given, *kept, "--out", str(folder), "--resume")
-        _beeline("evaluate", str(folder), "-n", str(CELLS), "--spaces", "pixels")
+        run("train", "kang_types", *given, *kept, "--out", str(folder), "--resume")
+        run("evaluate", str(folder), "-n", str(CELLS), "--spaces", "pixels")
     found: dict[str, Any] = json.loads(sorted(folder.glob("evaluations/*.json"))[-1].read_text())
     kept_records: list[dict[str, Any]] = found["records"]
     return kept_records
@@ -41,17 +41,9 @@ def line(record: Mapping[str, Any], seed: int) -> str:
     bounds = [record.get("low"), record.get("high")]
     interval = "" if any(each is None or not math.isfinite(each) for each in bounds) else " [{:.3g}, {:.3g}]"
     value = f"{record['value']:.3g}{interval.format(*bounds)}"
-    floors = ", ".join(f"{_told(floor)} ({name})" for name, floor in record["floors"].items())
+    floors = ", ".join(f"{told(floor)} ({name})" for name, floor in record["floors"].items())
     name = record["metric"] if record["space"] == "modality" else f"{record['metric']} ({record['space']})"
-    return f"| {name} | {seed} | {value} | {floors} | {_told(record['ceiling'])} |"
-
-
-def _told(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{value:.3g}"
-
-
-def _beeline(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "beeline", *words, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    return f"| {name} | {seed} | {value} | {floors} | {told(record['ceiling'])} |"
 
 
 def main() -> None:

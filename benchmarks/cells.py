@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.commands import run, told
 
 TYPES = ("B cells", "CD14+ Monocytes", "CD4 T cells", "CD8 T cells", "FCGR3A+ Monocytes")
 FLOORS = ("control copy", "shifted control", "shifted control, cut at 0")
@@ -48,9 +48,9 @@ def measured(
     if not list(folder.glob("evaluations/*.json")):
         held_out = f"--data.held_out_populations=cell_type={cell_type},condition=stim"
         asked = ["--data.path", str(path.resolve()), held_out, f"--train.seed={seed}", *HOW[how], *words]
-        kept = ["--train.sample_every=0", "--train.ema_snapshots=0", "--out", str(folder), "--resume", "--quiet"]
-        _beeline("train", "kang", *asked, *kept)
-        _beeline("evaluate", str(folder), "-n", "200", "--spaces", "pixels")
+        kept = ["--train.sample_every=0", "--train.ema_snapshots=0", "--out", str(folder), "--resume"]
+        run("train", "kang", *asked, *kept)
+        run("evaluate", str(folder), "-n", "200", "--spaces", "pixels")
     found: dict[str, Any] = json.loads(sorted(folder.glob("evaluations/*.json"))[-1].read_text())
     records: list[dict[str, Any]] = found["records"]
     return records, seconds(folder)
@@ -74,14 +74,6 @@ def row(records: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
     }
 
 
-def _beeline(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "beeline", *words], check=True, stdout=subprocess.DEVNULL)
-
-
-def _told(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value:.3g}"
-
-
 def main() -> None:
     """Train, measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -102,7 +94,7 @@ def main() -> None:
             records, taken = measured(arguments.data, cell_type, seed, *asked)
             found[f"{cell_type}, seed {seed}"] = records
             for name, values in row(records).items():
-                print(f"| {cell_type} | {seed} | {name} | {' | '.join(map(_told, values))} |", flush=True)
+                print(f"| {cell_type} | {seed} | {name} | {' | '.join(map(told, values))} |", flush=True)
             print(f"| {cell_type} | {seed} | seconds of training | {taken:.0f} |{' |' * len(FLOORS)} |", flush=True)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")

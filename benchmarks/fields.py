@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import beeline
 from beeline.data.splits import split_by_group
 from beeline.samplers.config import Domain
+from benchmarks.commands import run
 
 FAST = ("--sampler", "dpmpp_2m", "--steps", "8", "--precision", "bf16")
 SPACES = ("--spaces", "pca-32")
@@ -80,9 +80,9 @@ def measured(name: str, data: Path, out: Path, threads: int) -> dict[str, Any]:
     row, folder = ROWS[name], out / name
     if not list(folder.glob("evaluations/*.json")):
         words = ["--data.path", str(data / row.data), *row.words, f"--train.threads={threads}"]
-        kept = ["--train.sample_every=0", "--train.ema_snapshots=0", "--out", str(folder), "--resume", "--quiet"]
-        _beeline("train", row.recipe, *words, *kept)
-        _beeline("evaluate", str(folder), "--members", str(row.members), *SPACES, *row.sampling)
+        kept = ["--train.sample_every=0", "--train.ema_snapshots=0", "--out", str(folder), "--resume"]
+        run("train", row.recipe, *words, *kept)
+        run("evaluate", str(folder), "--members", str(row.members), *SPACES, *row.sampling)
     found: dict[str, Any] = json.loads(sorted(folder.glob("evaluations/*.json"))[-1].read_text())
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     rates = [each["samples_per_second"] for each in log if each.get("samples_per_second")]
@@ -130,10 +130,6 @@ def cell(record: dict[str, Any]) -> str:
     if any(each is None for each in numbers):
         return "" if numbers[0] is None else f"{numbers[0]:.3g}"
     return "{:.3g} ({:.3g} to {:.3g})".format(*numbers)
-
-
-def _beeline(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "beeline", *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:

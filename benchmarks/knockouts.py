@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.commands import run, told
 
 FOLDS = (("IFNGR2", "STAT3"), ("JAK2", "CMTM6"), ("STAT2", "NFKBIA"), ("TNFRSF14", "UBE2L6"))
 FLOORS = ("mean perturbation", "ridge", "training mean", "resampled cells")
@@ -34,8 +34,8 @@ def pairs(path: Path, out: Path, words: Sequence[str]) -> list[dict[str, Any]]:
     """
     if not list(out.glob("evaluations/*.json")):
         kept = ["--train.sample_every=0", "--train.ema_snapshots=0", "--train.score_samples=0"]
-        _beeline("train", "papalexi", "--data.path", str(path.resolve()), *words, *kept, "--out", str(out), "--resume")
-        _beeline("evaluate", str(out), "-n", str(CELLS), "--spaces", "pixels")
+        run("train", "papalexi", "--data.path", str(path.resolve()), *words, *kept, "--out", str(out), "--resume")
+        run("evaluate", str(out), "-n", str(CELLS), "--spaces", "pixels")
     found: dict[str, Any] = json.loads(sorted(out.glob("evaluations/*.json"))[-1].read_text())
     rows: list[dict[str, Any]] = found["curves"]["cells"]["pairs"]
     return rows
@@ -44,22 +44,14 @@ def pairs(path: Path, out: Path, words: Sequence[str]) -> list[dict[str, Any]]:
 def line(row: Mapping[str, Any], seed: int) -> str:
     """A row of the table: delta correlation and energy distance of the model, of floors and of half of the cells."""
     sides = [row["model"], *(row["floors"].get(name, {}) for name in FLOORS), row["ceiling"]]
-    told = [f"{_told(each.get('delta_correlation'))} / {_told(each.get('energy'))}" for each in sides]
-    return f"| {row['pair']} | {seed} | {row['n']} | {' | '.join(told)} | {row['rank']:g} of {row['known']} |"
+    cells = [" / ".join(told(each.get(name), ".2f") for name in ("delta_correlation", "energy")) for each in sides]
+    return f"| {row['pair']} | {seed} | {row['n']} | {' | '.join(cells)} | {row['rank']:g} of {row['known']} |"
 
 
 def agrees(row: Mapping[str, Any]) -> bool:
     """Whether the halves of the held-out cells say the same of a knock-out."""
     value = row["ceiling"].get("delta_correlation")
     return value is not None and value > AGREE
-
-
-def _told(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value:.2f}"
-
-
-def _beeline(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "beeline", *words, "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:
@@ -85,8 +77,8 @@ def main() -> None:
                 print(line(row, seed), flush=True)
             continue
         for fold in FOLDS:
-            told = ";".join(f"perturbation={name}" for name in fold)
-            words = [*asked, "--data.held_out=null", f"--data.held_out_populations={told}"]
+            held = ";".join(f"perturbation={name}" for name in fold)
+            words = [*asked, "--data.held_out=null", f"--data.held_out_populations={held}"]
             words += ["--data.features=coexpression"]
             rows = pairs(arguments.data, arguments.out / f"{'-'.join(fold)}-{seed}", words)
             found[f"{' and '.join(fold)}, seed {seed}"] = rows
