@@ -5,8 +5,9 @@ python -m benchmarks.cells kang_ifnb.h5ad [--only TYPE ...] [--how control] [--s
 Trains the recipe kang with the stimulated cells of each type held out in turn, draws an answer for every one of them
 from control cells of its type, and prints what that gives beside the floors, and the seconds of training at the rate of
 its steps. ``--how`` says what a path starts from and what a token is: control (from a control cell), noise (a cell,
-beside 32 control cells that it attends to), sets (32 cells, beside as many) or genes (a token for each, some of them in
-training). A row whose training was stopped goes on where it was; one that has been measured is read again.
+beside 32 control cells that it attends to), autoencoder (the same by latents of counts, made first), sets (32 cells,
+beside as many) or genes (a token for each, some of them in training). A row whose training was stopped goes on where
+it was; one that has been measured is read again.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from benchmarks.commands import run, told
 TYPES = ("B cells", "CD14+ Monocytes", "CD4 T cells", "CD8 T cells", "FCGR3A+ Monocytes")
 FLOORS = ("control copy", "shifted control", "shifted control, cut at 0")
 FROM_NOISE = ("--data.start=noise", "--process.source=gaussian", "--process.end=null", "--data.controls=32")
+COLUMNS = ("--cells.perturbation_key=condition", "--cells.control=ctrl", "--cells.context=cell_type")
+LATENTS = ("--latent", "10", "--steps", "600")
 HOW = {
     "control": (),
     "noise": FROM_NOISE,
+    "autoencoder": FROM_NOISE,
     "sets": (*FROM_NOISE, "--data.tokens=cells", "--data.set_size=32", "--train.batch_size=8", "--train.steps=1000"),
     "genes": (
         *FROM_NOISE,
@@ -46,8 +50,12 @@ def measured(
     folder = out / f"{cell_type.split()[0].lower().replace('+', '')}-{cell_type.split()[1].lower()}-{seed}"
     folder = folder if how == "control" else folder.with_name(f"{folder.name}-{how}")
     if not list(folder.glob("evaluations/*.json")):
-        held_out = f"--data.held_out_populations=cell_type={cell_type},condition=stim"
-        asked = ["--data.path", str(path.resolve()), held_out, f"--train.seed={seed}", *HOW[how], *words]
+        where, unseen = str(path.resolve()), f"held_out_populations=cell_type={cell_type},condition=stim"
+        asked = ["--data.path", where, f"--data.{unseen}", f"--train.seed={seed}", *HOW[how], *words]
+        if how == "autoencoder":
+            latents = str(folder.with_name(f"{folder.name}-latents"))
+            run("autoencode", where, "--out", latents, *COLUMNS, f"--cells.{unseen}", *LATENTS, f"--seed={seed}")
+            asked.append(f"--data.autoencoder={latents}")
         kept = ["--train.sample_every=0", "--train.ema_snapshots=0", "--out", str(folder), "--resume"]
         run("train", "kang", *asked, *kept)
         run("evaluate", str(folder), "-n", "200", "--spaces", "pixels")
