@@ -1,13 +1,13 @@
 """Real cells: a held-out population predicted from its control cells, beside the cheap answers, for each cell type.
 
-python -m benchmarks.cells kang_ifnb.h5ad [--only TYPE ...] [--how control] [--seeds 0] [--out runs/cells] [--json FILE]
+python -m benchmarks.cells kang_ifnb.h5ad [--only TYPE ...] [--how noise] [--seeds 0] [--out runs/cells] [--json FILE]
 
 Trains the recipe kang with the stimulated cells of each type held out in turn, draws an answer for every one of them
 from control cells of its type, and prints what that gives beside the floors, and the seconds of training at the rate of
-its steps. ``--how`` says what a path starts from and what a token is: control (from a control cell), noise (a cell,
-beside 32 control cells that it attends to), autoencoder (the same by latents of counts, made first), sets (32 cells,
-beside as many) or genes (a token for each, some of them in training). A row whose training was stopped goes on where
-it was; one that has been measured is read again.
+its steps. ``--how`` says what a path starts from and what a token is: noise (the recipe: a cell by its principal
+components, beside 32 control cells that it attends to), autoencoder (by latents of its counts, made first), sets (32
+cells, beside as many), genes (a token for each, some of them in training) or control (from a control cell, by optimal
+transport). A row whose training was stopped goes on where it was; one that has been measured is read again.
 """
 
 from __future__ import annotations
@@ -22,16 +22,14 @@ from benchmarks.commands import run, told
 
 TYPES = ("B cells", "CD14+ Monocytes", "CD4 T cells", "CD8 T cells", "FCGR3A+ Monocytes")
 FLOORS = ("control copy", "shifted control", "shifted control, cut at 0")
-FROM_NOISE = ("--data.start=noise", "--process.source=gaussian", "--process.end=null", "--data.controls=32")
 COLUMNS = ("--cells.perturbation_key=condition", "--cells.control=ctrl", "--cells.context=cell_type")
 LATENTS = ("--latent", "10", "--steps", "600")
 HOW = {
-    "control": (),
-    "noise": FROM_NOISE,
-    "autoencoder": FROM_NOISE,
-    "sets": (*FROM_NOISE, "--data.tokens=cells", "--data.set_size=32", "--train.batch_size=8", "--train.steps=1000"),
+    "noise": (),
+    "control": ("--data.start=control", "--process.source=condition", "--process.end=control", "--data.controls=0"),
+    "autoencoder": (),
+    "sets": ("--data.tokens=cells", "--data.set_size=32", "--train.batch_size=8", "--train.steps=1000"),
     "genes": (
-        *FROM_NOISE,
         "--data.tokens=genes",
         "--data.genes_in_training=128",
         "--train.batch_size=16",
@@ -47,8 +45,7 @@ def measured(
     path: Path, cell_type: str, seed: int, out: Path, how: str, words: Sequence[str]
 ) -> tuple[list[dict[str, Any]], float]:
     """Records of a run whose held-out population is the stimulated cells of a type, and seconds of its training."""
-    folder = out / f"{cell_type.split()[0].lower().replace('+', '')}-{cell_type.split()[1].lower()}-{seed}"
-    folder = folder if how == "control" else folder.with_name(f"{folder.name}-{how}")
+    folder = out / f"{cell_type.split()[0].lower().replace('+', '')}-{cell_type.split()[1].lower()}-{seed}-{how}"
     if not list(folder.glob("evaluations/*.json")):
         where, unseen = str(path.resolve()), f"held_out_populations=cell_type={cell_type},condition=stim"
         asked = ["--data.path", where, f"--data.{unseen}", f"--train.seed={seed}", *HOW[how], *words]
@@ -87,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", nargs="+", choices=TYPES, default=list(TYPES), metavar="TYPE")
-    parser.add_argument("--how", choices=list(HOW), default="control")
+    parser.add_argument("--how", choices=list(HOW), default="noise")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("runs/cells"))
     parser.add_argument("--words", nargs="+", default=[], metavar="FLAG", help="further flags of training")
