@@ -154,6 +154,14 @@ def test_cells_from_control_cells_keep_the_clauses_that_train_too(home: Path) ->
     assert "perturbation by" in conditions.text
 
 
+def test_given_cells_bring_what_their_columns_say(home: Path) -> None:
+    modality: Any = beeline.load(home / "noise").modality
+    file, found = anndata.read_h5ad(home / "cells.h5ad"), modality.brought(home / "cells.h5ad")
+    under = [() if name == "control" else (name,) for name in file.obs["gene"]]
+    assert [each.condition["perturbation"] for each in found] == under
+    assert [each.condition[CONTEXT] for each in found] == file.obs[CONTEXT].tolist()
+
+
 def test_cells_become_what_they_would_be_under_something_else(home: Path, tmp_path: Path) -> None:
     given = cells_file(tmp_path / "given.h5ad", 4, 2, ("control", "B"))
     settings: Any = {"seed": 0, "steps": 40, "sampler": "heun"}
