@@ -193,6 +193,11 @@ def test_what_does_not_go_together_is_told(home: Path) -> None:
         with pytest.raises(UserError, match=told):
             Cells(path=path, **options)  # type: ignore[arg-type]
     model = beeline.load(home / "single")
+    for wrong in ("NKK", ["NK", "NKK"]):
+        with pytest.raises(UserError, match=f"{CONTEXT}=NKK: no cell of the data .*the nearest is 'NK'"):
+            model.sample(2, {**asked(home), CONTEXT: wrong})
+        with pytest.raises(UserError, match=f"{CONTEXT}=NKK"):
+            sample(home / "single", n=2, condition={**asked(home), CONTEXT: wrong}, out=home / "never")
     with pytest.raises(UserError, match="lacks 5 of the"):
         model.sample(2, {**asked(home), "controls": anndata.read_h5ad(home / "control.h5ad")[:, 5:]})
     with pytest.raises(UserError, match="condition controls: need rows of"):
@@ -206,6 +211,17 @@ def test_edits_keep_what_they_do_not_change(home: Path) -> None:
     given = anndata.read_h5ad(home / "control.h5ad")
     assert np.abs(np.asarray(made.to_df("counts")) - given.X).mean() < 0.1
     assert made.obs[CONTEXT].tolist() == given.obs[CONTEXT].tolist()
+
+
+def test_contexts_may_differ_from_sample_to_sample_and_be_left_out(home: Path) -> None:
+    told = {**asked(home), CONTEXT: ["NK", "B"]}
+    written = sample(home / "single", n=4, condition=told, out=home / "both")
+    made = anndata.read_h5ad(next(path for path in written if path.suffix == ".h5ad"))
+    assert made.obs[CONTEXT].tolist() == ["NK", "B"] * 2
+    model = beeline.load(home / "single")
+    apart = [{name: value for name, value in told.items() if name != CONTEXT}, asked(home)]
+    one, other = (np.asarray(model.sample(2, each, seed=1)) for each in apart)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_several_files_of_control_cells_go_round_and_are_each_shared_out(home: Path) -> None:

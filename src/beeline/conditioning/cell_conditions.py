@@ -55,14 +55,14 @@ def told_conditions(
     return told + [Parameters(name, (name,), dropout=dropout) for name in found.numbers]
 
 
-def beside_conditions(names: Sequence[str], told: Sequence[str]) -> list[Condition]:
+def beside_conditions(contexts: Mapping[str, Array], told: Sequence[str]) -> list[Condition]:
     """Contexts that the network is not told, as a control cell says where a sample belongs.
 
     Args:
-        names: of the contexts.
-        told: names of what it is told.
+        contexts: (N,) each of them, of all cells, held-out ones among them, by its name.
+        told: names of what the network is told.
     """
-    return [Beside(name) for name in names if name not in told]
+    return [Beside(name, tuple(sorted(set(map(str, each))))) for name, each in contexts.items() if name not in told]
 
 
 def features_by_name(features: PerturbationFeatures | None) -> Mapping[str, Array] | None:

@@ -190,7 +190,7 @@ class Cells:
         """Perturbation, labels, and the control cell that an answer starts from, or the control cells that it sees."""
         found = told_conditions(*self._read, self.control, self.dropout, self._features, self.identity)
         if self.start == "control" or self.controls:
-            found += beside_conditions(self._contexts, [each.name for each in found])
+            found += beside_conditions(self._read[0].contexts, [each.name for each in found])
         if self.start == "control":
             found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
         if self.controls:
