@@ -34,6 +34,7 @@ from beeline.data.cell_told import card_of, picture_of, said_of, smooth_remark
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture
 from beeline.data.projection import MOST_NUMBERS, Projection
+from beeline.data.scarce_cells import warn_of_scarce
 from beeline.metrics.cell_baselines import cell_baselines
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
@@ -154,6 +155,7 @@ class Cells:
             reasons.append(smooth_remark(self.components))
         if isinstance(side := self._sides[0], PopulationSet):
             reasons.append(f"training: {side.said()}")
+            warn_of_scarce(side)
         if self.start == "control":
             pairs = len(self._sides[0])
             reasons.append(f"training: {pairs:,} pairs of a control cell and a cell, by optimal transport")
