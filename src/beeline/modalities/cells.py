@@ -65,7 +65,7 @@ class Cells:
         group: columns that tell what belongs together; no group is in both splits.
         held_out: share of the cells kept from training, between 0 and 1; 0.2 when null.
         held_out_populations: cells to keep from training in its place, such as "cell_type=B cells,condition=stim";
-            several between semicolons.
+            several between semicolons, double quotes around a value that holds one of ,;=
         min_genes: genes seen in a cell, at least, for it to be looked at; null for no limit.
         min_counts: counts of a cell, at least.
         max_mitochondrial: share of a cell's counts in genes whose names start with MT- or mt-, at most.
