@@ -106,6 +106,26 @@ def test_a_linear_model_of_the_features_stands_beside_the_model(home: Path) -> N
     assert own["energy distance"].floors["ridge"] != own["energy distance"].floors["mean perturbation"]
 
 
+def test_features_of_a_file_are_asked_of_the_model_once_it_is_trained(home: Path) -> None:
+    rows = {FIRST: "1,0", SECOND: "0,1", THIRD: "1,1", "G040": "0.5,2"}
+    table = home / "features.csv"
+    table.write_text("".join(f"{name},{row}\n" for name, row in rows.items()))
+    asked = options(features=str(table), held_out_populations=f"gene={THIRD}", identity=False)
+    run = train(str(home / "cells.h5ad"), home / "tabled", options={**asked, **FROM_CONTROL})
+    before: Any = beeline.load(run).modality
+    held_out = before.dataset("held_out")[:4]
+    fresh = dataclasses.replace(before)  # which reads the file
+    there = fresh.baselines(before.dataset("train"), held_out, 0)["ridge"]
+    table.rename(home / "gone.csv")
+    again = before.baselines(before.dataset("train"), held_out, 0)["ridge"]
+    first, last = (np.stack([each.array for each in one]) for one in (there, again))
+    np.testing.assert_allclose(last, first, rtol=1e-6)
+    records = evaluate(run, n=30, spaces=["pixels"])
+    assert any(np.isfinite(each.floors.get("ridge", np.nan)) for each in records)
+    with pytest.raises(UserError, match=r"features\.csv"):
+        dataclasses.replace(before).conditions()
+
+
 def test_what_nothing_is_known_of_is_told_before_training(home: Path) -> None:
     path = str(home / "cells.h5ad")
     with pytest.raises(UserError, match=f"{THIRD}: held out in all cells and without features"):

@@ -77,3 +77,16 @@ def features_by_name(features: PerturbationFeatures | None) -> Mapping[str, Arra
     scaled = standardised(PERTURBATION, features.names, rows, range(features.trained), True)
     table = feature_table(scaled, len(features.names))
     return {name: row for name, row in zip(features.names, table, strict=True) if np.isfinite(row).all()}
+
+
+def features_known(conditions: Sequence[Condition]) -> Mapping[str, Array] | None:
+    """What ``features_by_name`` gave when a model was trained, (F,) of each; None without features.
+
+    Args:
+        conditions: of the model, fitted.
+    """
+    for each in conditions:
+        if isinstance(each, Perturbations) and each.features:
+            rows = zip(each.known, each.features, strict=True)
+            return {name: np.array(row) for name, row in rows if row}
+    return None
