@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ FIRST, SECOND, THIRD = TRUTH.perturbations
 KEYS: dict[str, Any] = {"perturbation_key": "gene", "context": (CONTEXT,), "components": 6}
 FROM_CONTROL = {"process.source": "condition", "process.end": "control", "data.start": "control", "data.pairs": 2}
 ODD = "Cell.Type 1"
+DOSES = ("0.1", "1", "10")
 
 
 def rich_file(path: Path, count: int = 24) -> Path:
@@ -157,6 +159,13 @@ def test_doses_are_told_by_their_logarithm_and_written_again(home: Path) -> None
     np.testing.assert_array_equal(written["dose"], [0.5, np.nan])
     with pytest.raises(UserError, match="comes without a dose"):
         model.sample(2, {"control": str(home / "control.h5ad"), "perturbation": FIRST})
+    evaluate(run, n=30, spaces=["pixels"])
+    (table,) = run.glob("evaluations/*/pairs.csv")
+    with table.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert {row["perturbation"] for row in rows} <= {f"{name}={dose}" for name in TRUTH.perturbations for dose in DOSES}
+    assert {row["pair"] for row in rows} == {f"{row['perturbation']}, {row['context']}" for row in rows}
+    assert len({row["perturbation"] for row in rows}) > 3
     pairs = Cells(str(home / "cells.h5ad"), dose="dose", start="control", **KEYS).dataset("train")
     assert {tuple(each.condition["perturbation"].values()) for each in pairs[::97]} <= {(), (0.1,), (1.0,), (10.0,)}
 
