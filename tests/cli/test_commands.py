@@ -255,7 +255,7 @@ def test_evaluate_measures_beside_floor_and_ceiling_and_keeps_the_protocol(small
     assert done.returncode == 0, done.stderr
     for phrase in (
         "label agreement", "variance ratio", "Frechet distance (pca-32)", "coverage (pca-32)", "; floor ",
-        "(resampled pixels), ceiling ", "(at least 0.95: ", "40 samples at ", "4 network passes each, on cpu",
+        "(resampled values), ceiling ", "(at least 0.95: ", "40 samples at ", "4 network passes each, on cpu",
     ):  # fmt: skip
         assert phrase in done.stdout
     assert "classifier" not in done.stdout + done.stderr

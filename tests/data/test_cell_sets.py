@@ -47,6 +47,32 @@ def test_populations_are_held_out_whole_and_nothing_else() -> None:
             held_out_cells(cells, words, 0.2, 0)
 
 
+def test_populations_are_named_in_quotes_where_they_hold_separators() -> None:
+    cells = found()
+    names = {"T": "T cell, CD4+", "B": 'B; "naive" = 2', "NK": "NK"}
+    types = np.array([names[each] for each in cells.contexts["cell_type"]])
+    under = tuple(("C(=O),1",) if each == ("A",) else each for each in cells.perturbations)
+    other = dataclasses.replace(cells, contexts={"cell_type": types}, perturbations=under)
+    for words, plain in [
+        ('cell_type="T cell, CD4+",perturbation=B', "cell_type=T,perturbation=B"),
+        (' cell_type = "B; ""naive"" = 2" ; perturbation="C(=O),1"', "cell_type=B;perturbation=A"),
+        (
+            'perturbation=B,cell_type="NK";donor="one",cell_type="T cell, CD4+"',
+            "perturbation=B,cell_type=NK;donor=one,cell_type=T",
+        ),
+    ]:
+        kept = held_out_cells(other, words, 0.2, 0)
+        np.testing.assert_array_equal(kept, held_out_cells(cells, plain, 0.2, 0))
+        assert kept.any()
+    for words, told in [
+        ('cell_type="T cell, CD4+,perturbation=B', "held_out_populations .* a double quote is not closed; .*NAME="),
+        ('cell_type="T cell, CD4+,perturbation="B"', "a double quote is not closed"),
+        ('cell_type="T cell, CD8+"', "no cell has cell_type T cell, CD8[+]; there are"),
+    ]:
+        with pytest.raises(UserError, match=told):
+            held_out_cells(other, words, 0.2, 0)
+
+
 def test_a_share_is_held_out_by_group() -> None:
     donors = np.array([f"donor {index}" for index in np.arange(240) // 24])
     kept = held_out_cells(found(groups=donors), None, 0.2, 0)

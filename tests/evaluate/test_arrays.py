@@ -89,7 +89,7 @@ def test_principal_components_know_no_units_and_no_zero(scale: float, offset: fl
 def test_training_examples_give_floors_and_samples_without_inputs_have_no_scores_by_input() -> None:
     found = beeline.evaluate_arrays(REAL, drawn(NOISE), {"input": list(INPUTS)}, training=TRAINING)
     record = next(each for each in found.records if each.formula == "crps-fair-1")
-    assert set(record.floors) == {"training fields", "class means", "resampled pixels"}
+    assert set(record.floors) == {"training fields", "class means", "resampled values"}
     assert record.floor > 2 * record.value
     assert record.share == pytest.approx(1 - record.value / record.floor)
     assert any(each.formula == "nearest-distance-ratio-1" for each in found.records)

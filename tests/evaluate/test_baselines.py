@@ -40,7 +40,7 @@ def test_own_baselines_are_floors_of_an_evaluation(small_run: Path) -> None:
     assert found["protocol"]["sets"]["ceiling"] == "halves of the held-out examples, mean of 4 splits"
     by_metric = {record["metric"]: record for record in found["records"]}
     assert by_metric["variance ratio"]["floors"]["black"] == 0
-    assert set(by_metric[FRECHET.metric]["floors"]) == {"class means", "resampled pixels", "black"}
+    assert set(by_metric[FRECHET.metric]["floors"]) == {"class means", "resampled values", "black"}
 
 
 TRUTH = CellTruth()
@@ -75,7 +75,7 @@ def records(samples: list[Example]) -> dict[str, Record]:
 def test_cells_have_the_ceiling_of_halves_of_those_held_out_and_both_kinds_of_floors() -> None:
     found = records(cells([((name,), "NK") for name in NAMES], 3))
     correlation, energy = found["delta correlation"], found["energy distance"]
-    assert {"class means", "resampled pixels", "control copy", "shifted control", "training mean"} <= set(energy.floors)
+    assert {"class means", "resampled values", "control copy", "shifted control", "training mean"} <= set(energy.floors)
     assert energy.floors["shifted control"] < energy.floors["control copy"] / 3
     assert 0.8 < correlation.ceiling < 1
     assert energy.n_ceiling == 90

@@ -45,7 +45,7 @@ def test_real_samples_reach_the_ceiling_and_baselines_the_floor(evaluator: Evalu
     frechet = found[FRECHET.formula, "pca-32"]
     assert frechet.ceiling < 0.5 * frechet.floor
     assert frechet.value < 2 * frechet.ceiling, "half of the reference itself"
-    assert set(frechet.floors) == {"class means", "resampled pixels"}
+    assert set(frechet.floors) == {"class means", "resampled values"}
     assert found["images/nearest distance ratio", "modality"].ceiling == pytest.approx(1.0, abs=0.1), (
         "real training examples are held against the other training examples, not against themselves"
     )

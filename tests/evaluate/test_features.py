@@ -92,7 +92,7 @@ def test_baselines_know_means_and_histograms_of_a_class_and_nothing_else() -> No
     asked = [Example(training[0].array, {"label": 1}) for _ in range(500)]
     low = floors(training, asked, LABEL, seed=3)
     real = np.stack([each.array for each in training if each.condition["label"] == 1]).astype(float)
-    means, resampled = (np.stack([each.array for each in low[name]]) for name in ("class means", "resampled pixels"))
+    means, resampled = (np.stack([each.array for each in low[name]]) for name in ("class means", "resampled values"))
     assert means.dtype == np.uint8
     assert (means == np.rint(real.mean(0))).all()
     assert np.isin(resampled, real).all()
@@ -100,8 +100,8 @@ def test_baselines_know_means_and_histograms_of_a_class_and_nothing_else() -> No
     assert resampled.std(0).mean() == pytest.approx(real.std(0).mean(), rel=0.05)
     correlation = np.corrcoef(resampled.reshape(500, -1), rowvar=False)
     assert np.abs(correlation - np.eye(36)).max() < 0.25
-    again = floors(training, asked[:7], LABEL, seed=3)["resampled pixels"]
-    assert all((one.array == other.array).all() for one, other in zip(again, low["resampled pixels"], strict=False))
+    again = floors(training, asked[:7], LABEL, seed=3)["resampled values"]
+    assert all((one.array == other.array).all() for one, other in zip(again, low["resampled values"], strict=False))
     assert floors([training[0], Example(np.zeros((2, 2, 1)))], asked, LABEL, 0) == {}
 
 

@@ -19,11 +19,11 @@ def record(**more: Any) -> Record:
 
 
 def test_the_floor_is_the_baseline_nearer_to_the_ceiling() -> None:
-    falling = record(value=2.0, floors={"class means": 9.0, "resampled pixels": 5.0}, ceiling=1.0)
-    rising = record(value=0.5, floors={"class means": 0.3, "resampled pixels": 0.1}, ceiling=0.9)
-    assert (falling.floor_name, falling.floor) == ("resampled pixels", 5.0)
+    falling = record(value=2.0, floors={"class means": 9.0, "resampled values": 5.0}, ceiling=1.0)
+    rising = record(value=0.5, floors={"class means": 0.3, "resampled values": 0.1}, ceiling=0.9)
+    assert (falling.floor_name, falling.floor) == ("resampled values", 5.0)
     assert (rising.floor_name, rising.floor) == ("class means", 0.3)
-    assert record(value=1.0, floors={"class means": math.nan, "resampled pixels": 7.0}, ceiling=1.0).floor == 7.0
+    assert record(value=1.0, floors={"class means": math.nan, "resampled values": 7.0}, ceiling=1.0).floor == 7.0
     without = record(value=1.0, floors={"class means": 1.0})
     assert without.floor_name is None
     assert math.isnan(without.floor)

@@ -138,6 +138,33 @@ def test_resampled_cells_are_of_the_pair_or_of_the_perturbation_elsewhere_or_of_
     assert values("unseen") == {1.0, 2.0, 3.0}
 
 
+def test_another_dose_is_another_pair_and_stands_in_where_one_was_never_seen() -> None:
+    """In T the change is 1 and 3 at the doses of a, 5 at that of b; in NK 2 at the lower dose of a."""
+    two: dict[str, Any] = {"a": 0.5, "b": 2.0}
+    assert pair_of({"perturbation": dict(reversed(two.items())), "cell_type": "T"}, CONTEXTS).name == "a=0.5 + b=2, T"
+    assert pair_of({"perturbation": {}, "cell_type": "T"}, CONTEXTS) == Pair((), ("T",))
+    assert pair_of({"perturbation": {"a": np.float32(0.1)}}, []) == Pair(("a",), (), (0.1,))
+
+    def dosed(value: float, cell_type: str, **doses: float) -> Example:
+        return Example(np.array([value, 0.0], np.float32), {"perturbation": doses, "cell_type": cell_type})
+
+    training = [dosed(0, each) for each in ("T", "NK", "B")]
+    training += [dosed(1, "T", a=0.5), dosed(3, "T", a=1), dosed(2, "NK", a=0.5), dosed(5, "T", b=1)]
+    assert sorted(pair.name for pair in CellTable(training, CONTEXTS).perturbed) == [
+        *("a=0.5, NK", "a=0.5, T", "a=1, T", "b=1, T")
+    ]
+    asked = [dosed(0, "B", a=0.5), dosed(0, "B", a=1), dosed(0, "B", a=4), dosed(0, "NK", a=1, b=1), dosed(0, "T", a=1)]
+    features = {"a": np.array([1.0, 0.0]), "b": np.array([0.0, 1.0])}
+    found = {
+        name: [float(each.array[0]) for each in examples]
+        for name, examples in cell_baselines(training, asked, 0, CONTEXTS, features).items()
+    }
+    assert found["shifted control"] == [1.5, 3.0, 2.0, 2.0, 2.0], "of a new pair the mean of the context, in NK 2"
+    assert found["training mean"] == [1.5, 3.0, 2.0, pytest.approx(11 / 4), 3.0]
+    assert found["additive"][3] == 3.0 + 5.0, "that dose in another context before another dose in that context"
+    assert set(found["resampled cells"][1::3]) == {3.0}
+
+
 def test_pairs_are_sets_and_deltas_weigh_cells_alike() -> None:
     assert pair_of({"perturbation": ("b", "a"), "cell_type": "T"}, CONTEXTS) == Pair(("a", "b"), ("T",))
     assert pair_of({"cell_type": "T"}, CONTEXTS) == Pair((), ("T",))

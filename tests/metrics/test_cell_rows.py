@@ -10,7 +10,7 @@ import pytest
 from beeline.core.data import Example
 from beeline.metrics.cell_effects import Compared, Truth
 from beeline.metrics.cell_pairs import Pair
-from beeline.metrics.cell_rows import ceiling_of, effects_by_pair, rows_of
+from beeline.metrics.cell_rows import PairRow, ceiling_of, effects_by_pair, rows_of
 from tests.metrics.test_cell_metrics import (
     ASKED,
     CONTEXTS,
@@ -34,6 +34,31 @@ def renamed(examples: list[Example], old: str, new: str) -> list[Example]:
         else each
         for each in examples
     ]
+
+
+def test_doses_have_rows_of_their_own_by_their_names() -> None:
+    doses = {ASKED[0]: 0.5, ASKED[1]: 2.0, ASKED[2]: 1.0}
+
+    def dosed(examples: list[Example], **more: float) -> list[Example]:
+        told = {**doses, **more}
+        return [
+            replace(each, condition={**each.condition, "perturbation": {name: told.get(name, 1.0) for name in names}})
+            for each, names in ((each, each.condition["perturbation"]) for each in examples)
+        ]
+
+    def rows(held_out: list[Example], generated: list[Example]) -> list[PairRow]:
+        return effects_by_pair(dosed(TRAINING), held_out, generated, TRUTH.gene_names, CONTEXTS)
+
+    both = dosed(HELD_OUT) + dosed(HELD_OUT, **{ASKED[0]: 3.0})
+    found = {row.pair: row for row in rows(both, dosed(FRESH))}
+    assert list(found) == [f"{ASKED[0]}=0.5, NK", f"{ASKED[1]}=2, NK", f"{ASKED[2]}=1, NK"], "none of 3 was generated"
+    first = found[f"{ASKED[0]}=0.5, NK"]
+    assert (first.n, first.n_generated, first.doses) == (COUNT, COUNT, (0.5,))
+    assert first.key == Pair((ASKED[0],), ("NK",), (0.5,))
+    assert first.model.energy == pytest.approx(ROWS[0].model.energy)
+    assert not any("dose" in note for note in first.notes)
+    (other,) = [row for row in rows(both, dosed(FRESH, **{ASKED[0]: 3.0})) if row.doses == (3.0,)]
+    assert "never seen in training at this dose" in other.notes
 
 
 def test_rows_average_to_the_metrics_and_have_the_floors_beside_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ FIRST, SECOND, THIRD = TRUTH.perturbations
 KEYS: dict[str, Any] = {"perturbation_key": "gene", "context": (CONTEXT,), "components": 6}
 FROM_CONTROL = {"process.source": "condition", "process.end": "control", "data.start": "control", "data.pairs": 2}
 ODD = "Cell.Type 1"
+DOSES = ("0.1", "1", "10")
 
 
 def rich_file(path: Path, count: int = 24) -> Path:
@@ -106,6 +108,26 @@ def test_a_linear_model_of_the_features_stands_beside_the_model(home: Path) -> N
     assert own["energy distance"].floors["ridge"] != own["energy distance"].floors["mean perturbation"]
 
 
+def test_features_of_a_file_are_asked_of_the_model_once_it_is_trained(home: Path) -> None:
+    rows = {FIRST: "1,0", SECOND: "0,1", THIRD: "1,1", "G040": "0.5,2"}
+    table = home / "features.csv"
+    table.write_text("".join(f"{name},{row}\n" for name, row in rows.items()))
+    asked = options(features=str(table), held_out_populations=f"gene={THIRD}", identity=False)
+    run = train(str(home / "cells.h5ad"), home / "tabled", options={**asked, **FROM_CONTROL})
+    before: Any = beeline.load(run).modality
+    held_out = before.dataset("held_out")[:4]
+    fresh = dataclasses.replace(before)  # which reads the file
+    there = fresh.baselines(before.dataset("train"), held_out, 0)["ridge"]
+    table.rename(home / "gone.csv")
+    again = before.baselines(before.dataset("train"), held_out, 0)["ridge"]
+    first, last = (np.stack([each.array for each in one]) for one in (there, again))
+    np.testing.assert_allclose(last, first, rtol=1e-6)
+    records = evaluate(run, n=30, spaces=["pixels"])
+    assert any(np.isfinite(each.floors.get("ridge", np.nan)) for each in records)
+    with pytest.raises(UserError, match=r"features\.csv"):
+        dataclasses.replace(before).conditions()
+
+
 def test_what_nothing_is_known_of_is_told_before_training(home: Path) -> None:
     path = str(home / "cells.h5ad")
     with pytest.raises(UserError, match=f"{THIRD}: held out in all cells and without features"):
@@ -137,6 +159,13 @@ def test_doses_are_told_by_their_logarithm_and_written_again(home: Path) -> None
     np.testing.assert_array_equal(written["dose"], [0.5, np.nan])
     with pytest.raises(UserError, match="comes without a dose"):
         model.sample(2, {"control": str(home / "control.h5ad"), "perturbation": FIRST})
+    evaluate(run, n=30, spaces=["pixels"])
+    (table,) = run.glob("evaluations/*/pairs.csv")
+    with table.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert {row["perturbation"] for row in rows} <= {f"{name}={dose}" for name in TRUTH.perturbations for dose in DOSES}
+    assert {row["pair"] for row in rows} == {f"{row['perturbation']}, {row['context']}" for row in rows}
+    assert len({row["perturbation"] for row in rows}) > 3
     pairs = Cells(str(home / "cells.h5ad"), dose="dose", start="control", **KEYS).dataset("train")
     assert {tuple(each.condition["perturbation"].values()) for each in pairs[::97]} <= {(), (0.1,), (1.0,), (10.0,)}
 

@@ -20,7 +20,7 @@ from beeline.cli.evaluate import evaluate
 from beeline.cli.sample import sample
 from beeline.cli.train import train
 from beeline.conditioning.control_cells import ControlPopulation
-from beeline.core.errors import UserError
+from beeline.core.errors import InputWarning, UserError
 from beeline.data.cell_components import CellComponents
 from beeline.data.cell_truth import CONTEXT
 from beeline.data.projection import Projection
@@ -193,10 +193,38 @@ def test_what_does_not_go_together_is_told(home: Path) -> None:
         with pytest.raises(UserError, match=told):
             Cells(path=path, **options)  # type: ignore[arg-type]
     model = beeline.load(home / "single")
+    for wrong in ("NKK", ["NK", "NKK"]):
+        with pytest.raises(UserError, match=f"{CONTEXT}=NKK: no cell of the data .*the nearest is 'NK'"):
+            model.sample(2, {**asked(home), CONTEXT: wrong})
+        with pytest.raises(UserError, match=f"{CONTEXT}=NKK"):
+            sample(home / "single", n=2, condition={**asked(home), CONTEXT: wrong}, out=home / "never")
     with pytest.raises(UserError, match="lacks 5 of the"):
         model.sample(2, {**asked(home), "controls": anndata.read_h5ad(home / "control.h5ad")[:, 5:]})
     with pytest.raises(UserError, match="condition controls: need rows of"):
         model.sample(2, {**asked(home), "controls": np.zeros((3, 4))})
+
+
+def test_sets_and_control_cells_that_repeat_are_told_with_the_smallest_population(home: Path) -> None:
+    cells = anndata.read_h5ad(home / "cells.h5ad")
+    rare = (cells.obs[CONTEXT] == "T") & (cells.obs["gene"] == NAME)
+    kept = np.flatnonzero(~rare | (rare.cumsum() <= 3))
+    kept = kept[~((cells.obs["gene"] == "control") & (cells.obs[CONTEXT] == "B")).to_numpy()[kept] | (kept % 5 == 0)]
+    cells[kept].write_h5ad(home / "rare.h5ad")
+    own = {"path": str(home / "rare.h5ad"), "perturbation_key": "gene", "context": (CONTEXT,), "components": 6}
+    more: dict[str, Any] = {**own, "held_out_populations": HELD_OUT}
+    with pytest.warns(InputWarning) as told:
+        Cells(**more, tokens="cells", set_size=4, controls=8).settle(64)
+    assert [str(each.message) for each in told] == [
+        f"sets of 4 cells: 1 of 8 training populations have fewer, the smallest of them T, {NAME} with 3, so that "
+        "cells come more than once in a set; --data.set_size 3",
+        "8 control cells beside each sample: 1 of 2 contexts have fewer in training, the smallest of them B with 6, "
+        "so that some are seen more than once; --data.controls 6",
+    ]
+    Cells(**more, tokens="cells", set_size=3, controls=6).settle(64)  # warnings are errors
+    with pytest.warns(InputWarning, match=f"9 training populations have fewer, the smallest of them T, {NAME} with 3,"):
+        Cells(**more, tokens="cells", set_size=4).settle(64)
+    with pytest.warns(InputWarning, match="20 control cells beside each sample: 1 of 2 contexts"):
+        Cells(**more, controls=20).settle(64)
 
 
 def test_edits_keep_what_they_do_not_change(home: Path) -> None:
@@ -206,6 +234,17 @@ def test_edits_keep_what_they_do_not_change(home: Path) -> None:
     given = anndata.read_h5ad(home / "control.h5ad")
     assert np.abs(np.asarray(made.to_df("counts")) - given.X).mean() < 0.1
     assert made.obs[CONTEXT].tolist() == given.obs[CONTEXT].tolist()
+
+
+def test_contexts_may_differ_from_sample_to_sample_and_be_left_out(home: Path) -> None:
+    told = {**asked(home), CONTEXT: ["NK", "B"]}
+    written = sample(home / "single", n=4, condition=told, out=home / "both")
+    made = anndata.read_h5ad(next(path for path in written if path.suffix == ".h5ad"))
+    assert made.obs[CONTEXT].tolist() == ["NK", "B"] * 2
+    model = beeline.load(home / "single")
+    apart = [{name: value for name, value in told.items() if name != CONTEXT}, asked(home)]
+    one, other = (np.asarray(model.sample(2, each, seed=1)) for each in apart)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_several_files_of_control_cells_go_round_and_are_each_shared_out(home: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import anndata
 import numpy as np
 import pytest
+import yaml
 
 import beeline
 from beeline.cli.edit import edit
@@ -59,6 +60,9 @@ def test_a_file_of_cells_is_named_as_it_is_and_its_flags_too(home: Path, capsys:
     words = ["train", str(home / "cells.h5ad"), "--modality=cells", "--cells.perturbation_key=gene"]
     assert run_command([*words, "--print-config"]) == 0
     assert "perturbation_key: gene" in capsys.readouterr().out
+    quoted = 'cell_type="T cell, CD4+",gene=A;cell_type="B"'
+    assert run_command([*words, f"--cells.held_out_populations={quoted}", "--print-config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["data"]["held_out_populations"] == quoted
     assert run_command([*words[:2], "--modality=fields"]) == 2
     assert "is of modality cells; name a recipe of it" in capsys.readouterr().err
     for table in ("obs", "var"):

@@ -55,14 +55,14 @@ def told_conditions(
     return told + [Parameters(name, (name,), dropout=dropout) for name in found.numbers]
 
 
-def beside_conditions(names: Sequence[str], told: Sequence[str]) -> list[Condition]:
+def beside_conditions(contexts: Mapping[str, Array], told: Sequence[str]) -> list[Condition]:
     """Contexts that the network is not told, as a control cell says where a sample belongs.
 
     Args:
-        names: of the contexts.
-        told: names of what it is told.
+        contexts: (N,) each of them, of all cells, held-out ones among them, by its name.
+        told: names of what the network is told.
     """
-    return [Beside(name) for name in names if name not in told]
+    return [Beside(name, tuple(sorted(set(map(str, each))))) for name, each in contexts.items() if name not in told]
 
 
 def features_by_name(features: PerturbationFeatures | None) -> Mapping[str, Array] | None:
@@ -77,3 +77,16 @@ def features_by_name(features: PerturbationFeatures | None) -> Mapping[str, Arra
     scaled = standardised(PERTURBATION, features.names, rows, range(features.trained), True)
     table = feature_table(scaled, len(features.names))
     return {name: row for name, row in zip(features.names, table, strict=True) if np.isfinite(row).all()}
+
+
+def features_known(conditions: Sequence[Condition]) -> Mapping[str, Array] | None:
+    """What ``features_by_name`` gave when a model was trained, (F,) of each; None without features.
+
+    Args:
+        conditions: of the model, fitted.
+    """
+    for each in conditions:
+        if isinstance(each, Perturbations) and each.features:
+            rows = zip(each.known, each.features, strict=True)
+            return {name: np.array(row) for name, row in rows if row}
+    return None

@@ -1,12 +1,12 @@
-"""What parts may offer where samples are sets, are seen in part, or take from samples that others have."""
+"""What parts may offer where samples are sets, are seen in part, or take from samples or models that others have."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from beeline.core.data import Example, Examples
-from beeline.core.protocols import Array
+from beeline.core.protocols import Array, Condition
 
 
 @runtime_checkable
@@ -67,4 +67,17 @@ class Thinned(Protocol):
 
     def tokens_seen(self) -> int | None:
         """How many of each; None for all."""
+        ...
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A modality that takes from a trained model what it had from files which may be gone since."""
+
+    def recalling(self, conditions: Sequence[Condition]) -> Self:
+        """The same modality, which asks these and no file for what they know.
+
+        Args:
+            conditions: of the model, fitted.
+        """
         ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beeline.core.errors import UserError
+from beeline.data.projection import MOST_NUMBERS
 
 
 def check_options(asked: Mapping[str, Any]) -> None:
@@ -34,6 +35,22 @@ def check_options(asked: Mapping[str, Any]) -> None:
         if written.get(column):
             mend = "; or --data.counts false" if column == "library" else ""
             raise UserError(f"column '{column}': generated cells have one of that name of their own; rename it{mend}")
+
+
+def check_genes(count: int) -> None:
+    """Refuse more genes than principal components are taken of.
+
+    Args:
+        count: of them.
+
+    Raises:
+        UserError: there are more.
+    """
+    if count > MOST_NUMBERS:
+        raise UserError(
+            f"{count:,} genes: principal components are taken of at most {MOST_NUMBERS:,}; keep the most variable "
+            "ones, --data.highly_variable 2000"
+        )
 
 
 def _check_perturbations(asked: Mapping[str, Any]) -> None:

@@ -157,9 +157,10 @@ def given_cells(path: Path, description: CellDescription, layer: str | None = No
         layer: of the numbers; X when None.
 
     Raises:
-        UserError: genes are missing, or the numbers are on another scale.
+        UserError: genes are missing, the numbers are on another scale, or a cell has no counts.
     """
     if description.scale == "counts" and (made := generated_cells(path)) is not None:
+        _refuse_empty(path, made.library)
         return normalised(made.rows, made.library, description.target, "counts", description.places(made.genes, path))
     file = open_cells(path, layer_of(path, layer))
     check_scale(file, description.scale)
@@ -168,6 +169,8 @@ def given_cells(path: Path, description: CellDescription, layer: str | None = No
     known = {*counted, *description.genes}  # others were not there to be summed in training
     summed = rows[:, [place for place, name in enumerate(file.genes) if name in known]]
     library = np.asarray(summed.sum(axis=1, dtype=np.float64)).reshape(-1)
+    if description.scale == "counts":
+        _refuse_empty(path, library)
     if description.scale == "counts" and (lacking := len(set(counted) - set(file.genes))):
         warnings.warn(
             f"{path}: lacks {lacking} of the {len(counted) + len(description.genes)} genes over which the counts of a "
@@ -187,7 +190,7 @@ def cells_brought(path: Path, description: CellDescription, wishes: CellWishes) 
         wishes: what was asked of the file of its training: columns, and what they call control cells.
 
     Raises:
-        UserError: genes are missing, or the numbers are on another scale.
+        UserError: genes are missing, the numbers are on another scale, or a cell has no counts.
     """
     values, file = given_cells(path, description, wishes.layer), open_cells(path, layer_of(path, wishes.layer))
     columns: dict[str, list[Any]] = {}
@@ -203,6 +206,19 @@ def cells_brought(path: Path, description: CellDescription, wishes: CellWishes) 
             columns[PERTURBATION] = list(doses(file, wishes.dose, under, wishes.control))
     known = ({name: column[i] for name, column in columns.items() if column[i] is not None} for i in range(len(values)))
     return [Example(row, condition) for row, condition in zip(values, known, strict=True)]
+
+
+def _refuse_empty(path: Path, library: Array) -> None:
+    """Refuse cells without counts of the genes of training, whose shares nobody knows.
+
+    Raises:
+        UserError: naming the first.
+    """
+    if (empty := np.flatnonzero(~(library > 0))).size:
+        raise UserError(
+            f"{path}: {empty.size} of {len(library)} cells have no counts at all of the genes of the training data, "
+            f"the first of them {open_cells(path).names[empty[0]]}; leave them out, adata[adata.X.sum(axis=1) > 0]"
+        )
 
 
 def _values(file: CellFile, description: CellDescription, library: Array) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from beeline.core.conditions import condition_name
 from beeline.core.data import Deferred, Example
 from beeline.core.errors import UserError
+from beeline.core.quoting import split_outside, unquoted
 from beeline.data.cell_choice import CellDescription
 from beeline.data.cell_pairs import paired
 from beeline.data.splits import split_by_group
@@ -25,6 +26,7 @@ Array = np.ndarray[Any, Any]
 PERTURBATION, CONTROL = "perturbation", "control"
 _WITHOUT = ("", "none", "nan")
 _LEAST_OF_A_DOSE = 10
+_OPTION = "held_out_populations"
 
 
 @dataclass(frozen=True)
@@ -149,14 +151,15 @@ def held_out_cells(
     Args:
         found: the cells.
         populations: such as ``cell_type=B cells,condition=stim``, several between semicolons; a share of the cells
-            when None. Columns go by their names, or those of their conditions.
+            when None. Columns go by their names, or those of their conditions; double quotes stand around what holds
+            a comma, semicolon or "=".
         share: of them, by group.
         seed: another one, another split.
         key: column that says what cells were under, beside its name ``perturbation``.
         control: what that column calls control cells.
 
     Raises:
-        UserError: a column is unknown or no cell is of such a population.
+        UserError: a column is unknown, no cell is of such a population, or a quote is not closed.
     """
     kept = np.zeros(len(found), dtype=bool)
     if populations is None:
@@ -165,23 +168,24 @@ def held_out_cells(
         return kept
     columns = {**found.labels, **found.contexts}
     under = np.array(["+".join(names) or CONTROL for names in found.perturbations])
-    for asked in populations.split(";"):
+    for asked in split_outside(populations, ";", _OPTION):
         chosen = np.ones(len(found), dtype=bool)
-        for part in asked.split(","):
-            name, equals, value = (each.strip() for each in part.partition("="))
+        for part in split_outside(asked, ",", _OPTION):
+            name, *rest = map(unquoted, split_outside(part, "=", _OPTION, most=1))
+            value = rest[0] if rest else ""
             column = columns.get(condition_name(name))
             if name == PERTURBATION or (key is not None and name in (key, condition_name(key))):
                 column, value = under, "+".join(names_of(value, control)) or CONTROL
-            if not equals or column is None:
+            if not rest or column is None:
                 known = ", ".join((PERTURBATION, *columns))
-                raise UserError(f"held_out_populations {asked.strip()}: need COLUMN=VALUE of {known}")
+                raise UserError(f"{_OPTION} {asked}: need COLUMN=VALUE of {known}")
             fits = np.asarray(column, dtype=object) == value
             if not fits.any():
                 seen = ", ".join(sorted(set(column.tolist()) - {None})[:8])
-                raise UserError(f"held_out_populations {asked.strip()}: no cell has {name} {value}; there are {seen}")
+                raise UserError(f"{_OPTION} {asked}: no cell has {name} {value}; there are {seen}")
             chosen &= fits
         if not chosen.any():
-            raise UserError(f"held_out_populations {asked.strip()}: no cell is all of that")
+            raise UserError(f"{_OPTION} {asked}: no cell is all of that")
         kept |= chosen
     if kept.all():
         raise UserError("held_out_populations: every cell is held out, and none is left to train on")

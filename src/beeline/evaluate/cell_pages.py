@@ -28,6 +28,7 @@ from beeline.metrics.cell_rows import PairRow, rows_of
 
 PAIRS = "pairs.csv"
 _SHOWN, _AGREEING = 2, 0.5
+_NESTED = ("doses", "model", "floors", "ceiling", "notes")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def pages_of(
     ordered = sorted(rows, key=lambda row: (-np.nan_to_num(row.effect_size), -row.n))
     curves: dict[str, Any] = {
         "perturbed": perturbed,
-        "pairs": [asdict(row) | {"shown": shown_name(row.perturbation, row.context, perturbed)} for row in ordered],
+        "pairs": [asdict(row) | {"shown": shown_name(row.key, perturbed)} for row in ordered],
         "map": map_of(compared, ordered, seed, umap),
     }
     if perturbed:
@@ -128,8 +129,8 @@ def pairs_csv(rows: Sequence[PairRow]) -> bytes:
     text = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     for row in rows:
-        flat = {key: value for key, value in asdict(row).items() if key not in ("model", "floors", "ceiling", "notes")}
-        flat |= {"perturbation": "+".join(row.perturbation), "context": ", ".join(row.context)}
+        flat = {key: value for key, value in asdict(row).items() if key not in _NESTED}
+        flat |= {"perturbation": "+".join(row.key.members), "context": ", ".join(row.context)}
         sides = {"": row.model, **{f"{name}: ": row.floors.get(name) for name in names}, "ceiling: ": row.ceiling}
         for name, numbers in sides.items():
             flat[f"{name}energy distance"] = math.nan if numbers is None else numbers.energy

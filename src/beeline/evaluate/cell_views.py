@@ -27,15 +27,14 @@ _GENES, _TILES, _KINDS = 5, 24, 5
 _MOST_GENES = 1500
 
 
-def shown_name(perturbation: Sequence[str], context: Sequence[str], perturbed: bool = True) -> str:
+def shown_name(pair: Pair, perturbed: bool = True) -> str:
     """A population for people: its kind alone where nothing was done to any cell.
 
     Args:
-        perturbation: names.
-        context: where.
+        pair: the population.
         perturbed: whether anything was done to cells.
     """
-    return Pair(tuple(perturbation), tuple(context)).name if perturbed else ", ".join(context) or "all cells"
+    return pair.name if perturbed else ", ".join(pair.context) or "all cells"
 
 
 def map_of(compared: Compared, rows: Sequence[PairRow], seed: int, umap: bool) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def map_of(compared: Compared, rows: Sequence[PairRow], seed: int, umap: bool) -
     truth = compared.truth
     known = truth.training.examples
     axes = Components(np.stack([known[index].array for index in evenly(known, 2000)]))
-    pairs = [Pair(row.perturbation, row.context) for row in rows]
+    pairs = [row.key for row in rows]
     share = max(1, _MOST_REAL // len(pairs))
     cut = {pair: _some(truth.cells(pair), share) for pair in pairs}
     made = {pair: _some(compared.cells(pair), share) for pair in pairs}
@@ -64,7 +63,7 @@ def map_of(compared: Compared, rows: Sequence[PairRow], seed: int, umap: bool) -
     ends = np.cumsum([len(each) for each in cut.values()]), np.cumsum([len(each) for each in made.values()])
     sides = [np.split(plane.places[name], cuts[:-1]) for name, cuts in zip((REAL, GENERATED), ends, strict=True)]
     found["kinds"] = {
-        shown_name(pair.perturbation, pair.context, bool(truth.held_out.perturbed)): {
+        shown_name(pair, bool(truth.held_out.perturbed)): {
             REAL: real.tolist(),
             GENERATED: own.tolist(),
         }
@@ -81,7 +80,7 @@ def ranks_of(compared: Compared, rows: Sequence[PairRow]) -> dict[str, Any]:
         rows: of the pairs, the largest change first.
     """
     truth, known = compared.truth, list(compared.truth.known)
-    asked = [Pair(row.perturbation, row.context) for row in rows if math.isfinite(row.rank)][:_TILES]
+    asked = [row.key for row in rows if math.isfinite(row.rank)][:_TILES]
     others = [pair for pair in known if pair not in asked]
     columns = [*asked, *others[: _TILES - len(asked)]]
     real = np.stack([truth.known[pair] for pair in known]) if known else np.zeros((0, 0))
@@ -110,7 +109,7 @@ def change_of(compared: Compared, row: PairRow, why: str, known: Expression) -> 
         why: it is shown, in words.
         known: genes.
     """
-    pair, truth = Pair(row.perturbation, row.context), compared.truth
+    pair, truth = row.key, compared.truth
     deltas, changes, top = compared.deltas(pair), compared.changes(pair), truth.top(pair)
     controls = truth.controls(pair)
     if deltas is None or changes is None or top is None or controls is None:
@@ -147,8 +146,8 @@ def kinds_of(compared: Compared, genes: Sequence[str]) -> dict[str, Any]:
     """
     truth = compared.truth
     largest = sorted(sorted(compared.pairs, key=lambda pair: -len(truth.held_out.members[pair]))[:_KINDS])
-    real = {shown_name(pair.perturbation, pair.context, False): truth.cells(pair) for pair in largest}
-    made = {shown_name(pair.perturbation, pair.context, False): compared.cells(pair) for pair in largest}
+    real = {shown_name(pair, False): truth.cells(pair) for pair in largest}
+    made = {shown_name(pair, False): compared.cells(pair) for pair in largest}
     telling = telling_genes(list(real.values()))
     cut = np.sort(np.argsort(-np.var(np.concatenate(list(real.values())), axis=0), kind="stable")[:_MOST_GENES])
 

@@ -1,7 +1,7 @@
 """What a number would be without a model: cheap baselines in the place of samples.
 
 class means        every sample is the mean of the training examples of its class: right on average, without variety
-resampled pixels   every number of a sample is drawn by itself from the training examples of its class: the right
+resampled values   every number of a sample is drawn by itself from the training examples of its class: the right
                    histogram everywhere, without structure
 
 Without classes all training examples are one class. For data of several shapes there are
@@ -59,7 +59,7 @@ def floors(
 
     return {
         "class means": examples([means[each] for each in asked_N.tolist()]),
-        "resampled pixels": examples(_resampled(real_MD, [members[each] for each in asked_N.tolist()], seed)),
+        "resampled values": examples(_resampled(real_MD, [members[each] for each in asked_N.tolist()], seed)),
     }
 
 

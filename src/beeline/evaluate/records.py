@@ -21,7 +21,7 @@ one layout. What is not a finite number is null.
         {"metric": "Frechet distance", "formula": "frechet-gaussian-1", "meaning": "one line on how it is computed",
          "space": "pca-32", "n": 1000, "seed": 0, "value": 1.23, "low": 1.1, "high": 1.4,     interval of 95 %, or null
          "floor": 45.6, "floor_name": "class means",            the better of the cheap baselines, null without one
-         "floors": {"class means": 45.6, "resampled pixels": 78.9},
+         "floors": {"class means": 45.6, "resampled values": 78.9},
          "n_ceiling": 1000,               how many those are; 0 without a ceiling
          "draws": 0, "inputs": 0,         of fields: n is draws for each of so many held-out inputs; else 0
          "groups": 360,                   independent groups among the samples, which intervals rest on

@@ -19,6 +19,7 @@ from beeline.core.errors import UserError
 from beeline.core.files import read_json, sha256
 from beeline.core.parts import rebuild_part
 from beeline.core.protocols import Modality
+from beeline.core.sharing import Recalling
 from beeline.generate.engine import Engine
 from beeline.generate.imported import is_file_of_peer, open_imported, with_decoder
 from beeline.modalities.loading import ModalitySource, find_modality
@@ -127,6 +128,7 @@ def read_starting(path: Path, source: ModalitySource) -> tuple[Starting, Modalit
     with naming(description_path):
         kind = source.make(description["modality"]["options"])
         codec = build_codec(description, source.module)
+        kind = kind.recalling(codec.conditions) if isinstance(kind, Recalling) else kind
         settings = description["config"]
         starting = Starting(
             codec,

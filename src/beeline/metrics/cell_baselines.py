@@ -11,6 +11,7 @@ resampled cells              training cells of the perturbation in the context, 
 
 The control cell is the one that a question brings along, else one of the training cells, drawn. A perturbation never
 seen (in another context) is answered by all perturbations together; control cells that are asked for by control cells.
+Where perturbations have doses, another dose stands in for one that was never seen, and ridge predicts the mean of all.
 What applies to no question is left out; where an answer applies to some, the others get the mean perturbation, so that
 means over pairs are of the same pairs. Deltas are those of ``cell_pairs``, every one of equal weight.
 
@@ -91,12 +92,17 @@ class TrainingEffects:
         self._linear: dict[tuple[str, ...], LinearEffects | None] = {}
 
     def elsewhere(self, pair: Pair) -> Array | None:
-        """(G,) mean delta of a perturbation over the other contexts; None where it was seen in none."""
-        return _mean(
-            delta
+        """(G,) mean delta of a perturbation over the other contexts; None where it was seen in none.
+
+        It is of the same dose, or else of all.
+        """
+        alike = {
+            known: delta
             for known, delta in self.deltas.items()
             if known.perturbation == pair.perturbation and known.context != pair.context
-        )
+        }
+        same = [delta for known, delta in alike.items() if known.doses == pair.doses]
+        return _mean(same or alike.values())
 
     def mean(self, pair: Pair) -> Array | None:
         """(G,) mean over perturbations of the deltas in a context, in all where it has none; None without any."""
@@ -106,15 +112,14 @@ class TrainingEffects:
     def additive(self, pair: Pair) -> Array | None:
         """(G,) sum of the deltas of single perturbations; None where one was not seen, or there is but one.
 
-        Each is that of the context, or else the mean over the others.
+        Each is that of the context, or else the mean over the others; of other doses where none has this one.
         """
         if len(pair.perturbation) < 2:
             return None
         total: Array | None = None
-        for name in pair.perturbation:
-            single = Pair((name,), pair.context)
-            delta = self.deltas.get(single)
-            delta = self.elsewhere(single) if delta is None else delta
+        for place, name in enumerate(pair.perturbation):
+            single = Pair((name,), pair.context, pair.doses[place : place + 1])
+            delta = self._single(single)
             if delta is None:
                 return None
             total = delta if total is None else total + delta
@@ -123,7 +128,8 @@ class TrainingEffects:
     def linear(self, pair: Pair) -> Array | None:
         """(G,) prediction from features, summed over a set; None where one of them is not known.
 
-        The model is of one delta for each perturbation: that in the context, or else the mean over the others.
+        The model is of one delta for each perturbation: that in the context, mean over doses, or else the mean over
+        the others.
         """
         feature = self._feature(pair)
         if feature is None:
@@ -137,12 +143,29 @@ class TrainingEffects:
         rows = []
         for perturbation in dict.fromkeys(pair.perturbation for pair in self.deltas):
             pair = Pair(perturbation, context)
-            delta, feature = self.deltas.get(pair, self.elsewhere(pair)), self._feature(pair)
+            here = self._here(pair)
+            delta, feature = self.elsewhere(pair) if here is None else here, self._feature(pair)
             if delta is not None and feature is not None:
                 rows.append((delta, feature))
         if len(rows) < 2:
             return None
         return LinearEffects(np.stack([delta for delta, _ in rows]), np.stack([feature for _, feature in rows]))
+
+    def _single(self, pair: Pair) -> Array | None:
+        """(G,) delta of a perturbation: of its dose before others, and of the context before others."""
+        known = [each for each in self.deltas if each.perturbation == pair.perturbation]
+        for chosen in (
+            [each for each in known if each == pair],
+            [each for each in known if each.doses == pair.doses],
+            [each for each in known if each.context == pair.context],
+        ):
+            if chosen:
+                return _mean(self.deltas[each] for each in chosen)
+        return _mean(self.deltas[each] for each in known)
+
+    def _here(self, pair: Pair) -> Array | None:
+        """(G,) mean over doses of the delta of a perturbation in the context; None where it was not seen there."""
+        return _mean(delta for known, delta in self.deltas.items() if known[:2] == pair[:2])
 
     def _feature(self, pair: Pair) -> Array | None:
         rows = [self._features.get(name) for name in pair.perturbation]
@@ -212,6 +235,7 @@ def _resampled(cells: CellTable, pairs: Sequence[Pair], seed: int) -> list[Array
 
 
 def _alike(cells: CellTable, pair: Pair) -> list[Pair]:
-    """Training pairs of the same perturbation, else all perturbed ones, else all that there are."""
+    """Training pairs of the same perturbation and dose, else of others, else all perturbed ones, else all there are."""
     same = [each for each in cells.members if each.perturbation == pair.perturbation]
+    same = [each for each in same if each.doses == pair.doses] or same
     return same or (cells.perturbed if pair.perturbation else []) or list(cells.members)

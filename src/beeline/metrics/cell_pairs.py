@@ -1,10 +1,10 @@
-"""Single cells by what was done to them and where: a pair is a perturbation (a set of names) and a context.
+"""Single cells by what was done to them and where: a pair is a perturbation (a set of names, and doses) and a context.
 
     delta_p,c = mean of the cells under p in context c - mean of the control cells of c
 
 An example of a cell has the expression log1p(count / library * target) of each gene as its array, and as conditions
-``perturbation`` (names, none of a control cell), the columns that say the context, each under its own name, and
-``control``, a control cell of the same context, where a run starts from control cells.
+``perturbation`` (names, none of a control cell; or their doses by name), the columns that say the context, each under
+its own name, and ``control``, a control cell of the same context, where a run starts from control cells.
 
 Shapes: N cells of a pair, M control cells, G genes.
 """
@@ -29,15 +29,24 @@ class Pair(NamedTuple):
     Args:
         perturbation: names in alphabetical order; none of control cells.
         context: value of each context column.
+        doses: of each name, to six digits; none where doses are not told.
     """
 
     perturbation: tuple[str, ...]
     context: tuple[str, ...]
+    doses: tuple[float, ...] = ()
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names, with doses as ``A=0.5`` where they have some."""
+        if not self.doses:
+            return self.perturbation
+        return tuple(f"{name}={dose:g}" for name, dose in zip(self.perturbation, self.doses, strict=True))
 
     @property
     def name(self) -> str:
-        """For people: ``JAK2 + STAT1, CD14 Mono``."""
-        return ", ".join([" + ".join(self.perturbation) or "control", *self.context])
+        """For people: ``JAK2 + STAT1, CD14 Mono``, with doses ``JAK2=0.5 + STAT1=2, CD14 Mono``."""
+        return ", ".join([" + ".join(self.members) or "control", *self.context])
 
 
 def pair_of(condition: Mapping[str, Any], contexts: Sequence[str]) -> Pair:
@@ -49,7 +58,10 @@ def pair_of(condition: Mapping[str, Any], contexts: Sequence[str]) -> Pair:
     """
     given = condition.get("perturbation")
     names = () if given is None else (given,) if isinstance(given, str) else tuple(given)
-    return Pair(tuple(sorted(map(str, names))), tuple(str(condition.get(name)) for name in contexts))
+    perturbation, context = tuple(sorted(map(str, names))), tuple(str(condition.get(name)) for name in contexts)
+    if not isinstance(given, Mapping):
+        return Pair(perturbation, context)
+    return Pair(perturbation, context, tuple(float(f"{given[name]:g}") for name in perturbation))
 
 
 class CellTable:

@@ -53,6 +53,7 @@ class PairRow:
         pair: its name.
         perturbation: names; none of control cells.
         context: where.
+        doses: of each name; none where doses are not told.
         n: held-out cells.
         n_generated: generated cells.
         n_control: control cells of its delta.
@@ -72,6 +73,7 @@ class PairRow:
     pair: str
     perturbation: tuple[str, ...]
     context: tuple[str, ...]
+    doses: tuple[float, ...]
     n: int
     n_generated: int
     n_control: int
@@ -86,6 +88,11 @@ class PairRow:
     floors: Mapping[str, Numbers]
     ceiling: Numbers
     notes: tuple[str, ...]
+
+    @property
+    def key(self) -> Pair:
+        """The pair itself."""
+        return Pair(self.perturbation, self.context, self.doses)
 
     @property
     def nearest_floor(self) -> str | None:
@@ -181,7 +188,7 @@ def _row(compared: Compared, pair: Pair, low: Mapping[str, Compared], seed: int)
     floors = {name: each for name, each in cheap.items() if each.is_there}
     told, known = compared.discrimination(pair) if pair.perturbation else math.nan, len(truth.known)
     row = PairRow(
-        *(pair.name, pair.perturbation, pair.context),
+        *(pair.name, pair.perturbation, pair.context, pair.doses),
         *(len(truth.held_out.members[pair]), len(compared.generated.members[pair])),
         n_control=0 if controls is None else len(controls),
         effect_size=math.nan if delta is None else float(np.linalg.norm(delta)),
@@ -220,6 +227,8 @@ def _notes(row: PairRow, truth: Truth, pair: Pair) -> list[str]:
         notes.append(f"its own gene {' and '.join(missing)} is not among the genes measured")
     if all(pair.perturbation != each.perturbation for each in truth.training.members):
         notes.append("never seen in training")
+    elif (pair.perturbation, pair.doses) not in {(each.perturbation, each.doses) for each in truth.training.members}:
+        notes.append("never seen in training at this dose")
     return notes
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from beeline.conditioning.cell_conditions import beside_conditions, features_by_name, told_conditions
+from beeline.conditioning.cell_conditions import beside_conditions, features_by_name, features_known, told_conditions
 from beeline.conditioning.control_cell import ControlCell
 from beeline.conditioning.control_cells import ControlPopulation
 from beeline.core.data import Example, Examples, Expression, Metric
@@ -25,7 +25,7 @@ from beeline.data.cell_columns import condition_names
 from beeline.data.cell_components import CellComponents
 from beeline.data.cell_files import Scale
 from beeline.data.cell_knowledge import PerturbationFeatures, check_answerable, lasting, perturbation_features
-from beeline.data.cell_options import check_options
+from beeline.data.cell_options import check_genes, check_options
 from beeline.data.cell_output import h5ad_bytes
 from beeline.data.cell_populations import CONTROLS, Grouping, PopulationSet, divided, grouped
 from beeline.data.cell_reading import CellWishes, cells_brought, read_cells
@@ -34,6 +34,7 @@ from beeline.data.cell_told import card_of, picture_of, said_of, smooth_remark
 from beeline.data.normalisers import Standardise
 from beeline.data.pictures import Picture
 from beeline.data.projection import MOST_NUMBERS, Projection
+from beeline.data.scarce_cells import warn_of_scarce
 from beeline.metrics.cell_baselines import cell_baselines
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
@@ -64,7 +65,7 @@ class Cells:
         group: columns that tell what belongs together; no group is in both splits.
         held_out: share of the cells kept from training, between 0 and 1; 0.2 when null.
         held_out_populations: cells to keep from training in its place, such as "cell_type=B cells,condition=stim";
-            several between semicolons.
+            several between semicolons, double quotes around a value that holds one of ,;=
         min_genes: genes seen in a cell, at least, for it to be looked at; null for no limit.
         min_counts: counts of a cell, at least.
         max_mitochondrial: share of a cell's counts in genes whose names start with MT- or mt-, at most.
@@ -145,15 +146,12 @@ class Cells:
         if self.autoencoder is not None:
             reasons.append(check_fits(self.autoencoder, self.tokens, found, kept))
             settled = dataclasses.replace(settled, autoencoder=str(Path(self.autoencoder).expanduser().absolute()))
-        if components and len(known.genes) > MOST_NUMBERS:
-            raise UserError(
-                f"{len(known.genes):,} genes: principal components are taken of at most {MOST_NUMBERS:,}; keep the "
-                "most variable ones, --data.highly_variable 2000"
-            )
+        check_genes(len(known.genes) if components else 0)
         if self.start == "noise" and components and not self.controls:
             reasons.append(smooth_remark(self.components))
         if isinstance(side := self._sides[0], PopulationSet):
             reasons.append(f"training: {side.said()}")
+            warn_of_scarce(side)
         if self.start == "control":
             pairs = len(self._sides[0])
             reasons.append(f"training: {pairs:,} pairs of a control cell and a cell, by optimal transport")
@@ -170,8 +168,7 @@ class Cells:
         if self.tokens == "genes":
             return Standardise(channels=False, lowest=None if self.scale == "scaled" else 0.0)
         lowest = None if self.scale == "scaled" else 0.0
-        target = self._known.target
-        return CellComponents(self.components, lowest, self._size > 0, self.controls > 0, target=target)
+        return CellComponents(self.components, lowest, self._size > 0, self.controls > 0, target=self._known.target)
 
     def tokenizer(self) -> SetTokenizer | GridTokenizer | RowTokenizer:
         """A token for each gene, known by its identity; one for each cell of a set; or one of all components."""
@@ -190,20 +187,19 @@ class Cells:
         """Perturbation, labels, and the control cell that an answer starts from, or the control cells that it sees."""
         found = told_conditions(*self._read, self.control, self.dropout, self._features, self.identity)
         if self.start == "control" or self.controls:
-            found += beside_conditions(self._contexts, [each.name for each in found])
+            found += beside_conditions(self._read[0].contexts, [each.name for each in found])
         if self.start == "control":
             found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
         if self.controls:
-            text, components = self._known.text(), Projection(self.components)
             seen = (self.controls, self._size or 1, self.dropout if self.tokens == "genes" else 0.0)
+            text, components = self._known.text(), Projection(self.components)
             found.append(ControlPopulation(CONTROLS, *seen, text, self.layer, components))
         return found
 
     def metrics(self) -> Sequence[Metric]:
         """How populations differ, and how much of what perturbations do to their means is predicted."""
         training, held_out = (self.things(split) or self.dataset(split) for split in ("train", "held_out"))
-        kinds = kinds_of(training, held_out, self._contexts)
-        found = own_metrics(self._known.genes, self._contexts, kinds)
+        found = own_metrics(self._known.genes, self._contexts, kinds_of(training, held_out, self._contexts))
         return [each for each in found if self.scale != "scaled" or not each.name.startswith("DE ")]  # no fold changes
 
     def expression(self) -> Expression:
@@ -213,7 +209,14 @@ class Cells:
 
     def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
         """Cheap answers: control cells, shifted ones, means, sums of single effects, ridge on features, ..."""
-        return cell_baselines(training, asked, seed, self._contexts, features_by_name(self._features))
+        features = vars(self).get("_recalled") or features_by_name(self._features)
+        return cell_baselines(training, asked, seed, self._contexts, features)
+
+    def recalling(self, conditions: Sequence[Condition]) -> Cells:
+        """The same, with the features of perturbations that a model was trained with, wherever their file is by now."""
+        known = dataclasses.replace(self)
+        vars(known)["_recalled"] = features_known(conditions)  # no option, and so no field
+        return known
 
     def preview(self, samples: Examples) -> Picture:
         """Cells under one another, the genes that vary most among them side by side."""
@@ -300,9 +303,7 @@ class Cells:
     @cached_property
     def _known(self) -> CellDescription:
         """What the file said when the model was trained, so that sampling does without it."""
-        if self.description is None:
-            return self._read[0].description
-        return CellDescription.read(self.description)
+        return self._read[0].description if self.description is None else CellDescription.read(self.description)
 
     @cached_property
     def _sides(self) -> tuple[CellSet, CellSet] | tuple[PopulationSet, PopulationSet]:
