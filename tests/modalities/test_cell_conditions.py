@@ -146,6 +146,16 @@ def test_what_nothing_is_known_of_is_told_before_training(home: Path) -> None:
             Cells(path, **{**KEYS, **more})
 
 
+def test_doses_that_are_hardly_ever_the_same_are_warned_of(home: Path, tmp_path: Path) -> None:
+    own: dict[str, Any] = {**KEYS, "dose": "dose"}
+    Cells(str(home / "cells.h5ad"), **own).settle(64)  # warnings are errors
+    cells = anndata.read_h5ad(home / "cells.h5ad")
+    cells.obs["dose"] = cells.obs["dose"] * (1 + np.arange(cells.n_obs))
+    cells.write_h5ad(tmp_path / "scattered.h5ad")
+    with pytest.warns(InputWarning, match=r"216 perturbations with their doses are those of 1 of the cells each on the median"):
+        Cells(str(tmp_path / "scattered.h5ad"), **own).settle(64)
+
+
 def test_doses_are_told_by_their_logarithm_and_written_again(home: Path) -> None:
     run = train(str(home / "cells.h5ad"), home / "dosed", options={**options(dose="dose"), **FROM_CONTROL})
     model = beeline.load(run)

@@ -1,7 +1,8 @@
-"""Populations with fewer cells than a sample shows at once, in which some cells stand more than once.
+"""Populations with few cells: fewer than a sample shows at once, so that some stand twice, or than can be compared.
 
 a set of S cells of a population of n < S        each cell floor(S / n) or ceil(S / n) times
 M control cells of a context that has m < M      each control cell once or more
+doses that are hardly ever the same              a population of its own each, too small to be compared
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import numpy as np
 
 from beeline.core.errors import InputWarning
 from beeline.data.cell_populations import PopulationSet
+from beeline.data.cell_sets import FoundCells
+
+_COMPARED = 10
 
 
 def scarce_remarks(side: PopulationSet) -> list[str]:
@@ -52,6 +56,23 @@ def warn_of_scarce(side: PopulationSet) -> None:
     """
     for line in scarce_remarks(side):
         warnings.warn(line, InputWarning, stacklevel=2)
+
+
+def warn_of_scattered_doses(found: FoundCells) -> None:
+    """Warn where most doses are those of a handful of cells, whose populations an evaluation holds side by side.
+
+    Args:
+        found: cells, of which some may have doses.
+    """
+    told = Counter(tuple(sorted(each.items())) for each in found.doses or () if each)
+    middle = sorted(told.values())[len(told) // 2] if told else _COMPARED
+    if middle < _COMPARED:
+        warnings.warn(
+            f"{len(told):,} perturbations with their doses are those of {middle} of the cells each on the median, too few to compare "
+            "populations by; an evaluation says more where doses are rounded to a few levels",
+            InputWarning,
+            stacklevel=2,
+        )
 
 
 def _population(side: PopulationSet, place: int) -> str:
