@@ -65,7 +65,7 @@ class TrainConfig:
         in_memory: keep the training examples in memory, on the device, instead of reading them again and again; where
             they fit well when absent.
         workers: processes that read data that are not in memory; as many as training needs not to wait when absent.
-        threads: CPU threads; what torch finds when absent.
+        threads: CPU threads; as many as are quickest here, measured at the start, when absent.
         seed: of weights, order, times, noise and dropping of conditions.
         force_split: take splits that share a group, which are refused otherwise: held-out losses and scores are then
             too good, which the model's description tells.

@@ -12,6 +12,7 @@ import torch
 from beeline.core.choices import Choice
 from beeline.core.device import computes_in_bf16, find_device
 from beeline.train.config import TrainConfig
+from beeline.train.threads import choose_threads
 
 
 def settle(config: TrainConfig) -> tuple[TrainConfig, list[Choice]]:
@@ -32,8 +33,8 @@ def settle(config: TrainConfig) -> tuple[TrainConfig, list[Choice]]:
         choices.append(Choice("train.precision", precision, why))
     threads = config.threads
     if threads is None:
-        threads = torch.get_num_threads()
-        choices.append(Choice("train.threads", str(threads), "what torch finds here"))
+        threads, why = choose_threads(torch.get_num_threads())
+        choices.append(Choice("train.threads", str(threads), why))
     return replace(config, device=device, precision=precision, threads=threads), choices
 
 
