@@ -33,6 +33,7 @@ HOW = {
         "--data.tokens=genes",
         "--data.genes_in_training=128",
         "--train.batch_size=16",
+        "--train.steps=1000",
         "--model.hidden_size=64",
         "--model.num_heads=1",
         "--sample.steps=10",

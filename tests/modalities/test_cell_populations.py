@@ -23,11 +23,13 @@ from beeline.conditioning.control_cells import ControlPopulation
 from beeline.core.errors import InputWarning, UserError
 from beeline.data.cell_components import CellComponents
 from beeline.data.cell_truth import CONTEXT
+from beeline.data.gene_scale import GeneScale
 from beeline.data.projection import Projection
 from beeline.evaluate.contract import hold
 from beeline.evaluate.contract_subject import Subject
 from beeline.modalities.cells import Cells
 from beeline.modalities.loading import find_modality
+from beeline.tokenizers.sets import SetTokenizer
 from tests.conftest import FAST
 from tests.evaluate.test_contract import kept
 from tests.modalities.cell_files import TRUTH, cells_file
@@ -130,9 +132,10 @@ def opened(path: Path, **how: Any) -> tuple[Subject, Any]:
     return subject, subject.opened().network
 
 
-def test_genes_have_no_order(home: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"controls": 7}])
+def test_genes_have_no_order(home: Path, more: dict[str, Any]) -> None:
     """A theorem: what is said of genes that change places changes places with them."""
-    subject, network = opened(home / "cells.h5ad", tokens="genes")
+    subject, network = opened(home / "cells.h5ad", tokens="genes", **more)
     batch = subject.codec.batch([subject.codec.encode(each) for each in subject.batch[:3]])
     order = torch.randperm(len(TRUTH.gene_names), generator=torch.Generator().manual_seed(0))
     assert batch.tokens.ids is not None
@@ -140,6 +143,36 @@ def test_genes_have_no_order(home: Path) -> None:
     with torch.no_grad():
         said, turned = (network(each, torch.full((3,), 0.6), batch.conditions).output for each in (batch.tokens, moved))
     torch.testing.assert_close(turned, said[:, order], atol=1e-5, rtol=0)
+
+
+def test_genes_are_told_about_their_control_cells_and_come_back(home: Path) -> None:
+    """What is told of a cell and its control cells does not change where one number is added to a gene of all."""
+    subject, _ = opened(home / "cells.h5ad", tokens="genes", controls=7)
+    example = subject.batch[0]
+    assert isinstance(subject.codec.normaliser, GeneScale)
+    codec = replace(subject.codec, normaliser=replace(subject.codec.normaliser, lowest=None))
+    tokens, more = codec.encode(example).tokens, np.linspace(0, 5, len(TRUTH.gene_names), dtype=np.float32)
+    higher = replace(
+        example,
+        array=example.array + more,
+        condition={**example.condition, "controls": example.condition["controls"] + more},
+    )
+    torch.testing.assert_close(codec.encode(higher).tokens.values, tokens.values, atol=1e-4, rtol=0)
+    for each in (example, higher):
+        (back,) = codec.decode(tokens, [each.condition])
+        np.testing.assert_allclose(back, each.array, atol=1e-4)
+
+
+def test_vectors_of_genes_begin_as_what_goes_together(home: Path) -> None:
+    """Not those of drawn numbers alone: their first numbers are the loadings, at the size of the others."""
+    subject = Subject(find_modality("cells"), {"path": str(home / "cells.h5ad"), "tokens": "genes"})
+    assert isinstance(subject.codec.tokenizer, SetTokenizer)
+    known, begun = subject.codec.tokenizer.kinship(), subject.small().network.dit.identities
+    assert known is not None
+    assert begun is not None
+    assert known.shape[1] == 16
+    torch.testing.assert_close(begun.weight[:, :16], known / 2)
+    assert begun.weight.std().item() == pytest.approx(0.5, abs=0.05)
 
 
 def test_training_sees_some_genes_and_samples_have_all(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -140,3 +141,22 @@ def test_sets_that_cannot_be_used_are_refused() -> None:
         tokenizer.blank((1, 1))
     with pytest.raises(UserError, match="must differ and lie between 0 and 2"):
         tokenizer.blank((3,))
+
+
+def test_identities_that_go_together_are_known_by_it() -> None:
+    """Of numbers that follow two factors, loadings are alike within a factor and foreign between them."""
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(500, 2)) * np.array([2.0, 1.0])
+    follows = np.array([0, 1, 0, 1, 1, 0, 0])
+    arrays = [torch.from_numpy(row[follows] + 0.1 * random.normal(size=7)) for row in factors]
+    fitted = SetTokenizer(7, components=2).fit(arrays)
+    known = fitted.kinship()
+    assert known is not None
+    assert known.shape == (7, 2)
+    assert (known**2).mean(dim=0).tolist() == pytest.approx([1.0, 1.0], abs=1e-5)
+    unit = known / known.norm(dim=1, keepdim=True)
+    np.testing.assert_allclose(unit @ unit.T, follows[:, None] == follows, atol=0.05)
+    assert SetTokenizer(7).fit(arrays).kinship() is None
+    few = SetTokenizer(7, components=5).fit([torch.ones(7), -torch.ones(7)]).kinship()
+    assert few is not None
+    assert few.shape == (7, 1), "vectors along a line have one component"

@@ -28,6 +28,8 @@ from beeline.nn.norms import build_norm
 from beeline.nn.positions import LearnedPositions, rotary_angles, sincos_positions
 from beeline.nn.precision import full_precision
 
+_IDENTITY = 0.5  # deviation of the numbers of identities, before anything is learned
+
 
 @dataclass(frozen=True)
 class TokenSpace:
@@ -107,7 +109,7 @@ class DiT(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         if self.identities is not None:
-            nn.init.normal_(self.identities.weight, std=0.5)
+            nn.init.normal_(self.identities.weight, std=_IDENTITY)
 
     def forward(
         self,
@@ -173,6 +175,17 @@ class DiT(nn.Module):
         places = (tokens.coords, tokens.ids, tokens.keep, tokens.segment, tokens.periods())
         outputs: Tensor = self(tokens.values, time_N, condition_ND, *places, context)
         return outputs
+
+    def begin_identities(self, kinship_IK: Tensor) -> None:
+        """Let the first numbers of each identity's vector begin as what is known of it, at the size of the others.
+
+        Args:
+            kinship_IK: for each of I identities, of about unit size.
+        """
+        assert self.identities is not None
+        told = kinship_IK[:, : self.identities.embedding_dim]
+        with torch.no_grad():
+            self.identities.weight[:, : told.shape[1]] = _IDENTITY * told
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Refuse samples that learned positions cannot place.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
+from torch import Tensor
+
 from beeline.core.data import Example, Examples
 from beeline.core.protocols import Array, Condition
 
@@ -33,6 +35,15 @@ class Relative(Protocol):
 
     def absolute(self, array: Array, like: Array) -> Array:
         """Undo ``relative``."""
+        ...
+
+
+@runtime_checkable
+class Kindred(Protocol):
+    """A tokenizer that may know which of its identities go together, so that a network begins with that."""
+
+    def kinship(self) -> Tensor | None:
+        """(identities, K) numbers of about unit size, alike where identities are; None where nothing is known."""
         ...
 
 

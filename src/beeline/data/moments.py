@@ -1,4 +1,4 @@
-"""Mean and standard deviation of data that are read once, a piece at a time.
+"""Mean, standard deviation and principal components of data that are read once, a piece at a time.
 
     delta = mean_b - mean_a,  mean = mean_a + delta n_b / n,  M2 = M2_a + M2_b + delta^2 n_a n_b / n
 
@@ -44,3 +44,34 @@ def channel_moments(arrays: Iterable[Array], channels: int) -> tuple[Array, Arra
         mean += np.where(number > 0, delta * number / total, 0.0)
         count += number
     return count, mean, np.sqrt(squares / np.maximum(count, 1))
+
+
+def leading_components(arrays: Iterable[Array], most: int) -> Array:
+    """Leading principal components of normalised vectors, (K, G) with orthonormal rows.
+
+    Args:
+        arrays: vectors (G,) of about zero mean, at least one; NaN counts as 0.
+        most: components, K; fewer where the vectors span fewer.
+    """
+    total, products, count = np.zeros(0), np.zeros((0, 0)), 0
+    for block in _stacked(arrays):
+        if not count:
+            total, products = np.zeros(block.shape[1]), np.zeros((block.shape[1],) * 2)
+        total, products, count = total + block.sum(axis=0), products + block.T @ block, count + len(block)
+    mean = total / count
+    variances, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
+    spanned = variances[::-1][:most] > 1e-10 * max(variances[-1], 1e-300)
+    rows = vectors.T[::-1][:most][spanned]
+    signs = np.where(rows[np.arange(len(rows)), abs(rows).argmax(axis=1)] < 0, -1.0, 1.0)
+    return np.asarray(rows * signs[:, None])
+
+
+def _stacked(arrays: Iterable[Array], most: int = 512) -> Iterable[Array]:
+    held: list[Array] = []
+    for array in arrays:
+        held.append(np.nan_to_num(np.asarray(array, dtype=np.float64)))
+        if len(held) == most:
+            yield np.stack(held)
+            held = []
+    if held:
+        yield np.stack(held)

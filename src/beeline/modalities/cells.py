@@ -31,7 +31,7 @@ from beeline.data.cell_populations import CONTROLS, Grouping, PopulationSet, div
 from beeline.data.cell_reading import CellWishes, cells_brought, read_cells
 from beeline.data.cell_sets import CONTROL, CellSet, FoundCells, from_control
 from beeline.data.cell_told import card_of, picture_of, said_of, smooth_remark
-from beeline.data.normalisers import Standardise
+from beeline.data.gene_scale import GeneScale
 from beeline.data.pictures import Picture
 from beeline.data.projection import MOST_NUMBERS, Projection
 from beeline.data.scarce_cells import warn_of_scarce, warn_of_scattered_doses
@@ -42,6 +42,7 @@ from beeline.tokenizers.rows import RowTokenizer
 from beeline.tokenizers.sets import SetTokenizer
 
 _MOST_VARIABLE = 2000
+_RELATED = 16  # principal components that tell which genes go together
 
 
 @dataclass(frozen=True)
@@ -162,19 +163,19 @@ class Cells:
         """The cells of a split."""
         return self._sides[0 if split == "train" else 1]
 
-    def normaliser(self) -> CellComponents | Standardise | CellAutoencoder:
-        """Principal components, latents of an autoencoder, or one mean and deviation for all genes."""
+    def normaliser(self) -> CellComponents | GeneScale | CellAutoencoder:
+        """Principal components, latents of an autoencoder, or mean and deviation of each gene."""
         if self.autoencoder is not None:
             return as_normaliser(self.autoencoder)
         if self.tokens == "genes":
-            return Standardise(channels=False, lowest=None if self.scale == "scaled" else 0.0)
+            return GeneScale(None if self.scale == "scaled" else 0.0)
         lowest = None if self.scale == "scaled" else 0.0
         return CellComponents(self.components, lowest, self._size > 0, self.controls > 0, target=self._known.target)
 
     def tokenizer(self) -> SetTokenizer | GridTokenizer | RowTokenizer:
         """A token for each gene, known by its identity; one for each cell of a set; or one of all components."""
         if self.tokens == "genes":
-            return SetTokenizer(len(self._known.genes))
+            return SetTokenizer(len(self._known.genes), components=_RELATED)
         if self._size:
             return RowTokenizer(self.components)
         latent = self.components if self.autoencoder is None else latents_in(self.autoencoder)
@@ -192,8 +193,8 @@ class Cells:
         if self.start == "control":
             found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
         if self.controls:
-            seen = (self.controls, self._size or 1, self.dropout if self.tokens == "genes" else 0.0)
             text, components = self._known.text(), Projection(self.components)
+            seen = (self.controls, self._size or 1, 0.0)
             found.append(ControlPopulation(CONTROLS, *seen, text, self.layer, components))
         return found
 

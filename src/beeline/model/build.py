@@ -10,6 +10,7 @@ from torch import Tensor
 from beeline.backbone.config import ModelConfig
 from beeline.core.errors import UserError
 from beeline.core.protocols import Objective, Process, Source
+from beeline.core.sharing import Kindred
 from beeline.model.codec import Codec
 from beeline.model.network import Network
 from beeline.objectives.config import ObjectiveConfig
@@ -124,7 +125,7 @@ def build_network(
     Raises:
         UserError: the options do not fit together or do not fit the data.
     """
-    return Network(
+    network = Network(
         model,
         codec.tokenizer,
         codec.conditions,
@@ -135,3 +136,7 @@ def build_network(
         companion=objective.learned,
         source=source,
     )
+    known = codec.tokenizer.kinship() if isinstance(codec.tokenizer, Kindred) else None
+    if known is not None:
+        network.dit.begin_identities(known)
+    return network
