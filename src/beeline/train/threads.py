@@ -92,7 +92,7 @@ class _Work:
             self.layer = nn.Sequential(
                 nn.LayerNorm(_WIDTH), nn.Linear(_WIDTH, 4 * _WIDTH), nn.GELU(), nn.Linear(4 * _WIDTH, _WIDTH)
             )
-            self.input = torch.randn(_ROWS, _WIDTH)
+        self.input = torch.linspace(-1, 1, _ROWS * _WIDTH).reshape(_ROWS, _WIDTH)
         self.optimiser = torch.optim.AdamW(self.layer.parameters(), fused=True)
 
     def __call__(self) -> None:
