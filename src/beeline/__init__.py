@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from beeline.cli.encode import encode
     from beeline.cli.evaluate import evaluate
     from beeline.cli.inspect import inspect
+    from beeline.cli.profile import profile
     from beeline.cli.sample import sample
     from beeline.cli.train import train
     from beeline.conditioning.coarse_map import CoarseMap
@@ -71,6 +72,7 @@ _HOMES = {
     "image_grid": "data.pictures",
     "inspect": "cli.inspect",
     "load": "generate.load",
+    "profile": "cli.profile",
     "sample": "cli.sample",
     "scalar_image": "data.pictures",
     "split_by_group": "data.splits",
@@ -107,6 +109,7 @@ __all__ = [
     "inspect",
     "interop",
     "load",
+    "profile",
     "sample",
     "scalar_image",
     "split_by_group",

@@ -27,6 +27,7 @@ VERBS = {
     "train": "fit a model to data, sample it and report",
     "sample": "draw samples from a trained model",
     "edit": "invert, re-noise, inpaint or interpolate data by a trained model",
+    "profile": "say where the time of a training step goes",
     "check": "hold a kind of data to the contract that Beeline's own keep",
     "evaluate": "score a trained model by its modality's metrics",
     "compare": "hold trained models side by side, on the same data and seeds",
@@ -35,7 +36,8 @@ VERBS = {
     "autoencode": "fit an autoencoder of the counts of single cells, whose latents a run models",
 }
 
-_DOTTED = ("train", "check", "autoencode")  # verbs that read --section.key beside their own flags
+_DOTTED = ("train", "profile", "check", "autoencode")  # verbs that read --section.key beside their own flags
+_RUNS = ("train", "profile")  # of which those are the options of a run
 
 
 def run(argv: Sequence[str]) -> int:
@@ -79,7 +81,7 @@ def _dispatch(words: list[str]) -> int:
     flags, plain_words = _split_config_flags(rest) if verb in _DOTTED else ([], rest)
     if "-h" in plain_words or "--help" in plain_words:
         asked = [word for word in plain_words if word not in ("-h", "--help")]
-        more = _options_help(verb, parser.parse_known_args(asked)[0].target) if verb in ("train", "check") else ""
+        more = _options_help(verb, parser.parse_known_args(asked)[0].target) if verb in _RUNS or verb == "check" else ""
         print(parser.format_help() + more)
         return 0
     arguments, left = parser.parse_known_args(plain_words)
@@ -119,7 +121,7 @@ def _warnings_told(tell: Callable[[str], None]) -> Iterator[None]:
 
 def _unknown_option(verb: str, word: str, known: list[str]) -> UserError:
     """An option that is not there; of a run's dotted options, the one that it may stand for."""
-    if verb == "train":
+    if verb in _RUNS:
         from beeline.cli.resolve import config_sections
         from beeline.core.config import leaves
 
@@ -187,17 +189,19 @@ def _options_help(verb: str, target: str | None) -> str:
     from beeline.cli.resolve import config_sections, data_section
     from beeline.core.config import section_parser
 
-    sections = config_sections() if verb == "train" else {}
+    sections = config_sections() if verb in _RUNS else {}
     note = f"The data have options too, --data.KEY: beeline {verb} RECIPE|FILE --help shows them."
     if target is not None:
         from beeline.modalities.loading import find_modality
 
-        recipe = find_recipe(target) if verb == "train" else find_data(target)
+        recipe = find_recipe(target) if verb in _RUNS else find_data(target)
         sections |= data_section(find_modality(str(recipe.values["modality"])))
-        note = f"The defaults are Beeline's; those of {target} with --print-config." if verb == "train" else ""
+        note = (
+            f"The defaults are Beeline's; those of {target} with beeline train --print-config." if verb in _RUNS else ""
+        )
     if not sections:
         return f"\n{note}\n"
-    what = "a run (also sections of a .yaml recipe)" if verb == "train" else "the data"
+    what = "a run (also sections of a .yaml recipe)" if verb in _RUNS else "the data"
     text = section_parser(sections, usage="", add_help=False).format_help()
     text = re.sub(r"\(type:\s.*?,\s+default:\s+(.*?)\)", r"(\1)", text, flags=re.DOTALL)
     text = re.sub(r"^  --[\w.]+ CONFIG\s+Path to a configuration file\.\n", "", text, flags=re.MULTILINE)

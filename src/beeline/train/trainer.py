@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
@@ -27,6 +28,7 @@ from beeline.train.feed import Feed
 from beeline.train.schedule import learning_rate
 
 TIME_BINS = 10
+RANGE = "beeline: "  # before the names of what a profile tells apart
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 _SUMS = 3
 _HOPELESS = 10
@@ -104,18 +106,22 @@ class Trainer:
         """Learn from the batch of this step; False where its gradient is not finite and it is to be skipped."""
         losses = [self._accumulate(batch, key) for batch, key in self._micro_batches()]
         clip = self.config.clip_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, clip)
-        bad = ~torch.isfinite(norm)
+        with record_function(f"{RANGE}optimiser"):
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, clip)
+            bad = ~torch.isfinite(norm)
         if self.config.on_nan == "skip" and bool(bad):
             self._optimiser.zero_grad()
             return False
-        for loss, t in losses:
-            self._measure(loss, t)
-        self._meter[2] += norm.to(torch.float64)
-        self._update(bad)
-        self.ema.update(self.step)
-        if self.tracks is not None:
-            self.tracks.update(self.step)
+        with record_function(f"{RANGE}log"):
+            for loss, t in losses:
+                self._measure(loss, t)
+            self._meter[2] += norm.to(torch.float64)
+        with record_function(f"{RANGE}optimiser"):
+            self._update(bad)
+        with record_function(f"{RANGE}averages"):
+            self.ema.update(self.step)
+            if self.tracks is not None:
+                self.tracks.update(self.step)
         return True
 
     def _micro_batches(self) -> Iterator[tuple[Batch, Key]]:
@@ -124,14 +130,18 @@ class Trainer:
         device, seed = self.config.device, self.config.seed
         coupled = None
         if self.coupling is not None:
-            batch = self.feed.batch(start, self.batch_size).to(device)
+            batch = self._read(start, self.batch_size)
             coupled = self.coupling(batch, Key.range(seed, start, self.batch_size, device))
         for first in range(0, self.batch_size, size):
             key = Key.range(seed, start + first, size, device)
             if coupled is None:
-                yield self.feed.batch(start + first, size).to(device), key
+                yield self._read(start + first, size), key
             else:
                 yield coupled.rows(torch.arange(first, first + size, device=device)), key
+
+    def _read(self, first: int, length: int) -> Batch:
+        with record_function(f"{RANGE}data"):
+            return self.feed.batch(first, length).to(self.config.device)
 
     def _accumulate(self, batch: Batch, key: Key) -> tuple[Tensor, Tensor]:
         """Add the gradient of some samples; their losses and times."""
