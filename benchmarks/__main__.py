@@ -3,6 +3,6 @@
 import subprocess
 import sys
 
-for name in ("attention", "allocator", "samplers", "index"):
+for name in ("attention", "allocator", "draws", "samplers", "index"):
     print(f"== benchmarks.{name}", flush=True)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

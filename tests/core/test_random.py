@@ -27,6 +27,17 @@ def test_philox_gives_the_published_answers(
 ) -> None:
     c0, c1, c2, c3 = (torch.tensor([word]) for word in counter)
     assert tuple(int(word) for word in philox((c0, c1, c2, c3), key)) == expected
+    a0, a1, a2, a3 = (each.numpy() for each in (c0, c1, c2, c3))
+    assert tuple(int(word) for word in philox((a0, a1, a2, a3), key)) == expected
+
+
+def test_draws_have_the_words_of_their_counters() -> None:
+    numbers = torch.tensor([0, 5, 2**31, 2**40 + 3])
+    key = Key(3, numbers, "noise")
+    block = torch.arange(2).expand(4, 2)
+    low, high = (numbers % 2**32)[:, None].expand(4, 2), (numbers // 2**32)[:, None].expand(4, 2)
+    words = torch.stack(philox((block, torch.zeros_like(block), low, high), key._secret()), dim=-1).flatten(1)
+    assert torch.equal(key.uniform(7), (words[:, :7].double() + 0.5) / 2**32)
 
 
 @pytest.mark.parametrize("elements", [1, 7, 64, 257])
