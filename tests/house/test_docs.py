@@ -38,6 +38,7 @@ PAGES = (
     "likelihood",
     "fields",
     "cells",
+    "speed",
 )
 
 
