@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,13 @@ def test_control_cells_are_training_ones_of_the_context_drawn_once_and_for_all()
         assert [each.identity() for each in again] == [training.identity(), held_out.identity()]
     other = sides(Grouping(controls=6, seed=1), cells, kept=kept)[0]
     assert other.identity() != sides(Grouping(controls=6), cells, kept=kept)[0].identity()
+
+
+def test_cells_are_called_by_their_rows_of_the_file_where_others_were_left_out() -> None:
+    cells = found()
+    training, _ = sides(Grouping(size=0, controls=3), replace(cells, places=np.arange(len(cells)) + 7))
+    assert training.name(0) == f"{cells.path.name} cell {training.cells[0, 0] + 7}"
+    assert training.things().name(0) == f"{cells.path.name} cell {training.things().cells[0] + 7}"
 
 
 def test_first_control_cells_go_round_so_that_each_stands_for_as_many_cells() -> None:

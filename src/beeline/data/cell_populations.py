@@ -92,8 +92,8 @@ class PopulationSet(Deferred):
     def name(self, index: int) -> str:
         """File, and row or population."""
         first = int(self.cells[index, 0])
-        which = f"cell {first}" if self.single else f"set {index} of {self.found.population(first)}"
-        return f"{self.found.path.name} {which}"
+        whole = f"{self.found.path.name} set {index} of {self.found.population(first)}"
+        return self.found.name(first) if self.single else whole
 
     def identity(self) -> str:
         """A hash of what the cells hold, what is known of them, and how they come together."""

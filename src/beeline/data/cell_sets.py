@@ -81,6 +81,10 @@ class FoundCells:
         """Where a cell belongs, apart from what it was under."""
         return tuple(str(column[index]) for column in self.contexts.values())
 
+    def name(self, index: int) -> str:
+        """File and row of it, whatever cells were left out."""
+        return f"{self.path.name} cell {index if self.places is None else int(self.places[index])}"
+
     def told(self, index: int, with_context: bool) -> dict[str, Any]:
         """Perturbation, labels and numbers of a cell, but for what is missing, and its context where that is wanted."""
         under = self.perturbations if self.doses is None else self.doses
@@ -127,8 +131,7 @@ class CellSet(Deferred):
 
     def name(self, index: int) -> str:
         """File and row."""
-        place = self.cells[index]
-        return f"{self.found.path.name} cell {int(place if self.found.places is None else self.found.places[place])}"
+        return self.found.name(int(self.cells[index]))
 
     def identity(self) -> str:
         """A hash of what the cells hold, what is known of them, and which control cells are beside them."""
