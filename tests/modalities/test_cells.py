@@ -80,6 +80,8 @@ def test_answers_start_from_the_cells_of_a_file_and_are_written_as_cells(home: P
     assert found.obs["perturbation"].tolist() == [NAME] * 5
     assert found.obs[CONTEXT].tolist() == ["NK"] * 5
     assert found.uns["beeline"]["seed"] == 3
+    assert found.obs["seed"].tolist() == [3] * 5
+    assert found.obs["run"].tolist() == [found.uns["beeline"]["model"]] * 5
     values = np.asarray(found.to_df())
     assert (values >= 0).all()
     model = beeline.load(home / "run")
@@ -176,6 +178,7 @@ def test_cells_become_what_they_would_be_under_something_else(home: Path, tmp_pa
     assert cells.obs["perturbation"].tolist() == [NAME] * 4
     assert cells.obs[CONTEXT].tolist() == ["B"] * 4
     assert cells.obs["donor"].tolist() == anndata.read_h5ad(given).obs["donor"].tolist()
+    assert cells.obs["input"].tolist() == [f"{given}[{place}]" for place in range(4)]
     unchanged, changed = (anndata.read_h5ad(path).to_df().to_numpy() for path in (same, other))
     np.testing.assert_allclose(unchanged, before, atol=0.05)
     assert np.abs(changed - before).max() > 3 * np.abs(unchanged - before).max()

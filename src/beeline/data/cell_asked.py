@@ -1,4 +1,4 @@
-"""What was asked of generated cells, as columns of their table."""
+"""What was asked of generated cells, with which seed and of which run, as columns of their table."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def cells_as_anndata(
 ) -> Any:
     """Samples as an AnnData: gene names, what was asked for, provenance, and counts where they are known.
 
+    Columns ``seed`` and ``run`` say where cells come from, ``input`` which of the given cells an edited one was.
+
     Args:
         samples: cells.
         description: of the training data.
@@ -45,6 +47,8 @@ def cells_as_anndata(
         obs[name] = [value if value is None else _set_name(value, control) for value in values]
         if dose is not None:
             obs[dose] = _doses(values)
+    for name, values in _origin(provenance, len(samples)).items():
+        obs.setdefault(name, values)  # a column of the training data of that name keeps it
     about = dict(provenance)
     if description.target is not None:
         about[TARGET] = description.target
@@ -89,6 +93,14 @@ def counts_of(
 
 def _values(samples: Examples) -> np.ndarray[Any, Any]:
     return np.stack([sample.array for sample in samples])
+
+
+def _origin(provenance: Mapping[str, Any], number: int) -> dict[str, list[Any]]:
+    """Seed and run of each cell, and the cell that it was where cells were edited one by one."""
+    known = {"seed": provenance.get("seed"), "run": provenance.get("model")}
+    found = {name: [value] * number for name, value in known.items() if value is not None}
+    inputs = (provenance.get("edit") or {}).get("inputs") or ()
+    return found | ({"input": [each["name"] for each in inputs]} if len(inputs) == number else {})
 
 
 def _set_name(value: Any, control: str) -> str:
