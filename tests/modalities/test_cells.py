@@ -160,6 +160,16 @@ def test_cells_from_control_cells_keep_the_clauses_that_train_too(home: Path) ->
     assert "perturbation by" in conditions.text
 
 
+def test_a_file_that_is_not_there_is_no_recipe() -> None:
+    with pytest.raises(UserError, match=r"^nowhere\.h5ad: no such folder or file$"):
+        find_recipe("nowhere.h5ad")
+
+
+def test_a_folder_of_no_cells_is_told_of_the_files_that_hold_them(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no \.h5ad, picture, \.npy or \.npz file"):
+        edit(home / "noise", "invert", tmp_path)
+
+
 def test_given_cells_bring_what_their_columns_say(home: Path) -> None:
     modality: Any = beeline.load(home / "noise").modality
     file, found = anndata.read_h5ad(home / "cells.h5ad"), modality.brought(home / "cells.h5ad")

@@ -68,7 +68,7 @@ def find_recipe(target: str | Path) -> Recipe:
             f"{target}: is no recipe (.yaml), no modality (.py), no folder of images, no array (.npy, .npz, idx) "
             "and no cells (.h5ad)"
         )
-    if any(each in target for each in ("/", os.sep)):
+    if any(each in target for each in ("/", os.sep)) or _ARRAYS.search(target):
         raise UserError(f"{target}: no such folder or file")
     raise unknown("recipe", target, recipe_names())
 

@@ -116,7 +116,8 @@ def _files(path: Path, modality: Modality | None) -> list[Path]:
     for endings in (_brought(modality), ENDINGS, {".npy", ".npz"}):
         if chosen := [each for each in inside if each.suffix.lower() in endings]:
             return chosen
-    raise UserError(f"{path}: holds no picture, .npy or .npz file")
+    wanted = ", ".join((*_brought(modality), "picture", ".npy"))
+    raise UserError(f"{path}: holds no {wanted} or .npz file")
 
 
 def _brought(modality: Modality | None) -> Collection[str]:
