@@ -152,7 +152,7 @@ def test_doses_that_are_hardly_ever_the_same_are_warned_of(home: Path, tmp_path:
     cells = anndata.read_h5ad(home / "cells.h5ad")
     cells.obs["dose"] = cells.obs["dose"] * (1 + np.arange(cells.n_obs))
     cells.write_h5ad(tmp_path / "scattered.h5ad")
-    with pytest.warns(InputWarning, match="216 perturbations with their doses are 1 of the cells each"):
+    with pytest.warns(InputWarning, match="216 perturbations with their doses have a median of 1 cells each"):
         Cells(str(tmp_path / "scattered.h5ad"), **own).settle(64)
 
 

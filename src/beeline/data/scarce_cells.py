@@ -68,7 +68,7 @@ def warn_of_scattered_doses(found: FoundCells) -> None:
     middle = sorted(told.values())[len(told) // 2] if told else _COMPARED
     if middle < _COMPARED:
         warnings.warn(
-            f"{len(told):,} perturbations with their doses are {middle} of the cells each on the median, too few to "
+            f"{len(told):,} perturbations with their doses have a median of {middle} cells each, too few to "
             "compare populations by; an evaluation says more where doses are rounded to a few levels",
             InputWarning,
             stacklevel=2,
