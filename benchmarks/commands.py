@@ -8,7 +8,7 @@ import sys
 
 
 def run(*words: str) -> None:
-    """Run the command without its progress; what it says on standard error is shown.
+    """Run the command, whose results are in the files that it writes; what it says meanwhile is shown.
 
     Args:
         words: arguments.

@@ -146,13 +146,22 @@ def test_what_nothing_is_known_of_is_told_before_training(home: Path) -> None:
             Cells(path, **{**KEYS, **more})
 
 
+def test_populations_held_out_that_are_too_small_to_be_compared_are_warned_of(home: Path, tmp_path: Path) -> None:
+    cells = anndata.read_h5ad(home / "cells.h5ad")
+    rare = (cells.obs["gene"] == FIRST) & (cells.obs[CONTEXT] == "T")
+    cells[~rare | (rare.cumsum() <= 4)].write_h5ad(tmp_path / "rare.h5ad")
+    few = Cells(str(tmp_path / "rare.h5ad"), held_out_populations=f"{CONTEXT}=T,gene={FIRST}", **KEYS)
+    with pytest.warns(InputWarning, match=f"the populations {CONTEXT}=T,gene={FIRST} have 4 cells, too few"):
+        few.settle(64)
+
+
 def test_doses_that_are_hardly_ever_the_same_are_warned_of(home: Path, tmp_path: Path) -> None:
     own: dict[str, Any] = {**KEYS, "dose": "dose"}
     Cells(str(home / "cells.h5ad"), **own).settle(64)  # warnings are errors
     cells = anndata.read_h5ad(home / "cells.h5ad")
     cells.obs["dose"] = cells.obs["dose"] * (1 + np.arange(cells.n_obs))
     cells.write_h5ad(tmp_path / "scattered.h5ad")
-    with pytest.warns(InputWarning, match="216 perturbations with their doses have a median of 1 cells each"):
+    with pytest.warns(InputWarning, match="216 perturbations with their doses have 1 cell each on the median"):
         Cells(str(tmp_path / "scattered.h5ad"), **own).settle(64)
 
 

@@ -217,7 +217,7 @@ def _refuse_empty(path: Path, library: Array) -> None:
     if (empty := np.flatnonzero(~(library > 0))).size:
         raise UserError(
             f"{path}: {empty.size} of {len(library)} cells have no counts at all of the genes of the training data, "
-            f"the first of them {open_cells(path).names[empty[0]]}; leave them out, adata[adata.X.sum(axis=1) > 0]"
+            f"the first of them {open_cells(path).names[empty[0]]}; leave them out"
         )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from beeline.core.errors import InputWarning
 from beeline.data.cell_populations import PopulationSet
 from beeline.data.cell_sets import FoundCells
 
+Array = np.ndarray[Any, Any]
 _COMPARED = 10
 
 
@@ -58,27 +61,35 @@ def warn_of_scarce(side: PopulationSet) -> None:
         warnings.warn(line, InputWarning, stacklevel=2)
 
 
-def warn_of_scattered_doses(found: FoundCells) -> None:
-    """Warn where most doses are those of a handful of cells, whose populations an evaluation holds side by side.
+def warn_of_incomparable(found: FoundCells, held_out: Array, populations: str | None) -> None:
+    """Warn where an evaluation will hold populations of a handful of cells side by side.
 
     Args:
         found: cells, of which some may have doses.
+        held_out: (N,) which cells are kept from training.
+        populations: which they are, in words; None for a share of the cells.
     """
+    remarks, count = [], int(held_out.sum())
+    if populations is not None and count < _COMPARED:
+        remarks.append(
+            f"the populations {populations} have {count} cells, too few to compare populations by: distances and "
+            f"significant genes need {_COMPARED} or more, and stay empty or say little"
+        )
     told = Counter(tuple(sorted(each.items())) for each in found.doses or () if each)
     middle = sorted(told.values())[len(told) // 2] if told else _COMPARED
     if middle < _COMPARED:
-        warnings.warn(
-            f"{len(told):,} perturbations with their doses have a median of {middle} cells each, too few to "
-            "compare populations by; an evaluation says more where doses are rounded to a few levels",
-            InputWarning,
-            stacklevel=2,
+        remarks.append(
+            f"{len(told):,} perturbations with their doses have {middle} cell{'s' * (middle > 1)} each on the median, "
+            "too few to compare populations by; an evaluation says more where doses are rounded to a few levels"
         )
+    for line in remarks:
+        warnings.warn(line, InputWarning, stacklevel=2)
 
 
 def _population(side: PopulationSet, place: int) -> str:
     """What a cell has in common with the others of its sets: context, labels, and perturbation with its dose."""
     found = side.found
     under = found.perturbations[place] if found.doses is None else found.doses[place]
-    doses = [f"{name}={dose:g}" for name, dose in under.items()] if hasattr(under, "items") else list(under)
+    doses = [f"{name}={dose:g}" for name, dose in under.items()] if isinstance(under, Mapping) else list(under)
     columns = {**found.contexts, **found.labels}  # a context may be a label too
     return ", ".join((*(str(column[place]) for column in columns.values()), "+".join(doses) or "control"))

@@ -34,7 +34,7 @@ from beeline.data.cell_told import card_of, picture_of, said_of, smooth_remark
 from beeline.data.gene_scale import GeneScale
 from beeline.data.pictures import Picture
 from beeline.data.projection import MOST_NUMBERS, Projection
-from beeline.data.scarce_cells import warn_of_scarce, warn_of_scattered_doses
+from beeline.data.scarce_cells import warn_of_incomparable, warn_of_scarce
 from beeline.metrics.cell_baselines import cell_baselines
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
 from beeline.tokenizers.grid import GridTokenizer
@@ -148,7 +148,7 @@ class Cells:
             reasons.append(check_fits(self.autoencoder, self.tokens, found, kept))
             settled = dataclasses.replace(settled, autoencoder=str(Path(self.autoencoder).expanduser().absolute()))
         check_genes(len(known.genes) if components else 0)
-        warn_of_scattered_doses(found)
+        warn_of_incomparable(found, kept, self.held_out_populations)
         if self.start == "noise" and components and not self.controls:
             reasons.append(smooth_remark(self.components))
         if isinstance(side := self._sides[0], PopulationSet):

@@ -33,7 +33,8 @@ def settle(config: TrainConfig) -> tuple[TrainConfig, list[Choice]]:
         choices.append(Choice("train.precision", precision, why))
     threads = config.threads
     if threads is None:
-        threads, why = choose_threads(torch.get_num_threads())
+        most = torch.get_num_threads()
+        threads, why = choose_threads(most) if device == "cpu" else (most, "what torch finds here")
         choices.append(Choice("train.threads", str(threads), why))
     return replace(config, device=device, precision=precision, threads=threads), choices
 

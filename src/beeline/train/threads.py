@@ -88,7 +88,6 @@ class _Work:
 
     def __init__(self) -> None:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
             self.layer = nn.Sequential(
                 nn.LayerNorm(_WIDTH), nn.Linear(_WIDTH, 4 * _WIDTH), nn.GELU(), nn.Linear(4 * _WIDTH, _WIDTH)
             )
