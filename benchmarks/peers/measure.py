@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from beeline.model.cost import expected_flops, gemm_peak
 from benchmarks.peers.nets import VARIANTS, Net
@@ -38,7 +39,7 @@ class Asked:
     rounds: int = 3
     device: str = "cpu"
     threads: int = 1
-    images: int = 2
+    images: int = 1
     passes: int = 40
     sampler: str = "dpmpp_2m"
     peer_steps: int = 250
@@ -86,30 +87,28 @@ class Bench:
         scale = asked.peer_steps / asked.peer_timed / asked.images
         tasks = {PEER: Task(lambda: walk(asked.peer_timed), lambda: walk(1), scale, once=True)}
         notes = {PEER: f"DDPM, {asked.peer_steps} steps, from {asked.peer_timed} of them; first: one step"}
+        spent: dict[str, int] = {}
         for name, each in self._sampling_apart().items():
-            draw, how = each.sampling(asked.images, asked.passes, asked.sampler, asked.scale)
-            passes = draw()  # which also warms up
-            tasks[name] = Task(draw, lambda draw=draw: draw(2), 1 / asked.images, once=True)  # type: ignore[misc]
-            notes[name] = f"{how}, {passes} passes; first: two steps"
+            draw, notes[name] = each.sampling(asked.images, asked.passes, asked.sampler, asked.scale)
+            tasks[name] = Task(_noting(spent, name, draw), partial(draw, 2), 1 / asked.images, once=True)
         what = f"{asked.images} guided images, each"
         rows = timed_rows(self._name, what, self._unit, interleaved(tasks, *self._how), PEER)
+        notes |= {name: f"{notes[name]}, {passes} passes; first: two steps" for name, passes in spent.items()}
         return [replace(row, note=notes[row.who]) for row in rows]
 
     def operations(self) -> list[Row]:
         """Parameters, and what a batch computes: by formula, by torch's counter, and in a whole counted step."""
         net, batch = self.net, self.net.batch
-        forward = f"GFLOP of a forward pass, batch {batch}"
+        what = f"operations of a forward pass, batch {batch}"
         formula = batch * expected_flops(net.sizes(), net.tokens)
-        first = next(iter(self.ours.items()))
-        rows = [_plain(self._name, forward, "blocks by formula", "GFLOP", formula / 1e9)]
-        for name, side in ((PEER, self.peer), first):
-            flops, step = self._flops[name], counted(side.step)
-            rows += [
-                _plain(self._name, forward, name, "GFLOP", flops / 1e9, f"{formula / flops:.1%} of them by formula"),
-                _plain(self._name, "step over forward pass", name, "ratio", step / flops, "both counted by torch"),
-                _plain(self._name, "trained parameters", name, "million", side.parameters / 1e6),
-            ]
-        return sorted(rows, key=lambda row: row.what)
+        rows = [_plain(net.name, what, "blocks by formula", "GFLOP", formula / 1e9)]
+        for name in (PEER, self.asked.variants[0]):
+            side, flops = self.sides[name], self._flops[name]
+            note = (
+                f"{side.parameters / 1e6:.1f} million parameters; a step {counted(side.step) / flops:.3f} times as many"
+            )
+            rows.append(_plain(net.name, what, name, "GFLOP", flops / 1e9, note))
+        return rows
 
     @property
     def _name(self) -> str:
@@ -168,6 +167,15 @@ def memory(net: Net, asked: Asked) -> list[Row]:
 def start_rows(net: Net, times: Mapping[str, Times]) -> list[Row]:
     """Rows of starting up."""
     return timed_rows(net.name, "start-up: import and make the net", "CPU seconds", times, PEER)
+
+
+def _noting(spent: dict[str, int], name: str, draw: Callable[[], int]) -> Callable[[], None]:
+    """A call that notes the network passes of an image."""
+
+    def call() -> None:
+        spent[name] = draw()
+
+    return call
 
 
 def _plain(net: str, what: str, who: str, unit: str, value: float, note: str = "", ratio: float | None = None) -> Row:

@@ -128,7 +128,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _told(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def write(path: Path, title: str, facts: Mapping[str, object], rows: Sequence[Row]) -> None:

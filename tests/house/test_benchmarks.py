@@ -50,7 +50,7 @@ def test_times_are_medians_and_ratios_are_taken_round_by_round() -> None:
     assert (ours.value, ours.low, ours.high, ours.first) == (2.0, 1.0, 4.0, 1.0)
     assert (ours.ratio, ours.ratio_low, ours.ratio_high) == (2.0, 1.0, 4.0)
     assert peer.ratio == 1
-    assert "| ours | 1 | 2 | 1 to 4 | 2.00 | 1.00 to 4.00 |" in table([peer, ours])
+    assert "| ours | 1.00 | 2.00 | 1.00 to 4.00 | 2.00 | 1.00 to 4.00 |" in table([peer, ours])
 
 
 def test_every_round_holds_every_call_and_begins_with_another() -> None:
