@@ -1,7 +1,8 @@
 """Ours against diffusers' ``DiTTransformer2DModel``, in fp32, eager, as shipped, in turns in one process.
 
     python -m benchmarks.peers [--nets S2 S4 tiny] [--variants fp32 defaults] [--divide 4 | --batch N] [--rounds 3]
-        [--threads 1] [--device cpu] [--measures start memory step forward sampling operations] [--images 1] [--json FILE]
+        [--threads 1] [--device cpu] [--measures start memory step forward sampling operations] [--images 1]
+        [--json FILE]
 
 Nets are S2 (DiT-S/2 on 4 x 32 x 32, batch 8), S4 (DiT-S/4 on 3 x 32 x 32, batch 32), tiny (width 128, 6 blocks, patch 2
 on 1 x 32 x 32, batch 64), or any preset such as DiT-B/2. What is timed: a training step (forward, backward, clipping,

@@ -11,7 +11,7 @@ from benchmarks.peers.nets import VARIANTS, Net
 from benchmarks.peers.ours import Ours
 from benchmarks.peers.processes import PEER, peak_memory
 from benchmarks.peers.rows import Row, Work, timed_rows
-from benchmarks.peers.side import Side
+from benchmarks.peers.side import Draw, Side
 from benchmarks.peers.theirs import Theirs, counted
 from benchmarks.peers.timing import Clock, Task, Times, interleaved
 
@@ -169,7 +169,7 @@ def start_rows(net: Net, times: Mapping[str, Times]) -> list[Row]:
     return timed_rows(net.name, "start-up: import and make the net", "CPU seconds", times, PEER)
 
 
-def _noting(spent: dict[str, int], name: str, draw: Callable[[], int]) -> Callable[[], None]:
+def _noting(spent: dict[str, int], name: str, draw: Draw) -> Callable[[], None]:
     """A call that notes the network passes of an image."""
 
     def call() -> None:

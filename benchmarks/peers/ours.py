@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +26,7 @@ from beeline.train.config import RunConfig, TrainConfig
 from beeline.train.machine import settle
 from beeline.train.setup import prepare
 from benchmarks.peers.nets import LABEL, STEPS_OF_A_RUN, Net, Variant
+from benchmarks.peers.side import Draw
 
 _EXAMPLES = {"train": 256, "held_out": 2}
 
@@ -130,7 +130,7 @@ class Ours:
             self._engine = Engine(network.to(self.device), start, modality, process, noise)
         return self._engine
 
-    def sampling(self, images: int, passes: int, sampler: str, scale: float) -> tuple[Callable[[int | None], int], str]:
+    def sampling(self, images: int, passes: int, sampler: str, scale: float) -> tuple[Draw, str]:
         """What draws guided images in one batch, telling the passes of each; and how it does so.
 
         Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 
@@ -35,4 +34,9 @@ class Side(Protocol):
         ...
 
 
-Call = Callable[[], object]
+class Draw(Protocol):
+    """Draws images."""
+
+    def __call__(self, fewer: int | None = None) -> int:
+        """The network passes of an image; in fewer steps than usual where that is told."""
+        ...
