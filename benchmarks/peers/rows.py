@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from beeline.evaluate.benchmark_page import BENCHMARK_FORMAT
 from benchmarks.peers.timing import Times, ratios
 
-BENCHMARK_FORMAT = "beeline-benchmark-1"
 _GIGA = 1e9
 
 

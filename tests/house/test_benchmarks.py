@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,13 @@ import torch
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.nets import VARIANTS, Net, find_net
 from benchmarks.peers.ours import Ours
-from benchmarks.peers.rows import table, timed_rows
+from benchmarks.peers.rows import Row, table, timed_rows, write
 from benchmarks.peers.theirs import Theirs, counted
 from benchmarks.peers.timing import Clock, Task, Times, interleaved
 
 from beeline.core.errors import UserError
 from beeline.model.cost import expected_flops
+from tests.train.helpers import command, finish
 
 NET = Net("small", hidden=32, depth=2, heads=2, patch=4, channels=3, batch=4, size=16, classes=5)
 BLOCK_EMBEDDER = 256 * 32 + 32 + 32 * 32 + 32 + 6 * 32  # time table and labels, which diffusers keeps in every block
@@ -67,6 +70,25 @@ def test_nets_are_found_by_name_or_preset() -> None:
     assert (net.hidden, net.depth, net.tokens, net.batch) == (192, 6, 256, 3)
     with pytest.raises(UserError, match="patch"):
         find_net("DiT-B")
+
+
+def test_files_of_figures_are_drawn_side_by_side(tmp_path: Path) -> None:
+    here, there = tmp_path / "here.json", tmp_path / "there.json"
+    row = Row("S2", "training <step>", "fp32", "CPU seconds", 2.0, 1.0, 4.0, ratio=1.25)
+    write(here, "Beside", {"machine": "one"}, [row])
+    write(there, "Beside", {"machine": "two"}, [replace(row, value=4.0, who="bf16"), row])
+    done = finish(command("compare", str(here), str(there), "--out", str(tmp_path / "page")))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "training &lt;step&gt;" in page
+    assert re.findall(r'rect class="bar fill0" width="([\d.]+)"', page) == ["80.0", "80.0", "160.0"]
+    assert page.count("1.25 x") == 3
+    assert "two" in page
+    (tmp_path / "other.json").write_text("[]")
+    for words, said in (([str(here), "-n", "7"], "all options"), ([str(tmp_path / "other.json")], "no benchmark")):
+        refused = finish(command("compare", *words))
+        assert refused.returncode == 2
+        assert said in refused.stderr
 
 
 @pytest.mark.slow
