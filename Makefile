@@ -20,7 +20,7 @@ test: $(VENV)/dev
 test-all: $(VENV)/dev
 	$(BIN)/pytest -n auto -m "not gpu"
 
-bench: $(VENV)/core
+bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +186,12 @@ print((status("VmHWM") - before) / sum(parts[name] for name in ("gradients", "ac
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 0.8 < float(done.stdout) < 1.2
+
+
+def test_what_was_tried_is_let_go_of_after_the_memory_is_planned() -> None:
+    trainer = make_trainer()
+    weights = weakref.ref(next(iter(trainer.network.parameters())))
+    plan_memory(trainer)
+    del trainer
+    gc.collect()
+    assert weights() is None

@@ -182,10 +182,37 @@ def _write(found: Comparison, folder: Path, command: str, display: Display) -> N
     display.result(str(folder / "report.html"))
 
 
+def draw_benchmarks(paths: Sequence[Path], out: str | Path | None, display: Display) -> Path:
+    """Draw files of figures, as ``python -m benchmarks.peers --json FILE`` writes them, side by side.
+
+    Args:
+        paths: of the files.
+        out: folder to write into; the next free ``comparison-001`` beside the first file when None.
+        display: where the page's path goes.
+
+    Raises:
+        UserError: a file is no benchmark.
+    """
+    from beeline.evaluate.benchmark_page import benchmark_page, read_benchmark
+
+    found = dict(zip(_names(paths), map(read_benchmark, paths), strict=True))
+    home = paths[0].parent if out is None else Path(out)
+    check_writable(home)
+    folder = claim(home, "comparison") if out is None else home
+    folder.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["beeline", "compare", *map(str, paths), *([] if out is None else ["--out", str(out)])])
+    write_text(folder / "report.html", benchmark_page(found, command))
+    display.result(str(folder / "report.html"))
+    return folder
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``beeline compare``."""
     parser.add_argument(
-        "runs", metavar="RUN", nargs="+", help="run folders, checkpoints or weights; held against the first"
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="run folders, checkpoints or weights, held against the first; or JSON files of benchmarks",
     )
     parser.add_argument("-n", type=int, default=1000, help="samples of each (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples of all (0)")
@@ -210,5 +237,11 @@ def main(arguments: argparse.Namespace, flags: list[str], display: Display) -> N
     """Run ``beeline compare``."""
     asked = (arguments.n, arguments.seed, arguments.passes, arguments.samplers, arguments.scales)
     options = sampling_options(arguments)
+    paths = [Path(run) for run in arguments.runs]
+    if all(path.suffix == ".json" for path in paths):
+        if options or arguments.members or arguments.modality or asked != (1000, 0, [], [], []):
+            raise UserError("files of benchmarks are drawn as they are: leave out all options but --out")
+        draw_benchmarks(paths, arguments.out, display)
+        return
     where = (arguments.out, arguments.device, display, arguments.members)
     compare(arguments.runs, *asked, arguments.spaces, *where, modality=arguments.modality, **options)

@@ -155,7 +155,7 @@ def _kept(trainer: Trainer, batch: Batch) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in parameters:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # an output that a node keeps with its own graph would hold that graph for ever
 
     key = Key.range(0, 0, batch.tokens.samples, trainer.config.device)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

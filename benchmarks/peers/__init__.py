@@ -1,0 +1,1 @@
+"""Ours beside diffusers' ``DiTTransformer2DModel``: the same nets, measured in turns in one process."""

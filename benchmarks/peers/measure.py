@@ -1,0 +1,182 @@
+"""What is measured of one net: training step, forward pass, whole sampling, operations, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from beeline.model.cost import expected_flops, gemm_peak
+from benchmarks.peers.nets import VARIANTS, Net
+from benchmarks.peers.ours import Ours
+from benchmarks.peers.processes import PEER, peak_memory
+from benchmarks.peers.rows import Row, Work, timed_rows
+from benchmarks.peers.side import Draw, Side
+from benchmarks.peers.theirs import Theirs, counted
+from benchmarks.peers.timing import Clock, Task, Times, interleaved
+
+PEAK_READINGS = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured.
+
+    Args:
+        variants: of ours.
+        rounds: of every measure.
+        device: cpu or cuda.
+        threads: CPU threads.
+        images: drawn when sampling.
+        passes: network passes of each of our images, those of guidance counted.
+        sampler: of ours.
+        peer_steps: of the peer's walk.
+        peer_timed: how many of them are timed.
+        scale: of guidance.
+    """
+
+    variants: Sequence[str]
+    rounds: int = 3
+    device: str = "cpu"
+    threads: int = 1
+    images: int = 1
+    passes: int = 40
+    sampler: str = "dpmpp_2m"
+    peer_steps: int = 250
+    peer_timed: int = 10
+    scale: float = 4.0
+
+    @property
+    def clock(self) -> Clock:
+        """That tells the times."""
+        return Clock(self.device, self.threads)
+
+
+class Bench:
+    """Both sides of a net, ours in every variant that was asked for.
+
+    Args:
+        net: its sizes.
+        asked: what is to be measured.
+    """
+
+    def __init__(self, net: Net, asked: Asked) -> None:
+        self.net, self.asked = net, asked
+        self.peer = Theirs(net, asked.device)
+        self.ours = {name: Ours(net, VARIANTS[name], asked.device, asked.threads) for name in asked.variants}
+        self.sides: dict[str, Side] = {PEER: self.peer, **self.ours}
+        self._flops = {PEER: self.peer.forward_flops()} | {n: each.forward_flops() for n, each in self.ours.items()}
+
+    def training(self) -> list[Row]:
+        """The step; its operations are three times those of the forward pass."""
+        times = interleaved({name: Task(each.step) for name, each in self.sides.items()}, *self._how)
+        work = {n: Work(3 * self._flops[n], self._peak(each.precision)) for n, each in self.sides.items()}
+        return timed_rows(self._name, f"training step, batch {self.net.batch}", self._unit, times, PEER, work)
+
+    def forward(self) -> list[Row]:
+        """The pass of sampling, without gradients."""
+        sides: dict[str, Side] = {PEER: self.peer, **self._sampling_apart()}
+        times = interleaved({name: Task(each.forward) for name, each in sides.items()}, *self._how)
+        work = {n: Work(self._flops[n], self._peak(each.sampling_precision)) for n, each in sides.items()}
+        return timed_rows(self._name, f"forward pass, batch {self.net.batch}", self._unit, times, PEER, work)
+
+    def sampling(self) -> list[Row]:
+        """Guided images from noise to the end, in seconds an image; what the peer would take is told from its first."""
+        asked = self.asked
+        walk = self.peer.sampling(asked.images, asked.peer_steps, asked.scale)
+        scale = asked.peer_steps / asked.peer_timed / asked.images
+        tasks = {PEER: Task(lambda: walk(asked.peer_timed), lambda: walk(1), scale, once=True)}
+        notes = {PEER: f"DDPM, {asked.peer_steps} steps, from {asked.peer_timed} of them; first: one step"}
+        spent: dict[str, int] = {}
+        for name, each in self._sampling_apart().items():
+            draw, notes[name] = each.sampling(asked.images, asked.passes, asked.sampler, asked.scale)
+            tasks[name] = Task(_noting(spent, name, draw), partial(draw, 2), 1 / asked.images, once=True)
+        what = f"{asked.images} guided images, each"
+        rows = timed_rows(self._name, what, self._unit, interleaved(tasks, *self._how), PEER)
+        notes |= {name: f"{notes[name]}, {passes} passes; first: two steps" for name, passes in spent.items()}
+        return [replace(row, note=notes[row.who]) for row in rows]
+
+    def operations(self) -> list[Row]:
+        """Parameters, and what a batch computes: by formula, by torch's counter, and in a whole counted step."""
+        net, batch = self.net, self.net.batch
+        what = f"operations of a forward pass, batch {batch}"
+        formula = batch * expected_flops(net.sizes(), net.tokens)
+        rows = [_plain(net.name, what, "blocks by formula", "GFLOP", formula / 1e9)]
+        for name in (PEER, self.asked.variants[0]):
+            side, flops = self.sides[name], self._flops[name]
+            note = (
+                f"{side.parameters / 1e6:.1f} million parameters; a step {counted(side.step) / flops:.3f} times as many"
+            )
+            rows.append(_plain(net.name, what, name, "GFLOP", flops / 1e9, note))
+        return rows
+
+    @property
+    def _name(self) -> str:
+        return self.net.name
+
+    @property
+    def _unit(self) -> str:
+        return self.asked.clock.name
+
+    @property
+    def _how(self) -> tuple[int, Clock]:
+        return self.asked.rounds, self.asked.clock
+
+    def _sampling_apart(self) -> dict[str, Ours]:
+        """The variants that sample in ways of their own: the first of each."""
+        apart: dict[str, str] = {}
+        for name in self.ours:
+            apart.setdefault(repr(sorted(VARIANTS[name].sample.items())), name)
+        for name in apart.values():
+            self.ours[name].engine()
+        return {name: self.ours[name] for name in apart.values()}
+
+    def _peak(self, precision: str) -> float:
+        return peak(self.asked.device, precision, self.asked.threads)
+
+
+def peak(device: str, precision: str, threads: int) -> float:
+    """The fastest matrix product of several readings, spread over the run; other work makes one of them too low."""
+    readings = _READINGS.setdefault((device, precision, threads), [])
+    if len(readings) < PEAK_READINGS:
+        gemm_peak.cache_clear()
+        readings.append(gemm_peak(device, precision, threads))
+    return max(readings)
+
+
+_READINGS: dict[tuple[str, str, int], list[float]] = {}
+
+
+def peaks() -> Mapping[tuple[str, str, int], list[float]]:
+    """All readings so far, by device, precision and threads."""
+    return _READINGS
+
+
+def memory(net: Net, asked: Asked) -> list[Row]:
+    """The most that a training process of each side holds."""
+    found = peak_memory(net, asked.variants, asked.device, asked.threads)
+    key = "device" if asked.device == "cuda" else "peak"
+    base, rows = found[PEER][key], []
+    for who, each in found.items():
+        note = f"{each['built']:,.0f} before the first step, of which torch {each['torch']:,.0f}"
+        what = f"peak memory in training, batch {net.batch}"
+        rows.append(_plain(net.name, what, who, "MiB", each[key], note if key == "peak" else "", base / each[key]))
+    return rows
+
+
+def start_rows(net: Net, times: Mapping[str, Times]) -> list[Row]:
+    """Rows of starting up."""
+    return timed_rows(net.name, "start-up: import and make the net", "CPU seconds", times, PEER)
+
+
+def _noting(spent: dict[str, int], name: str, draw: Draw) -> Callable[[], None]:
+    """A call that notes the network passes of an image."""
+
+    def call() -> None:
+        spent[name] = draw()
+
+    return call
+
+
+def _plain(net: str, what: str, who: str, unit: str, value: float, note: str = "", ratio: float | None = None) -> Row:
+    return Row(net, what, who, unit, value, value, value, None, ratio, ratio, ratio, note=note)

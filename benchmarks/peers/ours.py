@@ -1,0 +1,153 @@
+"""Our side: the trainer's own step, and the engine's own sampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from beeline.conditioning.label import ClassLabel
+from beeline.core.data import Example, Examples, Metric
+from beeline.core.tokens import Tokens
+from beeline.data.normalisers import Standardise
+from beeline.evaluate.curves import steps_for_passes
+from beeline.generate.engine import Engine
+from beeline.modalities.loading import ModalitySource
+from beeline.model.cost import network_cost
+from beeline.model.network import Network
+from beeline.model.starting import Starting
+from beeline.samplers.config import SampleConfig
+from beeline.tokenizers.grid import GridTokenizer
+from beeline.train.config import RunConfig, TrainConfig
+from beeline.train.machine import settle
+from beeline.train.setup import prepare
+from benchmarks.peers.nets import LABEL, STEPS_OF_A_RUN, Net, Variant
+from benchmarks.peers.side import Draw
+
+_EXAMPLES = {"train": 256, "held_out": 2}
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Images of noise with labels: what a step takes does not depend on what the images show.
+
+    Args:
+        size: cells along each side.
+        channels: numbers a cell.
+        patch: cells along each side of a token.
+        classes: of the labels.
+    """
+
+    size: int
+    channels: int
+    patch: int
+    classes: int
+
+    def dataset(self, split: str) -> Examples:
+        """Independent normal numbers."""
+        count, random = _EXAMPLES[split], np.random.default_rng(split == "train")
+        arrays = random.standard_normal((count, self.size, self.size, self.channels)).astype(np.float32)
+        return [Example(array, {LABEL: number % self.classes}) for number, array in enumerate(arrays)]
+
+    def normaliser(self) -> Standardise:
+        """As for any numbers."""
+        return Standardise()
+
+    def tokenizer(self) -> GridTokenizer:
+        """Square patches."""
+        return GridTokenizer((self.patch, self.patch), channels=self.channels)
+
+    def conditions(self) -> list[ClassLabel]:
+        """The label, dropped for a tenth of the samples, as the peer does."""
+        return [ClassLabel(LABEL, self.classes)]
+
+    def metrics(self) -> list[Metric]:
+        """None."""
+        return []
+
+    def preview(self, samples: Examples) -> Image.Image:
+        """Nothing to look at."""
+        return Image.new("L", (1, 1))
+
+
+class Ours:
+    """The trainer and the engine of a net.
+
+    Args:
+        net: its sizes.
+        variant: options.
+        device: cpu or cuda.
+        threads: CPU threads.
+    """
+
+    def __init__(self, net: Net, variant: Variant, device: str, threads: int) -> None:
+        self.net, self.device = net, device
+        own = {"batch_size": net.batch, "steps": STEPS_OF_A_RUN, "device": device, "threads": threads}
+        options: dict[str, Any] = {**own, "in_memory": True, "tensorboard": False, **variant.train}
+        train, _ = settle(TrainConfig(**options))
+        data = {"size": net.size, "channels": net.channels, "patch": net.patch, "classes": net.classes}
+        config = RunConfig("noise", data, net.config(), train=train, sample=SampleConfig(**variant.sample))
+        self._prepared = prepare(config, ModalitySource("noise", Noise, __name__))
+        self._trainer = self._prepared.trainer
+        self.precision = self._trainer.config.precision
+        self.sampling_precision = config.sample.precision
+        self.parameters = sum(each.numel() for each in self._trainer.network.parameters() if each.requires_grad)
+        self._engine: Engine | None = None
+        batch = self._trainer.feed.batch(0, net.batch).to(device)
+        self._inputs: tuple[Tokens, Tensor, Any] = (
+            batch.tokens,
+            torch.linspace(0.1, 0.9, net.batch, device=device),
+            batch.conditions,
+        )
+
+    def step(self) -> None:
+        """The trainer's own."""
+        self._trainer.train_step()
+
+    def forward(self) -> None:
+        """A pass of the engine's network over a training batch, in the precision of sampling."""
+        network: Network = self.engine().network
+        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=self.sampling_precision == "bf16"):
+            network(*self._inputs)
+
+    def forward_flops(self) -> int:
+        """Of a pass over a training batch."""
+        return self.net.batch * network_cost(self._trainer.network, self._prepared.codec).flops
+
+    def engine(self) -> Engine:
+        """Samples with the averaged weights, as they were when it was asked for first."""
+        if self._engine is None:
+            made, config = self._prepared, self._prepared.config
+            start = Starting(made.codec, config.model, config.process, config.objective, config.sample, {})
+            process, noise, objective = start.parts()
+            network = start.blank_network(process, objective, noise)
+            network.load_state_dict(self._trainer.averaged_weights())
+            modality = made.source.make(config.data)
+            self._engine = Engine(network.to(self.device), start, modality, process, noise)
+        return self._engine
+
+    def sampling(self, images: int, passes: int, sampler: str, scale: float) -> tuple[Draw, str]:
+        """What draws guided images in one batch, telling the passes of each; and how it does so.
+
+        Args:
+            images: how many.
+            passes: network passes of an image, both passes of guidance counted; the most steps that cost no more.
+            sampler: name of the solver.
+            scale: of guidance.
+        """
+        engine = self.engine()
+        name: Any = sampler
+        settings = engine.settings(sampler=name, cfg_scale=scale)
+        steps = steps_for_passes(engine, settings, [passes], self._prepared.held_out[0])[0]
+        labels = {LABEL: [number % self.net.classes for number in range(images)]}
+        requests = engine.requests(images, labels)
+
+        def draw(fewer: int | None = None) -> int:
+            settings = engine.settings(sampler=name, cfg_scale=scale, steps=fewer or steps)
+            return int(engine.generate(requests, 0, settings, images).provenance["passes"])
+
+        return draw, f"{sampler}, {steps} steps"
