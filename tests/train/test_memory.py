@@ -72,24 +72,41 @@ def test_recomputed_activations_are_planned_smaller() -> None:
 
 
 def test_what_is_advised_fits_and_twice_as_much_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = make_trainer(train__batch_size=1024)
+    kept: dict[str, Any] = {"train__activation_checkpointing": False}
+    trainer = make_trainer(train__batch_size=1024, **kept)
     with_memory(monkeypatch, 60_000_000)
     with pytest.raises(UserError, match=r"the largest part is activations of 1024 samples, \d+ MB") as caught:
         refuse_shortage(plan_memory(trainer))
     with pytest.raises(UserError, match=re.escape(str(caught.value))):
-        make_trainer(train__batch_size=1024)
+        make_trainer(train__batch_size=1024, **kept)
     found = re.search(r"--train.batch_size (\d+) fits; so does --train.accumulation (\d+)", str(caught.value))
     assert found is not None
     batch, parts = int(found[1]), int(found[2])
-    make_trainer(train__batch_size=batch)
-    make_trainer(train__batch_size=1024, train__accumulation=parts)
+    make_trainer(train__batch_size=batch, **kept)
+    make_trainer(train__batch_size=1024, train__accumulation=parts, **kept)
     with pytest.raises(UserError, match="training needs"):
-        make_trainer(train__batch_size=2 * batch)
+        make_trainer(train__batch_size=2 * batch, **kept)
     with_memory(monkeypatch, 1000)
     with pytest.raises(UserError, match="not even one sample at a time fits"):
         make_trainer(train__batch_size=1)
     with_memory(monkeypatch, None)
     refuse_shortage(plan_memory(trainer))
+
+
+def test_activations_are_computed_again_only_where_they_do_not_fit() -> None:
+    deep: dict[str, Any] = {"model__depth": 8, "train__batch_size": 64}
+    need = plan_memory(make_trainer(**deep)).need
+    gigabytes = need / 2**30
+    assert not make_trainer(**deep).network.backbone.recompute
+    assert not make_trainer(**deep, train__memory=1.01 * gigabytes).network.backbone.recompute
+    tight = make_trainer(**deep, train__memory=0.8 * gigabytes)
+    assert tight.network.backbone.recompute
+    assert tight.config.activation_checkpointing is True
+    assert plan_memory(tight).fits
+    with pytest.raises(UserError, match="training needs"):
+        make_trainer(**deep, train__memory=0.8 * gigabytes, train__activation_checkpointing=False)
+    with pytest.raises(UserError, match="training needs"):
+        make_trainer(**deep, train__memory=0.01 * gigabytes)
 
 
 @pytest.mark.slow

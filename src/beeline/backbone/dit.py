@@ -68,6 +68,8 @@ class DiT(nn.Module):
         UserError: the options do not fit together or do not fit the tokens.
     """
 
+    recomputes = True
+
     def __init__(self, config: ModelConfig, space: TokenSpace, outputs: int = 1) -> None:
         super().__init__()
         sizes = resolve_sizes(config)

@@ -14,10 +14,12 @@ class Backbone(Protocol):
     """A network over tokens, whatever it makes of their places.
 
     Attributes:
-        recompute: compute activations again on the way back instead of keeping them, where it can.
+        recompute: compute activations again on the way back instead of keeping them.
+        recomputes: whether it can.
     """
 
     recompute: bool
+    recomputes: bool
 
     def over(
         self, tokens: Tokens, time_N: Tensor, condition_ND: Tensor | None = None, context: Context | None = None

@@ -37,6 +37,8 @@ class UNet(nn.Module):
         UserError: the tokens are no grids along two axes, are attended to, or diffusers is missing.
     """
 
+    recomputes = False
+
     def __init__(self, config: ModelConfig, space: TokenSpace, outputs: int = 1) -> None:
         super().__init__()
         if space.axes != 2 or space.identities:

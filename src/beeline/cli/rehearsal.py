@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("model.preset", *(f"train.{name}" for name in (
     "device", "precision", "threads", "batch_size", "learning_rate", "warmup_steps", "duration", "checkpoint_every",
+    "activation_checkpointing",
 )))  # fmt: skip
 _DURATIONS = {"train.duration", "train.steps", "train.budget"}
 

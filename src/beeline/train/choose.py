@@ -26,7 +26,7 @@ from beeline.core.units import Duration, amount, clock
 from beeline.modalities.loading import ModalitySource, ask
 from beeline.model.cost import expected_flops, expected_parameters
 from beeline.train.config import RunConfig, TrainConfig, chosen
-from beeline.train.memory import MemoryPlan, plan_memory, refuse_shortage
+from beeline.train.memory import MemoryPlan, plan_within, refuse_shortage
 from beeline.train.timing import product_rate, step_seconds, step_text
 from beeline.train.trainer import Trainer
 
@@ -53,11 +53,13 @@ class Trial:
         config: with the candidate's values.
         seconds: a step; None where it was not measured, for want of memory or of a reason.
         plan: its memory.
+        recompute: whether activations are computed again, as asked or for want of memory.
     """
 
     config: RunConfig
     seconds: float | None
     plan: MemoryPlan
+    recompute: bool
 
     @property
     def batch(self) -> int:
@@ -169,7 +171,11 @@ class _Chooser:
             trial = self._batch(trial)
         refuse_shortage(trial.plan)
         steps = self._steps(trial)
-        config = _with(trial.config, duration=f"{steps} steps", **self._rates(trial, steps))
+        if trial.recompute and self.config.train.activation_checkpointing == OPEN:
+            why = "kept, activations do not fit into the memory that there is"
+            self.choices.append(Choice("train.activation_checkpointing", "true", why))
+        settled = {"duration": f"{steps} steps", "activation_checkpointing": trial.recompute}
+        config = _with(trial.config, **settled, **self._rates(trial, steps))
         return Chosen(config, tuple(self.choices), steps, trial.plan, trial.seconds)
 
     def _try(self, config: RunConfig) -> Trial:
@@ -179,9 +185,9 @@ class _Chooser:
         trainer = self.fresh(
             _with(config, **{name: value for name, value in stand_ins.items() if getattr(train, name) is None}), 1000
         )
-        plan = plan_memory(trainer)
+        plan = plan_within(trainer)
         timed = plan.fits and (self.limit is not None or self._is_open())
-        return Trial(config, step_seconds(trainer) if timed else None, plan)
+        return Trial(config, step_seconds(trainer) if timed else None, plan, trainer.network.backbone.recompute)
 
     def _is_open(self) -> bool:
         return preset_is_open(self.config) or self.config.train.duration == OPEN
@@ -241,6 +247,8 @@ class _Chooser:
             while 2 * trial.batch <= min(_LARGEST_BATCH, self.examples):
                 larger = self._try(_with(trial.config, batch_size=2 * trial.batch))
                 if larger.seconds is None or self.limit / larger.seconds < _STEPS_FOR_LARGER:
+                    break
+                if larger.recompute and not trial.recompute:
                     break
                 trial, why = larger, f"leaves more than {_STEPS_FOR_LARGER:,} steps"
         while not trial.plan.fits and trial.batch >= 2 * smallest:

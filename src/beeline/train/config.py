@@ -59,7 +59,8 @@ class TrainConfig:
         lora_alpha: factor on the additions, times lora_rank; lora_rank when absent, which makes it 1.
         lora_layers: names of the linear layers that are added to, as patterns.
         activation_checkpointing: compute activations again on the way back instead of keeping them: less memory, more
-            time, the same numbers.
+            time, the same numbers; auto: where they do not fit into the memory that there is.
+        memory: GiB that training may take at its peak; all that is free when absent.
         precision: fp32, bf16 (autocast over fp32 weights), or auto: bf16 where the hardware computes in it.
         device: cpu, cuda, or auto.
         in_memory: keep the training examples in memory, on the device, instead of reading them again and again; where
@@ -102,7 +103,8 @@ class TrainConfig:
     lora_rank: int = 0
     lora_alpha: float | None = None
     lora_layers: tuple[str, ...] = ("*.attention.qkv", "*.attention.projection")
-    activation_checkpointing: bool = False
+    activation_checkpointing: Literal["auto"] | bool = "auto"
+    memory: float | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     in_memory: bool | None = None
@@ -143,6 +145,8 @@ class TrainConfig:
         for name in ("weight_decay", "warmup_steps", "clip_norm", "held_out_every", "sample_every", "score_samples"):
             if not (getattr(self, name) or 0) >= 0:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")
+        if self.memory is not None and not 0 < self.memory < float("inf"):
+            raise UserError(f"memory {self.memory}: must be above 0, in GiB")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UserError(f"learning_rate {self.learning_rate}: must be above 0")
         for name, value in [("ema_decay", self.ema_decay), ("betas", min(self.betas)), ("betas", max(self.betas))]:

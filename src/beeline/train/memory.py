@@ -120,10 +120,22 @@ def plan_memory(trainer: Trainer) -> MemoryPlan:
     small, large = (_activations(trainer, samples) for samples in (_SMALL, 2 * _SMALL))
     each = max(0.0, (large - small) / _SMALL)
     device, batch, accumulation = trainer.config.device, trainer.batch_size, trainer.config.accumulation
-    free = available_memory(device)
-    return MemoryPlan(
-        parts, max(0, int(small - _SMALL * each)), each, batch, accumulation, None if free is None else free + there
-    )
+    free, given = available_memory(device), trainer.config.memory
+    limits = [*([] if free is None else [free + there]), *([] if given is None else [int(given * 2**30)])]
+    return MemoryPlan(parts, max(0, int(small - _SMALL * each)), each, batch, accumulation, min(limits, default=None))
+
+
+def plan_within(trainer: Trainer) -> MemoryPlan:
+    """Reckon the memory of a trainer, which computes activations again where that is ``auto`` and they do not fit.
+
+    Args:
+        trainer: fresh; it is left as it was, or computes activations again.
+    """
+    plan = plan_memory(trainer)
+    if plan.fits or trainer.config.activation_checkpointing != "auto" or not trainer.network.backbone.recomputes:
+        return plan
+    trainer.network.backbone.recompute = True
+    return plan_memory(trainer)
 
 
 def _activations(trainer: Trainer, samples: int) -> int:

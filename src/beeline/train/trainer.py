@@ -63,7 +63,7 @@ class Trainer:
         self.feed = feed
         self.coupling = coupling
         self.step = 0
-        self.network.backbone.recompute = config.activation_checkpointing
+        self.network.backbone.recompute = config.activation_checkpointing is True  # auto: as long as memory suffices
         self._trained = trained_parameters(self.network)
         self._parameters = list(self._trained.values())
         self.ema = Ema(self._trained.items(), config.ema_decay, config.ema_warmup)
