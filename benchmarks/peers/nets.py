@@ -148,6 +148,7 @@ _SAME_WORK = {"ema_snapshots": 0}
 VARIANTS: dict[str, Variant] = {
     "fp32": Variant({**_SAME_WORK, "precision": "fp32"}),
     "bf16": Variant({**_SAME_WORK, "precision": "bf16"}, {"precision": "bf16"}),
+    "compiled": Variant({**_SAME_WORK, "precision": "fp32"}, {"compile": True}),
     "checkpointing": Variant({**_SAME_WORK, "precision": "fp32", "activation_checkpointing": True}),
     "defaults": Variant(),
 }

@@ -17,6 +17,7 @@ from beeline.data.normalisers import Standardise
 from beeline.evaluate.curves import steps_for_passes
 from beeline.generate.engine import Engine
 from beeline.modalities.loading import ModalitySource
+from beeline.model.compiling import compiled
 from beeline.model.cost import network_cost
 from beeline.model.network import Network
 from beeline.model.starting import Starting
@@ -111,7 +112,8 @@ class Ours:
     def forward(self) -> None:
         """A pass of the engine's network over a training batch, in the precision of sampling."""
         network: Network = self.engine().network
-        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=self.sampling_precision == "bf16"):
+        cast = torch.autocast(self.device, torch.bfloat16, enabled=self.sampling_precision == "bf16")
+        with torch.no_grad(), cast, compiled(network, self._prepared.config.sample.compile):
             network(*self._inputs)
 
     def forward_flops(self) -> int:

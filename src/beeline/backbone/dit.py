@@ -10,6 +10,7 @@ Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, P axes, N s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import gt
 
@@ -52,6 +53,19 @@ class TokenSpace:
     attends: bool = False
 
 
+def run_block(block: nn.Module, x_BLD: Tensor, c_ND: Tensor, around: Surroundings) -> Tensor:
+    """Tokens after a block; one function of every block, so that one of them is compiled for all.
+
+    Args:
+        block: with its weights.
+        x_BLD: tokens.
+        c_ND: conditioning vectors of their samples.
+        around: what all blocks share.
+    """
+    found: Tensor = block(x_BLD, c_ND, around)
+    return found
+
+
 class DiT(nn.Module):
     """Diffusion transformer with adaLN-Zero blocks.
 
@@ -62,6 +76,7 @@ class DiT(nn.Module):
 
     Attributes:
         recompute: compute the activations of every block again on the way back instead of keeping them.
+        run_block: what applies a block: ``run_block``, or that compiled.
         table_dtype: to which sin-cos tables are rounded: that of a peer's file, which holds them rounded to it.
 
     Raises:
@@ -74,6 +89,7 @@ class DiT(nn.Module):
         super().__init__()
         sizes = resolve_sizes(config)
         self.recompute = False
+        self.run_block: Callable[[nn.Module, Tensor, Tensor, Surroundings], Tensor] = run_block
         self.table_dtype = torch.float32
         self.positions = _resolve_positions(config.positions, space, sizes)
         self.rotary_period = config.rotary_period
@@ -163,9 +179,10 @@ class DiT(nn.Module):
         of_block = c_ND.unbind(1) if c_ND.dim() == 3 else [c_ND] * len(self.blocks)
         for block, vector in zip(self.blocks, of_block, strict=True):
             if self.recompute and torch.is_grad_enabled():
-                x_BLD = checkpoint(block, x_BLD, vector, around, use_reentrant=False, preserve_rng_state=False)
+                whole = (self.run_block, block, x_BLD, vector, around)
+                x_BLD = checkpoint(*whole, use_reentrant=False, preserve_rng_state=False)
             else:
-                x_BLD = block(x_BLD, vector, around)
+                x_BLD = self.run_block(block, x_BLD, vector, around)
         shift, scale = self.modulation(of_block[0], segment_BL)
         y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
         return y_BLC

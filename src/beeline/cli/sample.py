@@ -78,6 +78,8 @@ def sample(
     check_size(engine, requests, seed, None if out is None else Path(out))
     settings = engine.settings(**with_one_scale(options))
     beside.check(engine, requests, settings)
+    if settings.compile:
+        display.message("compiling for samples of these shapes: the first pass takes longer than all others")
     with display.work("sampling") as progress:
         samples = engine.generate(requests, seed, settings, batch_size, progress)
     with display.patience("decoding the samples; this takes a while"):
@@ -168,6 +170,12 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-rescale", type=float, help="brings guided predictions back to their spread, 0 to 1")
     parser.add_argument("--guide-by", metavar="RUN", help="a worse model to be led away from in place of no condition")
     parser.add_argument("--precision", help="fp32 or bf16")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="compile the network first: pays off where samples are many",
+    )
     parser.add_argument("--eta", type=float, help="noise in the steps of sampler ddim, 0 (none) to 1")
     parser.add_argument("--variance", help="of the steps of sampler ddpm where none is learned: large or small")
     parser.add_argument("--clip", type=float, help="samplers ddpm and ddim keep the expected data within this size")

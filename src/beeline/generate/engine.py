@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import torch
 
 from beeline.core.data import Example, Examples
 from beeline.core.errors import UserError, whole_number
@@ -32,6 +31,7 @@ from beeline.generate.guidance import (
     with_one_scale,
 )
 from beeline.generate.plan import Plan
+from beeline.generate.running import running
 from beeline.generate.settings import settled
 from beeline.generate.walk import Stretch, Way
 from beeline.model.codec import Encoded, Form
@@ -266,7 +266,7 @@ class Engine:
                     progress(done, len(batches) * (len(plan.times) - 1))
 
             stretch = Stretch(plan, predictor, placed, batch.conditions, key, range(start, stop), after_step)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            with running([each.network for each in (self, weak) if each], self.device.type, settings):
                 end = (way or self._from_noise)(stretch)
             passes += counted(end.passes, stop - start)
             likes = [each.like for each in requests[start:stop]]

@@ -63,6 +63,8 @@ class SampleConfig:
         guide_by: a trained model, worse than this one, whose prediction guidance leads away from in place of the
             unconditional one; a run folder or a model file.
         precision: fp32, or bf16 (faster where the hardware computes in it, and no longer the same whatever the batch).
+        compile: run blocks that torch.compile has made for the shapes at hand: quicker once that is done, the same but
+            for rounding.
         eta: noise that sampler ddim draws, as a share of the ancestral deviation: 0 to 1; 0 draws none.
         variance: of the steps of sampler ddpm where the network has learned none: large (beta) or small (beta-tilde).
         clip: samplers ddpm and ddim keep the expected data, as the network sees data, within [-clip, clip]; off when
@@ -86,6 +88,7 @@ class SampleConfig:
     cfg_rescale: float = 0.0
     guide_by: str | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
     eta: float = 0.0
     variance: FixedVariance = "large"
     clip: float | None = None
@@ -145,6 +148,7 @@ class SampleOptions(TypedDict, total=False):
     cfg_rescale: float
     guide_by: str | None
     precision: Literal["fp32", "bf16"]
+    compile: bool
     eta: float
     variance: FixedVariance
     clip: float | None

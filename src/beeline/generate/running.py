@@ -1,0 +1,31 @@
+"""How networks run while samples are drawn: in which precision, and whether compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+from beeline.model.compiling import compiled
+from beeline.model.network import Network
+from beeline.samplers.config import SampleConfig
+
+
+@contextmanager
+def running(networks: Iterable[Network], device: str, settings: SampleConfig) -> Iterator[None]:
+    """Let networks run as it is asked for, for a while.
+
+    Args:
+        networks: of the model, and of another that guidance leads away from.
+        device: ``cpu`` or ``cuda``.
+        settings: say the precision, and whether blocks are compiled.
+
+    Raises:
+        UserError: nothing compiles here.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bf16"))
+        for network in networks:
+            stack.enter_context(compiled(network, settings.compile))
+        yield
