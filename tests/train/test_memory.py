@@ -139,6 +139,45 @@ print(run([*words, "--out", "{tmp_path}/during"]), flush=True)
     assert "Traceback" not in done.stderr
 
 
+_PIXELS = '''"""Noise of which every pixel is a token."""
+from dataclasses import dataclass
+import numpy as np
+from beeline import Example, GridTokenizer, Standardise, image_grid
+
+@dataclass(frozen=True)
+class Pixels:
+    """Noise."""
+    def dataset(self, split):
+        random = np.random.default_rng(split == "train")
+        return [Example(random.normal(size=(128, 128, 1)).astype(np.float32)) for _ in range(2)]
+    def normaliser(self): return Standardise()
+    def tokenizer(self): return GridTokenizer((1, 1), 1)
+    def conditions(self): return []
+    def metrics(self): return []
+    def preview(self, samples): return image_grid([np.zeros((8, 8, 1), np.uint8)])
+
+MODALITY = Pixels
+'''
+
+
+@pytest.mark.slow
+def test_sixteen_thousand_tokens_train_without_room_for_what_each_thinks_of_each(tmp_path: Path) -> None:
+    """A single matrix of their attention would take 1 GiB in fp32; nothing on the way to a step holds one."""
+    (tmp_path / "pixels.py").write_text(_PIXELS)
+    code = f"""
+from beeline.cli.main import run
+from pathlib import Path
+words = "profile {tmp_path}/pixels.py --train.threads 1 --train.precision fp32 --train.batch_size 1 --train.steps 2"
+small = "--model.hidden_size 32 --model.depth 2 --model.num_heads 1 --steps 1"
+assert run([*words.split(), *small.split()]) == 0
+status = Path("/proc/self/status").read_text()
+print("peak", int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split("peak")[1]) < 1.5 * 2**20  # kB, torch itself among them
+
+
 def test_what_was_saved_stays_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     whole, calls = Flow.__call__, [0]
 

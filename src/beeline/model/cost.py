@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from beeline.backbone.config import Sizes
@@ -79,12 +80,18 @@ def expected_flops(sizes: Sizes, tokens: int) -> int:
 
 def count_flops(network: Network, tokens: Tokens, conditions: Conditions) -> int:
     """Floating-point operations of the matrix products and attention of one pass (multiply-adds count twice)."""
-    counter = FlopCounterMode(display=False)
+    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which the counter does not know
+    counter = FlopCounterMode(display=False, custom_mapping={fused: _attention_flops})
     t = torch.full((tokens.samples,), 0.5, device=tokens.values.device)
-    # The fused kernel of CPUs is unknown to the counter, the products that it stands for are not.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    with torch.no_grad(), counter:
         network(tokens, t, conditions)
     return counter.get_total_flops()
+
+
+def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+    """Of q k' and of the product with v, from the shapes (B, H, L, D)."""
+    rows, heads, length, size = query
+    return 2 * rows * heads * length * key[2] * (size + value[3])
 
 
 @functools.cache
