@@ -21,7 +21,7 @@ from beeline.objectives.flow import Flow
 from beeline.train import memory
 from beeline.train.memory import is_out_of_memory, plan_memory, refuse_shortage
 from tests.conftest import FAST
-from tests.train.helpers import make_trainer
+from tests.train.helpers import command, finish, flags, make_trainer
 
 MOST = 1 << 50  # bytes that no machine has
 
@@ -227,7 +227,7 @@ def test_the_plan_is_near_what_a_fresh_process_takes(recipe: str, batch: int, pr
 import re, torch
 torch.set_num_threads(1)
 from beeline.train.memory import plan_memory
-from tests.train.helpers import make_trainer
+from tests.train.helpers import command, finish, flags, make_trainer
 def status(key):
     return int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 make_trainer("waves").train_step()
@@ -251,3 +251,12 @@ def test_what_was_tried_is_let_go_of_after_the_memory_is_planned() -> None:
     del trainer
     gc.collect()
     assert weights() is None
+
+
+def test_a_run_says_that_it_computes_activations_again(tmp_path: Path) -> None:
+    options = {**FAST, "model.depth": 8, "train.batch_size": 64, "train.steps": 2}
+    words = [*flags(options), "--dry-run", "--out", str(tmp_path / "run")]
+    assert "activation_checkpointing" not in finish(command("train", "digits", *words)).stdout
+    need = plan_memory(make_trainer(model__depth=8, train__batch_size=64)).need / 2**30
+    told = finish(command("train", "digits", *words, f"--train.memory={0.8 * need}")).stdout
+    assert re.search(r"train\.activation_checkpointing +true +kept, activations do not fit", told)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("model.preset", *(f"train.{name}" for name in (
     "device", "precision", "threads", "batch_size", "learning_rate", "warmup_steps", "duration", "checkpoint_every",
-    "activation_checkpointing",
 )))  # fmt: skip
 _DURATIONS = {"train.duration", "train.steps", "train.budget"}
 
@@ -99,7 +98,8 @@ def choices(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice], e
     values |= {f"data.{name}": value for name, value in prepared.config.data.items()}
     asked = {flag.removeprefix("--").partition("=")[0] for flag in resolved.origin["flags"]}
     rows = []
-    for name in (*sorted(key for key in asked if key.startswith("data.")), *_OPTIONS):
+    further = [name for name in made if name not in _OPTIONS]
+    for name in (*sorted(key for key in asked if key.startswith("data.")), *_OPTIONS, *further):
         names = _DURATIONS if name == "train.duration" else {name}
         if name in made:
             rows.append(made[name])
