@@ -78,9 +78,7 @@ def sample(
     check_size(engine, requests, seed, None if out is None else Path(out))
     settings = engine.settings(**with_one_scale(options))
     beside.check(engine, requests, settings)
-    if settings.compile:
-        display.message("compiling for samples of these shapes: the first pass takes longer than all others")
-    with display.work("sampling") as progress:
+    with display.work("compiling and sampling" if settings.compile else "sampling") as progress:
         samples = engine.generate(requests, seed, settings, batch_size, progress)
     with display.patience("decoding the samples; this takes a while"):
         decoded = engine.decode(samples)
