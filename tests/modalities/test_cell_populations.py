@@ -22,6 +22,7 @@ from beeline.cli.train import train
 from beeline.conditioning.control_cells import ControlPopulation
 from beeline.core.errors import InputWarning, UserError
 from beeline.data.cell_components import CellComponents
+from beeline.data.cell_populations import PopulationSet
 from beeline.data.cell_truth import CONTEXT
 from beeline.data.gene_scale import GeneScale
 from beeline.data.projection import Projection
@@ -89,8 +90,36 @@ def test_what_components_leave_out_is_that_of_control_cells_each_in_turn(home: P
         own = made - normaliser.undo(normaliser.apply(made))
         likeness = np.corrcoef(np.concatenate([own, rests]))[: len(made), len(made) :]
         assert set(likeness[:10].argmax(axis=1)) == set(range(10)), "each control cell once before one comes again"
-        with pytest.raises(UserError, match="condition 'controls' is missing"):
-            model.sample(10, {"perturbation": NAME})
+
+
+@pytest.mark.parametrize("run", ["single", "sets"])
+def test_control_cells_may_be_left_out_and_their_mean_in_training_stands_in(home: Path, run: str) -> None:
+    model = beeline.load(home / run)
+    codec, normaliser, known = model.codec, model.codec.normaliser, model.codec.condition("controls")
+    assert isinstance(normaliser, CellComponents)
+    assert isinstance(known, ControlPopulation)
+    cells = model.modality.dataset("train")
+    assert isinstance(cells, PopulationSet)
+    told = [each.condition for each in (*cells, *cells.further())]
+    distinct = np.unique(np.concatenate([each["controls"] for each in told if "controls" in each]), axis=0)
+    np.testing.assert_allclose(known.projection.mean, distinct.mean(axis=0), atol=1e-5)
+    tokens = codec.encode(model.modality.dataset("held_out")[0]).tokens
+    alone, beside = (codec.decode(tokens, [told])[0] for told in ({}, {"controls": known.projection.mean[None]}))
+    np.testing.assert_allclose(alone, beside, atol=1e-5)
+    written = sample(home / run, n=6, condition={"perturbation": NAME}, out=home / f"{run}-alone")
+    made = anndata.read_h5ad(next(path for path in written if path.suffix == ".h5ad"))
+    assert set(made.obs["perturbation"]) == {NAME}
+    assert np.isfinite(np.asarray(made.to_df())).all()
+    assert np.asarray(made.to_df("counts")).sum(axis=1).min() > 0
+    with pytest.raises(UserError, match=f"{CONTEXT}=NK: the network knows it through 'controls' alone.* give controls"):
+        model.sample(2, {"perturbation": NAME, CONTEXT: "NK"})
+
+
+def test_control_cells_that_training_never_left_out_are_asked_for(home: Path) -> None:
+    options: dict[str, Any] = {"path": str(home / "cells.h5ad"), "perturbation_key": "gene", "context": (CONTEXT,)}
+    never, sometimes = (Cells(**options, controls=6, dropout=share).conditions() for share in (0.0, 0.2))
+    assert [each.name for each in never if each.has_null] == [CONTEXT]
+    assert {each.name: each.dropout for each in sometimes} == {"perturbation": 0.2, CONTEXT: 0.0, "controls": 0.2}
 
 
 @pytest.mark.parametrize("run", ["single", "sets"])

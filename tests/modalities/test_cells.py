@@ -49,7 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells_file(home / "cells.h5ad")
     cells_file(home / "control.h5ad", 5, 1, ("control", "NK"))
     train(str(home / "cells.h5ad"), home / "run", options={**FAST, **FROM_CONTROL, "train.steps": 30})
-    noise = {**FAST, **KEYS, "data.labels": "donor", "train.steps": 6}
+    noise = {**FAST, **KEYS, "data.donor": "donor", "train.steps": 6}
     train(str(home / "cells.h5ad"), home / "noise", options=noise)
     return home
 
@@ -119,6 +119,17 @@ def test_from_noise_a_population_is_asked_for_by_its_labels(home: Path) -> None:
     assert np.asarray(model.sample(2, {CONTEXT: "B"})).shape == (2, len(TRUTH.gene_names)), (
         "what is not said is unknown"
     )
+
+
+def test_batch_and_donor_are_labels_by_their_own_names(home: Path) -> None:
+    path, key = str(home / "cells.h5ad"), {"perturbation_key": "gene", "context": (CONTEXT,)}
+    one, other = Cells(path, **key, donor="donor"), Cells(path, **key, labels=("donor",))  # type: ignore[arg-type]
+    assert one.conditions() == other.conditions()
+    assert Cells(path, **key, batch="donor", donor="donor").conditions() == other.conditions()  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"donr.*the nearest is 'donor'|donr.*did you mean 'donor'"):
+        Cells(path, **key, batch="donr").settle(64)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="column 'library': generated cells have one"):
+        Cells(path, **key, batch="library")  # type: ignore[arg-type]
 
 
 def test_a_plain_file_of_cells_needs_nothing_said(home: Path) -> None:

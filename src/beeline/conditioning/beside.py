@@ -22,10 +22,12 @@ class Beside:
     Args:
         name: key in ``Example.condition``.
         values: that the data have, held-out ones among them; none where nothing is known of them.
+        through: condition by which alone the network knows what this one names; empty for none.
     """
 
     name: str
     values: tuple[str, ...] = ()
+    through: str = ""
 
     route: ClassVar[Route] = "beside"
     choices: ClassVar[None] = None

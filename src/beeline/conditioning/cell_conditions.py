@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from beeline.conditioning.beside import Beside
+from beeline.conditioning.control_cell import ControlCell
+from beeline.conditioning.control_cells import ControlPopulation
 from beeline.conditioning.named_label import NamedLabel
 from beeline.conditioning.named_sets import feature_table, standardised
 from beeline.conditioning.parameters import Parameters
@@ -15,7 +17,9 @@ from beeline.conditioning.perturbations import Perturbations
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
 from beeline.data.cell_knowledge import PerturbationFeatures
-from beeline.data.cell_sets import PERTURBATION, FoundCells
+from beeline.data.cell_populations import CONTROLS
+from beeline.data.cell_sets import CONTROL, PERTURBATION, FoundCells
+from beeline.data.projection import Projection
 
 Array = np.ndarray[Any, Any]
 
@@ -55,14 +59,34 @@ def told_conditions(
     return told + [Parameters(name, (name,), dropout=dropout) for name in found.numbers]
 
 
-def beside_conditions(contexts: Mapping[str, Array], told: Sequence[str]) -> list[Condition]:
+def beside_conditions(contexts: Mapping[str, Array], told: Sequence[str], through: str) -> list[Condition]:
     """Contexts that the network is not told, as a control cell says where a sample belongs.
 
     Args:
         contexts: (N,) each of them, of all cells, held-out ones among them, by its name.
         told: names of what the network is told.
+        through: name of the condition that holds control cells.
     """
-    return [Beside(name, tuple(sorted(set(map(str, each))))) for name, each in contexts.items() if name not in told]
+    known = {name: tuple(sorted(set(map(str, each)))) for name, each in contexts.items() if name not in told}
+    return [Beside(name, values, through) for name, values in known.items()]
+
+
+def control_condition(
+    controls: int, size: int, dropout: float, components: int, description: str, layer: str | None
+) -> ControlCell | ControlPopulation:
+    """The control cells that a sample sees, or without any the control cell that it starts from.
+
+    Args:
+        controls: cells that a sample sees; 0 for none.
+        size: cells of a set; 0 where a sample is a cell.
+        dropout: share of training samples that see none of them; a start is always there.
+        components: principal components by which they are seen.
+        description: of the training data, as text.
+        layer: of the numbers in files; X when None.
+    """
+    if not controls:
+        return ControlCell(CONTROL, description=description, layer=layer)
+    return ControlPopulation(CONTROLS, controls, size or 1, dropout, description, layer, Projection(components))
 
 
 def features_by_name(features: PerturbationFeatures | None) -> Mapping[str, Array] | None:

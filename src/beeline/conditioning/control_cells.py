@@ -5,7 +5,9 @@ of them lie at the same place, so that attention sums over them and their order 
 
     sum_m softmax_m(q . K z_m) V z_m,    z_m = s W (c_m - mean)
 
-What principal components leave out of a cell, a sample takes from one of them (see ``data/projection.py``).
+What principal components leave out of a cell, a sample takes from one of them (see ``data/projection.py``). Where they
+are left out, no token is seen but a learned null, and their mean over training stands in for what is taken from them:
+what such a sample is told apart by are its other conditions.
 
 Shapes: M control cells, G genes, k components, S cells of a sample.
 """
@@ -127,9 +129,15 @@ class ControlPopulation:
         seen = np.arange(min(self.members, len(cells)))
         return [cells[order[(item * self.taken_by + seen) % len(cells)]] for item in range(n)]
 
-    def lent(self, value: Any) -> Array:
-        """The cells from which a sample takes what its normaliser leaves out."""
-        return self._cells(value)
+    def lent(self, value: Any) -> Array | None:
+        """The cells from which a sample takes what its normaliser leaves out; for None the mean of those of training.
+
+        Args:
+            value: (M, G) cells; None where they are left out.
+        """
+        if value is not None:
+            return self._cells(value)
+        return self.projection.mean[None] if self.has_null and self.projection.numbers else None
 
     def context(self, encoded: Tensor, tokens: Tokens, tokenizer: Tokenizer) -> Context:
         """The cells among the tokens of a sample, N = 1, all at one place.

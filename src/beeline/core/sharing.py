@@ -15,8 +15,22 @@ from beeline.core.protocols import Array, Condition
 class Lending(Protocol):
     """A condition whose values are other samples, from which a sample takes what its normaliser leaves out."""
 
-    def lent(self, value: Any) -> Array:
-        """What ``Completing.undo_beside`` takes from: one native array, or several along a new first axis."""
+    def lent(self, value: Any) -> Array | None:
+        """What ``Completing.undo_beside`` takes from: one native array, or several along a new first axis.
+
+        Args:
+            value: of the condition; for None, what stands in for it, or None.
+        """
+        ...
+
+
+@runtime_checkable
+class Referring(Protocol):
+    """A condition that the network knows through another one alone, so that it says nothing where that is left out."""
+
+    @property
+    def through(self) -> str:
+        """Name of the other; empty for none."""
         ...
 
 

@@ -9,6 +9,26 @@ from beeline.core.errors import UserError
 from beeline.data.projection import MOST_NUMBERS
 
 
+def labels_of(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns that the network is told as classes: batch, donor and further ones, each once.
+
+    Args:
+        asked: options of the modality by their names.
+    """
+    named = (asked[name] for name in ("batch", "donor") if asked[name] is not None)
+    return tuple(dict.fromkeys((*named, *asked["labels"])))
+
+
+def told_columns(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns that the network is told as classes, contexts too where no control cell says where a sample belongs.
+
+    Args:
+        asked: options of the modality by their names.
+    """
+    beside = asked["start"] == "control" or asked["controls"]
+    return tuple(dict.fromkeys((*(() if beside else asked["context"]), *labels_of(asked))))
+
+
 def check_options(asked: Mapping[str, Any]) -> None:
     """Refuse what means nothing, alone or beside the rest.
 
@@ -31,7 +51,7 @@ def check_options(asked: Mapping[str, Any]) -> None:
     _check_perturbations(asked)
     _check_tokens(asked)
     written = {"set": asked["tokens"] == "cells", "library": asked["counts"] and asked["scale"] == "counts"}
-    for column in (*asked["context"], *asked["labels"], *asked["numbers"]):
+    for column in (*asked["context"], *labels_of(asked), *asked["numbers"]):
         if written.get(column):
             mend = "; or --data.counts false" if column == "library" else ""
             raise UserError(f"column '{column}': generated cells have one of that name of their own; rename it{mend}")

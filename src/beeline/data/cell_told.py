@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from beeline.core.data import Examples
-from beeline.data.cell_sets import FoundCells
+from beeline.data.cell_populations import PopulationSet
+from beeline.data.cell_sets import CellSet, FoundCells
 from beeline.data.pictures import Picture, image_grid, scalar_image
 
 Array = np.ndarray[Any, Any]
@@ -31,6 +32,19 @@ def said_of(found: FoundCells, held_out: Array, populations: str | None, share: 
         *known.told_of_left_out,
         f"split: {int((~held_out).sum()):,} training cells, {int(held_out.sum()):,} held out ({told})",
     ]
+
+
+def said_of_examples(training: CellSet | PopulationSet) -> list[str]:
+    """What training examples are where they are more than cells, a line.
+
+    Args:
+        training: examples.
+    """
+    if isinstance(training, PopulationSet):
+        return [f"training: {training.said()}"]
+    if training.starts is None:
+        return []
+    return [f"training: {len(training):,} pairs of a control cell and a cell, by optimal transport"]
 
 
 def smooth_remark(components: int) -> str:

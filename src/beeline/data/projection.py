@@ -108,6 +108,11 @@ class Projection:
         mean, rows = self._parts
         return np.asarray(self.scale * ((vectors.astype(np.float64) - mean) @ rows.T), dtype=np.float32)
 
+    @property
+    def mean(self) -> Array:
+        """(G,) mean m of the training vectors, float32."""
+        return self._parts[0].astype(np.float32)
+
     def mixing(self) -> str:
         """Principal components: no gene stands alone."""
         return "modelled by their principal components"

@@ -11,9 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from beeline.conditioning.cell_conditions import beside_conditions, features_by_name, features_known, told_conditions
-from beeline.conditioning.control_cell import ControlCell
-from beeline.conditioning.control_cells import ControlPopulation
+from beeline.conditioning.cell_conditions import (
+    beside_conditions,
+    control_condition,
+    features_by_name,
+    features_known,
+    told_conditions,
+)
 from beeline.core.data import Example, Examples, Expression, Metric
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition
@@ -25,15 +29,15 @@ from beeline.data.cell_columns import condition_names
 from beeline.data.cell_components import CellComponents
 from beeline.data.cell_files import Scale
 from beeline.data.cell_knowledge import PerturbationFeatures, check_answerable, lasting, perturbation_features
-from beeline.data.cell_options import check_genes, check_options
+from beeline.data.cell_options import check_genes, check_options, labels_of, told_columns
 from beeline.data.cell_output import h5ad_bytes
-from beeline.data.cell_populations import CONTROLS, Grouping, PopulationSet, divided, grouped
+from beeline.data.cell_populations import Grouping, PopulationSet, divided, grouped
 from beeline.data.cell_reading import CellWishes, cells_brought, read_cells
-from beeline.data.cell_sets import CONTROL, CellSet, FoundCells, from_control
-from beeline.data.cell_told import card_of, picture_of, said_of, smooth_remark
+from beeline.data.cell_sets import CellSet, FoundCells, from_control
+from beeline.data.cell_told import card_of, picture_of, said_of, said_of_examples, smooth_remark
 from beeline.data.gene_scale import GeneScale
 from beeline.data.pictures import Picture
-from beeline.data.projection import MOST_NUMBERS, Projection
+from beeline.data.projection import MOST_NUMBERS
 from beeline.data.scarce_cells import warn_of_incomparable, warn_of_scarce
 from beeline.metrics.cell_baselines import cell_baselines
 from beeline.metrics.cell_metrics import kinds_of, own_metrics
@@ -56,7 +60,9 @@ class Cells:
         perturbation_key: column of obs that says what a cell was under, several joined by "+".
         control: what that column calls control cells.
         context: columns in which a control cell agrees with the cells it stands for, such as cell_type.
-        labels: further columns that the network is told, such as donor or batch; entries may be missing.
+        batch: column of batches, which the network is told; entries may be missing.
+        donor: column of donors, likewise; in group too where no donor may be in both splits.
+        labels: further columns that the network is told as classes; entries may be missing.
         numbers: columns of numbers that the network is told, such as age or time; entries may be missing.
         dose: column of doses above 0, one for each cell's perturbations or joined by "+" as they are.
         features: what perturbations are known by: coexpression (of the gene that one is named after, in training
@@ -83,7 +89,7 @@ class Cells:
         genes_in_training: of tokens genes, how many of a cell training sees at a time, drawn anew; null for all.
         components: how many principal components.
         autoencoder: folder that beeline autoencode made of the same cells; its latents in place of components.
-        dropout: share of training samples that see the null of a perturbation, label or number.
+        dropout: share of training samples that see the null of a perturbation, label, number or the control cells.
         counts: whether files of samples hold counts too, of libraries as in training, where the scale is counts.
         description: genes and scale, as training writes them; leave it out.
     """
@@ -94,6 +100,8 @@ class Cells:
     perturbation_key: str | None = None
     control: str = "control"
     context: tuple[str, ...] = ()
+    batch: str | None = None
+    donor: str | None = None
     labels: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     dose: str | None = None
@@ -131,7 +139,7 @@ class Cells:
         """
         found, kept = self._read
         known = found.description
-        components = self.tokens != "genes" and self.autoencoder is None
+        components = self._has_components
         if components and self.highly_variable is None and len(known.genes) > MOST_NUMBERS:
             chosen, reasons = dataclasses.replace(self, highly_variable=_MOST_VARIABLE).settle(tokens)
             why = f"principal components are taken of at most {MOST_NUMBERS:,} genes, not of {len(known.genes):,}"
@@ -151,13 +159,9 @@ class Cells:
         warn_of_incomparable(found, kept, self.held_out_populations)
         if self.start == "noise" and components and not self.controls:
             reasons.append(smooth_remark(self.components))
-        if isinstance(side := self._sides[0], PopulationSet):
-            reasons.append(f"training: {side.said()}")
-            warn_of_scarce(side)
-        if self.start == "control":
-            pairs = len(self._sides[0])
-            reasons.append(f"training: {pairs:,} pairs of a control cell and a cell, by optimal transport")
-        return settled, reasons
+        if isinstance(self._sides[0], PopulationSet):
+            warn_of_scarce(self._sides[0])
+        return settled, [*reasons, *said_of_examples(self._sides[0])]
 
     def dataset(self, split: str) -> Examples:
         """The cells of a split."""
@@ -189,13 +193,10 @@ class Cells:
         """Perturbation, labels, and the control cell that an answer starts from, or the control cells that it sees."""
         found = told_conditions(*self._read, self.control, self.dropout, self._features, self.identity)
         if self.start == "control" or self.controls:
-            found += beside_conditions(self._read[0].contexts, [each.name for each in found])
-        if self.start == "control":
-            found.append(ControlCell(CONTROL, description=self._known.text(), layer=self.layer))
-        if self.controls:
-            text, components = self._known.text(), Projection(self.components)
-            seen = (self.controls, self._size or 1, 0.0)
-            found.append(ControlPopulation(CONTROLS, *seen, text, self.layer, components))
+            shown = (self.controls, self._size, self.dropout, self.components)
+            control = control_condition(*shown, self._known.text(), self.layer)
+            found += beside_conditions(self._read[0].contexts, [each.name for each in found], control.name)
+            found.append(control)
         return found
 
     def metrics(self) -> Sequence[Metric]:
@@ -206,7 +207,7 @@ class Cells:
 
     def expression(self) -> Expression:
         """Genes and populations, for the pictures of an evaluation."""
-        kinds = self._contexts or tuple(condition_names(self.labels))
+        kinds = self._contexts or tuple(condition_names(labels_of(vars(self))))
         return Expression(self._known.genes, self._contexts, kinds, self.scale != "scaled")
 
     def baselines(self, training: Examples, asked: Sequence[Example], seed: int) -> Mapping[str, Sequence[Example]]:
@@ -259,11 +260,10 @@ class Cells:
             samples: cells, or sets of them.
             provenance: where they come from.
         """
-        known, about, cells = self._known, provenance or {}, self.divided(samples)
-        components = self.tokens != "genes" and self.autoencoder is None
-        how = (components and not self.controls, self.start == "control" or components)
-        found = counts_of(cells, known, self._contexts, *how, about) if self.counts else None
-        columns = condition_names((*self.context, *self.labels, *self.numbers))
+        known, about, cells, components = self._known, provenance or {}, self.divided(samples), self._has_components
+        how = (self._contexts, components, components or self.start == "control", about)
+        found = counts_of(cells, known, *how) if self.counts else None
+        columns = condition_names((*self.context, *labels_of(vars(self)), *self.numbers))
         made = cells_as_anndata(cells, known, columns, self.control, about, self.dose, found)
         if self._size:
             made.obs["set"] = [str(number) for number, each in enumerate(samples) for _ in divided([each])]
@@ -275,10 +275,8 @@ class Cells:
         return tuple(condition_names(self.context))
 
     @property
-    def _told(self) -> tuple[str, ...]:
-        """Columns that the network is told: contexts too where no control cell says where a sample belongs."""
-        known = self.start == "control" or self.controls
-        return self.labels if known else tuple(dict.fromkeys((*self.context, *self.labels)))
+    def _has_components(self) -> bool:
+        return self.tokens != "genes" and self.autoencoder is None
 
     @property
     def _size(self) -> int:
@@ -293,7 +291,7 @@ class Cells:
         return read_cells(self._wishes(Path(self.path).expanduser()), known)
 
     def _wishes(self, path: Path) -> CellWishes:
-        return CellWishes.of(vars(self), path, self._told)
+        return CellWishes.of(vars(self), path, told_columns(vars(self)))
 
     @cached_property
     def _features(self) -> PerturbationFeatures | None:

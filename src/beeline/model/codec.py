@@ -19,7 +19,7 @@ from beeline.core.errors import UserError, unknown
 from beeline.core.offers import Mixing
 from beeline.core.protocols import Attended, Condition, Modality, Normaliser, Tokenizer
 from beeline.core.tokens import Tokens
-from beeline.model.codec_checks import check_end, check_names, starts
+from beeline.model.codec_checks import check_end, check_names, check_through, starts
 from beeline.model.lending import native, normalised
 
 Form = tuple[int, ...]
@@ -187,6 +187,7 @@ class Codec:
                 raise UserError(
                     f"condition '{each.name}' is missing and was never dropped in training: give it a value"
                 )
+            check_through(each, condition)
         return self.placeholder(tokens, condition)
 
     def placeholder(self, tokens: Tokens, condition: Mapping[str, Any] | None = None) -> Encoded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from beeline.core.data import Example
 from beeline.core.errors import UserError
 from beeline.core.protocols import Condition, Tokenizer
+from beeline.core.sharing import Referring
 
 _LARGEST = 1e30
 
@@ -51,6 +53,24 @@ def check_end(end: str, conditions: Sequence[Condition], tokenizer: Tokenizer) -
         raise UserError(
             f"process.end {end}: a token of this map holds {width} numbers, one of the data {tokenizer.width}; a "
             "bridge ends at a map with the channels of the data"
+        )
+
+
+def check_through(condition: Condition, told: Mapping[str, Any]) -> None:
+    """Refuse a value that a network knows through another condition alone, where that one is left out.
+
+    Args:
+        condition: any.
+        told: conditions of a sample by name.
+
+    Raises:
+        UserError: naming both.
+    """
+    through = condition.through if isinstance(condition, Referring) else ""
+    if through and told.get(condition.name) is not None and told.get(through) is None:
+        raise UserError(
+            f"condition {condition.name}={told[condition.name]}: the network knows it through '{through}' alone, which "
+            f"is left out; give {through}, or leave {condition.name} out too"
         )
 
 

@@ -59,8 +59,8 @@ def native(
 
 
 def _others(conditions: Sequence[Condition], condition: Mapping[str, Any]) -> Array | None:
-    given = ((each, condition.get(each.name)) for each in conditions if isinstance(each, Lending))
-    return next((each.lent(value) for each, value in given if value is not None), None)
+    lent = (each.lent(condition.get(each.name)) for each in conditions if isinstance(each, Lending))
+    return next((found for found in lent if found is not None), None)
 
 
 def _start(conditions: Sequence[Condition], condition: Mapping[str, Any]) -> Array | None:
