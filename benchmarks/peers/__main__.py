@@ -33,6 +33,7 @@ from beeline.core.allocator import keep_freed_memory
 from beeline.core.device import computes_in_bf16, find_device
 from beeline.core.errors import UserError
 from beeline.core.extras import needed
+from beeline.core.matmul import settled
 from benchmarks.peers.measure import Asked, Bench, memory, peaks, start_rows
 from benchmarks.peers.nets import VARIANTS, Net, find_net
 from benchmarks.peers.processes import start_up
@@ -66,8 +67,9 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
 
 def chosen_variants(device: str) -> list[str]:
-    """Ways that make sense on this machine: bf16 where it computes in it."""
-    return ["fp32", *(["bf16"] if computes_in_bf16(device) else []), "defaults"]
+    """Ways that make sense on this machine: fast fp32 products where they are quicker, bf16 where it computes in it."""
+    fast, bf16 = settled("auto", device)[0] == "fast", computes_in_bf16(device)
+    return ["fp32", *(["fast"] if fast else []), *(["bf16"] if bf16 else []), "defaults"]
 
 
 def facts_of(asked: Asked, allocator: str) -> dict[str, object]:

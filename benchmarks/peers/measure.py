@@ -140,7 +140,8 @@ def peak(device: str, precision: str, threads: int) -> float:
     readings = _READINGS.setdefault((device, precision, threads), [])
     if len(readings) < PEAK_READINGS:
         gemm_peak.cache_clear()
-        readings.append(gemm_peak(device, precision, threads))
+        numbers, _, fast = precision.partition(" ")
+        readings.append(gemm_peak(device, numbers, threads, "fast" if fast else "exact"))
     return max(readings)
 
 

@@ -146,9 +146,10 @@ class Variant:
 # Two more averages beside the first are kept by default, which the peer's recipe has not: only "defaults" has them.
 _SAME_WORK = {"ema_snapshots": 0}
 VARIANTS: dict[str, Variant] = {
-    "fp32": Variant({**_SAME_WORK, "precision": "fp32"}),
+    "fp32": Variant({**_SAME_WORK, "precision": "fp32", "matmul": "exact"}, {"matmul": "exact"}),
+    "fast": Variant({**_SAME_WORK, "precision": "fp32", "matmul": "fast"}, {"matmul": "fast"}),
     "bf16": Variant({**_SAME_WORK, "precision": "bf16"}, {"precision": "bf16"}),
-    "compiled": Variant({**_SAME_WORK, "precision": "fp32"}, {"compile": True}),
+    "compiled": Variant({**_SAME_WORK, "precision": "fp32"}, {"matmul": "exact", "compile": True}),
     "checkpointing": Variant({**_SAME_WORK, "precision": "fp32", "activation_checkpointing": True}),
     "defaults": Variant(),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,20 @@ from torch import Tensor
 
 from beeline.conditioning.label import ClassLabel
 from beeline.core.data import Example, Examples, Metric
+from beeline.core.matmul import settled
 from beeline.core.tokens import Tokens
 from beeline.data.normalisers import Standardise
 from beeline.evaluate.curves import steps_for_passes
 from beeline.generate.engine import Engine
+from beeline.generate.running import running
 from beeline.modalities.loading import ModalitySource
-from beeline.model.compiling import compiled
 from beeline.model.cost import network_cost
 from beeline.model.network import Network
 from beeline.model.starting import Starting
 from beeline.samplers.config import SampleConfig
 from beeline.tokenizers.grid import GridTokenizer
 from beeline.train.config import RunConfig, TrainConfig
-from beeline.train.machine import settle
+from beeline.train.machine import computing, settle
 from beeline.train.setup import prepare
 from benchmarks.peers.nets import LABEL, STEPS_OF_A_RUN, Net, Variant
 from benchmarks.peers.side import Draw
@@ -75,6 +76,11 @@ class Noise:
         return Image.new("L", (1, 1))
 
 
+def _products(config: TrainConfig | SampleConfig) -> str:
+    """What matrices are multiplied in, and fast where that is another way."""
+    return "fp32 fast" if (config.precision, config.matmul) == ("fp32", "fast") else config.precision
+
+
 class Ours:
     """The trainer and the engine of a net.
 
@@ -91,11 +97,13 @@ class Ours:
         options: dict[str, Any] = {**own, "in_memory": True, "tensorboard": False, **variant.train}
         train, _ = settle(TrainConfig(**options))
         data = {"size": net.size, "channels": net.channels, "patch": net.patch, "classes": net.classes}
-        config = RunConfig("noise", data, net.config(), train=train, sample=SampleConfig(**variant.sample))
+        sample = SampleConfig(**variant.sample)
+        sample = replace(sample, matmul=settled(sample.matmul, train.device)[0])
+        config = RunConfig("noise", data, net.config(), train=train, sample=sample)
         self._prepared = prepare(config, ModalitySource("noise", Noise, __name__))
         self._trainer = self._prepared.trainer
-        self.precision = self._trainer.config.precision
-        self.sampling_precision = config.sample.precision
+        self.precision = _products(self._trainer.config)
+        self.sampling_precision = _products(config.sample)
         self.parameters = sum(each.numel() for each in self._trainer.network.parameters() if each.requires_grad)
         self._engine: Engine | None = None
         batch = self._trainer.feed.batch(0, net.batch).to(device)
@@ -107,13 +115,13 @@ class Ours:
 
     def step(self) -> None:
         """The trainer's own."""
-        self._trainer.train_step()
+        with computing(self._trainer.config):
+            self._trainer.train_step()
 
     def forward(self) -> None:
         """A pass of the engine's network over a training batch, in the precision of sampling."""
         network: Network = self.engine().network
-        cast = torch.autocast(self.device, torch.bfloat16, enabled=self.sampling_precision == "bf16")
-        with torch.no_grad(), cast, compiled(network, self._prepared.config.sample.compile):
+        with torch.no_grad(), running([network], self.device, self._prepared.config.sample):
             network(*self._inputs)
 
     def forward_flops(self) -> int:

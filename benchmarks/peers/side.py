@@ -10,7 +10,7 @@ class Side(Protocol):
 
     @property
     def precision(self) -> str:
-        """Of the matrix products in training: fp32 or bf16."""
+        """Of the matrix products in training: fp32, bf16, or fp32 fast (see ``core/matmul``)."""
         ...
 
     @property

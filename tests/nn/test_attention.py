@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from beeline.core.matmul import multiplying
 from beeline.nn.attention import attention, attention_mask, fused_attention, plain_attention, prefers_plain_product
 
 
@@ -75,3 +76,15 @@ def test_masks_let_tokens_see_their_own_sample_and_nothing_else() -> None:
     assert padded is not None
     assert padded.shape == (1, 1, 1, 2)
     assert attention_mask(None, None) is None
+
+
+def test_fp32_takes_the_plain_product_where_products_are_fast_and_it_pays() -> None:
+    wide, narrow = (torch.zeros(1, 2, 256, size) for size in (64, 32))
+    longer = torch.zeros(1, 2, 257, 64)
+    assert not prefers_plain_product(wide, None)
+    with multiplying("fast", "cpu"):
+        assert [prefers_plain_product(each, None) for each in (wide, narrow, longer)] == [True, True, False]
+        with torch.no_grad():
+            assert [prefers_plain_product(each, None) for each in (wide, narrow, longer)] == [True, False, False]
+        with multiplying("exact", "cpu"):
+            assert not prefers_plain_product(wide, None)

@@ -48,7 +48,7 @@ def profile(
         UserError: something given does not exist, does not fit or is out of range.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # lest torch's recorder write lines of its own between ours
-    from beeline.train.machine import cpu_threads, settle
+    from beeline.train.machine import computing, settle
     from beeline.train.profiling import profile_steps
     from beeline.train.setup import prepare
 
@@ -60,7 +60,7 @@ def profile(
     display = display or Display("silent")
     resolved = resolve(find_recipe(target), flags_of(options))
     settings, machine = settle(resolved.config.train)
-    with cpu_threads(settings.threads):
+    with computing(settings):
         with display.patience("looking at the data and at what this machine can do; this takes a while"):
             prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source)
         for line in (*choices(resolved, prepared, machine), *describe(prepared)):
@@ -78,13 +78,14 @@ def told(found: StepProfile, prepared: Prepared) -> list[str]:
         found: seconds.
         prepared: the run.
     """
+    from beeline.core.matmul import settled
     from beeline.model.cost import gemm_peak, network_cost
     from beeline.train.choose import PASSES
     from beeline.train.timing import step_text
 
     train, trainer = prepared.config.train, prepared.trainer
     flops = PASSES * trainer.batch_size * network_cost(trainer.network, prepared.codec).flops
-    peak = gemm_peak(train.device, train.precision, train.threads)
+    peak = gemm_peak(train.device, train.precision, train.threads, settled(train.matmul, train.device)[0])
     rate = flops / found.seconds
 
     def row(name: str, seconds: float, more: str) -> Choice:

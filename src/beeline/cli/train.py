@@ -55,7 +55,7 @@ def train(
         RunError: the gradient became infinite or NaN, or memory ran out.
     """
     from beeline.evaluate.finish import check_ahead
-    from beeline.train.machine import cpu_threads, settle
+    from beeline.train.machine import computing, settle
     from beeline.train.setup import prepare
 
     display = display or Display("summary" if dry_run else "silent")
@@ -69,7 +69,7 @@ def train(
                 _say_finished(folder, display)
             return folder.path
     settings, machine = settle(resolved.config.train)
-    with cpu_threads(settings.threads):
+    with computing(settings):
         with display.patience("looking at the data and at what this machine can do; this takes a while"):
             prepared = prepare(dataclasses.replace(resolved.config, train=settings), resolved.source, beginning)
         del beginning  # and with it the weights of another network

@@ -161,7 +161,7 @@ def _speed(train: Mapping[str, Any], cost: Cost, log: Sequence[Mapping[str, Any]
         ("achieved", f"{operations(needed * rate)} a second"),
     ]
     if train["device"] == "cpu" or torch.cuda.is_available():
-        peak = gemm_peak(train["device"], train["precision"], threads)
+        peak = gemm_peak(train["device"], train["precision"], threads, train.get("matmul", "exact"))
         where = f"{train['device']}, {train['precision']}" + (
             f", {threads} threads" if train["device"] == "cpu" else ""
         )

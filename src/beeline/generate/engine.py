@@ -266,7 +266,7 @@ class Engine:
                     progress(done, len(batches) * (len(plan.times) - 1))
 
             stretch = Stretch(plan, predictor, placed, batch.conditions, key, range(start, stop), after_step)
-            with running([each.network for each in (self, weak) if each], self.device.type, settings):
+            with running([each.network for each in (self, weak) if each], self.device.type, plan.settings):
                 end = (way or self._from_noise)(stretch)
             passes += counted(end.passes, stop - start)
             likes = [each.like for each in requests[start:stop]]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from beeline.core.batching import collate
 from beeline.core.errors import UserError
+from beeline.core.matmul import settled
 from beeline.core.protocols import Sampler, Source
 from beeline.core.tokens import Tokens
 from beeline.generate.guidance import check_guidance
@@ -26,7 +27,7 @@ class Plan:
     """How samples will be drawn.
 
     Args:
-        settings: what was asked for, with the grid that auto means.
+        settings: what was asked for, with what auto means.
         solver: takes the steps.
         times: (n + 1,) descending nodes.
         guided: native channels that guidance moves, as a mask of one cell; None for all.
@@ -56,6 +57,8 @@ class Plan:
             settings = replace(settings, steps=1, grid="uniform", shift=1.0)
         elif settings.grid == "auto":
             settings = replace(settings, grid=default_grid(settings.sampler, process.levels))
+        device = next(network.parameters()).device.type
+        settings = replace(settings, matmul=settled(settings.matmul, device)[0])
         check(settings, process, network.prediction, network.outputs)
         interval = process.solver_interval(network.prediction)
         times = build_grid(settings.grid, settings.steps, interval, settings.shift, process)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from beeline.core.matmul import multiplying, settled
 from beeline.model.compiling import compiled
 from beeline.model.network import Network
 from beeline.samplers.config import SampleConfig
@@ -19,12 +20,13 @@ def running(networks: Iterable[Network], device: str, settings: SampleConfig) ->
     Args:
         networks: of the model, and of another that guidance leads away from.
         device: ``cpu`` or ``cuda``.
-        settings: say the precision, and whether blocks are compiled.
+        settings: settled; say the precision, how fp32 matrices are multiplied, and whether blocks are compiled.
 
     Raises:
         UserError: nothing compiles here.
     """
     with ExitStack() as stack:
+        stack.enter_context(multiplying(settled(settings.matmul, device)[0], device))
         stack.enter_context(torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bf16"))
         for network in networks:
             stack.enter_context(compiled(network, settings.compile))

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from beeline.backbone.config import Sizes
 from beeline.backbone.dit import DiT, count_parameters, position_table_size
 from beeline.core.conditions import Conditions
+from beeline.core.matmul import Matmul, multiplying
 from beeline.core.tokens import Tokens
 from beeline.model.codec import Codec
 from beeline.model.network import Network
@@ -95,7 +96,7 @@ def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[i
 
 
 @functools.cache
-def gemm_peak(device: str, precision: str, threads: int | None = None) -> float:
+def gemm_peak(device: str, precision: str, threads: int | None = None, matmul: Matmul = "exact") -> float:
     """FLOPs a second of the fastest square matrix product found on this machine within a third of a second.
 
     One multiply or one add is one FLOP, so a product of n x n matrices counts 2 n^3. It is what the machine gives now,
@@ -106,13 +107,15 @@ def gemm_peak(device: str, precision: str, threads: int | None = None) -> float:
         device: ``cpu`` or ``cuda``.
         precision: ``fp32`` or ``bf16``, of both factors.
         threads: CPU threads; as torch is set when None.
+        matmul: how fp32 matrices are multiplied.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     begin, best, size = time.perf_counter(), 0.0, _SMALLEST_PRODUCT
     try:
         while (left := _PEAK_SECONDS - (time.perf_counter() - begin)) > 0:
-            seconds = _product_seconds(size, device, torch.bfloat16 if precision == "bf16" else torch.float32)
+            with multiplying(matmul, device):
+                seconds = _product_seconds(size, device, torch.bfloat16 if precision == "bf16" else torch.float32)
             best = max(best, 2 * size**3 / seconds)
             if 32 * seconds < left:  # the product of twice the size takes 8 times as long, and is made 4 times
                 size *= 2

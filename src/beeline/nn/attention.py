@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from beeline.core.matmul import multiplies_fast
+
 # Above this many tokens the plain product's L x L scores take more time or memory than it saves; with a mask, which it
 # has to write into them, sooner.
 _PLAIN_LENGTH, _PLAIN_LENGTH_MASKED = 1024, 512
+_PLAIN_LENGTH_FP32, _PLAIN_HEAD_FP32 = 256, 64
 
 
 def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -23,7 +26,8 @@ def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | Non
 
     On CPUs the fused kernel runs at the same speed in bf16 as in fp32, far below the matrix product, so short
     sequences take the plain product (``benchmarks/attention.py``). Its softmax keeps fp32 statistics inside, of scores
-    that the matrix product has rounded to bf16.
+    that the matrix product has rounded to bf16. In fp32 they do so where products are the fast ones (``core/matmul``),
+    on the way back or with heads of 64 and more: narrow heads alone lose more by their strides than they gain.
 
     Args:
         q_BHLD: queries.
@@ -40,8 +44,10 @@ def prefers_plain_product(q: Tensor, mask: Tensor | None) -> bool:
     if q.device.type != "cpu":
         return False
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
-    longest = _PLAIN_LENGTH if mask is None else _PLAIN_LENGTH_MASKED
-    return dtype == torch.bfloat16 and q.shape[-2] <= longest
+    if dtype == torch.bfloat16:
+        return q.shape[-2] <= (_PLAIN_LENGTH if mask is None else _PLAIN_LENGTH_MASKED)
+    pays = torch.is_grad_enabled() or q.shape[-1] >= _PLAIN_HEAD_FP32
+    return dtype == torch.float32 and pays and q.shape[-2] <= _PLAIN_LENGTH_FP32 and multiplies_fast("cpu")
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

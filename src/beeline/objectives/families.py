@@ -21,7 +21,7 @@ from typing import Any
 OF_THE_DATA: dict[str, tuple[str, ...]] = {
     "process": ("source", "sigma_data"),
     "objective": ("channel_weights", "data_levels", "coupling"),
-    "sample": ("guide_channels", "precision"),
+    "sample": ("guide_channels", "precision", "matmul", "compile"),
 }
 
 FAMILIES: dict[str, dict[str, dict[str, Any]]] = {

@@ -63,6 +63,7 @@ class SampleConfig:
         guide_by: a trained model, worse than this one, whose prediction guidance leads away from in place of the
             unconditional one; a run folder or a model file.
         precision: fp32, or bf16 (faster where the hardware computes in it, and no longer the same whatever the batch).
+        matmul: how fp32 matrices are multiplied, as in training: exact, fast, or auto.
         compile: run blocks that torch.compile has made for the shapes at hand: quicker once that is done, the same but
             for rounding.
         eta: noise that sampler ddim draws, as a share of the ancestral deviation: 0 to 1; 0 draws none.
@@ -88,6 +89,7 @@ class SampleConfig:
     cfg_rescale: float = 0.0
     guide_by: str | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
+    matmul: Literal["auto", "exact", "fast"] = "auto"
     compile: bool = False
     eta: float = 0.0
     variance: FixedVariance = "large"
@@ -148,6 +150,7 @@ class SampleOptions(TypedDict, total=False):
     cfg_rescale: float
     guide_by: str | None
     precision: Literal["fp32", "bf16"]
+    matmul: Literal["auto", "exact", "fast"]
     compile: bool
     eta: float
     variance: FixedVariance

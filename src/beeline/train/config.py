@@ -62,6 +62,8 @@ class TrainConfig:
             time, the same numbers; auto: where they do not fit into the memory that there is.
         memory: GiB that training may take at its peak; all that is free when absent.
         precision: fp32, bf16 (autocast over fp32 weights), or auto: bf16 where the hardware computes in it.
+        matmul: how fp32 matrices are multiplied: exact; fast (by oneDNN on a CPU, which may round more, as TF32 on a
+            GPU, which does); or auto: fast on a CPU where it is measured to be quicker and as exact.
         device: cpu, cuda, or auto.
         in_memory: keep the training examples in memory, on the device, instead of reading them again and again; where
             they fit well when absent.
@@ -106,6 +108,7 @@ class TrainConfig:
     activation_checkpointing: Literal["auto"] | bool = "auto"
     memory: float | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    matmul: Literal["auto", "exact", "fast"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     in_memory: bool | None = None
     workers: int | None = None

@@ -11,6 +11,7 @@ import torch
 
 from beeline.core.choices import Choice
 from beeline.core.device import computes_in_bf16, find_device
+from beeline.core.matmul import multiplying, settled
 from beeline.train.config import TrainConfig
 from beeline.train.threads import choose_threads
 
@@ -36,7 +37,23 @@ def settle(config: TrainConfig) -> tuple[TrainConfig, list[Choice]]:
         most = torch.get_num_threads()
         threads, why = choose_threads(most) if device == "cpu" else (most, "what torch finds here")
         choices.append(Choice("train.threads", str(threads), why))
-    return replace(config, device=device, precision=precision, threads=threads), choices
+    with cpu_threads(threads):
+        matmul, why = settled(config.matmul, device)
+    if config.matmul == "auto":
+        choices.append(Choice("train.matmul", matmul, why))
+    return replace(config, device=device, precision=precision, threads=threads, matmul=matmul), choices
+
+
+@contextmanager
+def computing(config: TrainConfig) -> Iterator[None]:
+    """Compute as settled options say for a while: with that many CPU threads, fp32 products of that kind.
+
+    Args:
+        config: settled.
+    """
+    matmul, _ = settled(config.matmul, config.device)
+    with cpu_threads(config.threads), multiplying(matmul, config.device):
+        yield
 
 
 @contextmanager
