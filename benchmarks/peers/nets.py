@@ -149,7 +149,9 @@ VARIANTS: dict[str, Variant] = {
     "fp32": Variant({**_SAME_WORK, "precision": "fp32", "matmul": "exact"}, {"matmul": "exact"}),
     "fast": Variant({**_SAME_WORK, "precision": "fp32", "matmul": "fast"}, {"matmul": "fast"}),
     "bf16": Variant({**_SAME_WORK, "precision": "bf16"}, {"precision": "bf16"}),
-    "compiled": Variant({**_SAME_WORK, "precision": "fp32"}, {"matmul": "exact", "compile": True}),
+    "compiled": Variant(
+        {**_SAME_WORK, "precision": "fp32", "matmul": "exact", "compile": True}, {"matmul": "exact", "compile": True}
+    ),
     "checkpointing": Variant({**_SAME_WORK, "precision": "fp32", "activation_checkpointing": True}),
     "defaults": Variant(),
 }

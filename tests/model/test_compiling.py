@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 import beeline
 from beeline.backbone.dit import run_block
 from beeline.core.errors import UserError
 from beeline.model import compiling
-from beeline.model.compiling import check_compiler
-from tests.train.helpers import command, finish
+from beeline.model.compiling import check_compilable, check_compiler
+from tests.backbone.test_unet import network
+from tests.train.helpers import command, finish, make_trainer
 
 FEW: Any = {"seed": 1, "steps": 3, "sampler": "euler"}
 
@@ -49,6 +51,39 @@ def test_every_block_of_every_pass_is_the_compiled_one_and_plain_again_afterward
     with pytest.raises(RuntimeError, match="on the way"):
         model.generate(model.requests(2, {}), 0, model.settings(steps=3, compile=True), watch=fail)
     assert dit.run_block is run_block
+
+
+def test_training_runs_compiled_blocks_and_looks_with_plain_ones(passes: list[int]) -> None:
+    trainer = make_trainer(train__compile=True, train__accumulation=2)
+    depth = len(trainer.network.dit.blocks)
+    assert not passes, "planning and looking compile nothing"
+    trainer.train_step()
+    assert len(passes) == 2 * depth
+    assert trainer.network.dit.run_block is run_block
+    plain = make_trainer(train__accumulation=2)
+    plain.train_step()
+    assert len(passes) == 2 * depth
+    for one, other in zip(trainer.network.parameters(), plain.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_nothing_to_train_compiled_with_is_told_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="asks for a transformer"):
+        check_compilable(network([]))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UserError, match="compile: needs a C\\+\\+ compiler"):
+        make_trainer(train__compile=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # torch's own
+def test_compiled_training_is_plain_training_within_rounding() -> None:
+    trainers = [make_trainer(train__compile=each) for each in (False, True)]
+    for _ in range(3):
+        for each in trainers:
+            each.train_step()
+    for one, other in zip(*(each.network.parameters() for each in trainers), strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
 
 
 def test_nothing_to_compile_with_is_told_before_anything_is_drawn(

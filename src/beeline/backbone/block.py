@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from beeline.backbone.config import ModelConfig, Sizes
@@ -87,8 +88,7 @@ class Modulation(nn.Module):
 
 def modulate(normed: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
     """LN(x) (1 + scale) + shift: at zero modulation the sub-layer still sees its input (E4)."""
-    scaled = normed * (1.0 + scale)
-    return scaled if shift is None else scaled + shift
+    return normed * (1.0 + scale) if shift is None else torch.addcmul(shift, normed, 1.0 + scale)
 
 
 class SelfAttention(nn.Module):
@@ -191,12 +191,13 @@ class Block(nn.Module):
     def forward(self, x_BLD: Tensor, c_ND: Tensor, around: Surroundings) -> Tensor:
         """Tokens (B, L, D) under the conditioning vectors of their samples (N, D)."""
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = self._vectors(c_ND, around.segment)
-        x_BLD = x_BLD + gate * self.attention(modulate(self.norm(x_BLD), shift, scale), around)
+        x_BLD = torch.addcmul(x_BLD, gate, self.attention(modulate(self.norm(x_BLD), shift, scale), around))
         if around.context is not None:
             *shift_cross, scale, gate = self.cross_modulation(c_ND, around.segment)
             normed = modulate(self.cross_norm(x_BLD), shift_cross[0] if shift_cross else None, scale)
-            x_BLD = x_BLD + gate * self.cross(normed, around)
-        return x_BLD + gate_mlp * self.feedforward(modulate(self.second_norm(x_BLD), shift_mlp, scale_mlp))
+            x_BLD = torch.addcmul(x_BLD, gate, self.cross(normed, around))
+        y_BLD = self.feedforward(modulate(self.second_norm(x_BLD), shift_mlp, scale_mlp))
+        return torch.addcmul(x_BLD, gate_mlp, y_BLD)
 
     def _vectors(self, c_ND: Tensor, segment: Tensor | None) -> _Vectors:
         vectors = self.modulation(c_ND, segment)

@@ -11,6 +11,7 @@ import functools
 import importlib.util
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from beeline.backbone.dit import run_block
 from beeline.core.errors import UserError
 from beeline.model.network import Network
 
+_TORCHS_OWN = "The .grad attribute of a Tensor that is not a leaf"
 _SHAPES = 64  # shapes that are compiled before torch gives up and takes plain operations
 
 
@@ -40,6 +42,18 @@ def check_compiler(device: str) -> None:
         raise UserError("compile: needs triton on a GPU, which is not installed; pip install triton, or leave it out")
 
 
+def check_compilable(network: Network) -> None:
+    """Refuse to compile what cannot be, before any long work.
+
+    Args:
+        network: where it will run.
+
+    Raises:
+        UserError: it is no transformer, or nothing compiles here.
+    """
+    check_compiler(next(network.dit.parameters()).device.type)
+
+
 @contextmanager
 def compiled(network: Network, wanted: bool = True) -> Iterator[None]:
     """Let a network run compiled blocks for a while.
@@ -54,11 +68,12 @@ def compiled(network: Network, wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
+    check_compilable(network)
     dit = network.dit
-    check_compiler(next(dit.parameters()).device.type)
     before, dit.run_block = dit.run_block, _compiled()
     try:
-        with torch._dynamo.config.patch(recompile_limit=_SHAPES):
+        with torch._dynamo.config.patch(recompile_limit=_SHAPES), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _TORCHS_OWN, UserWarning)
             yield
     finally:
         dit.run_block = before

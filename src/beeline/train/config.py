@@ -64,6 +64,7 @@ class TrainConfig:
         precision: fp32, bf16 (autocast over fp32 weights), or auto: bf16 where the hardware computes in it.
         matmul: how fp32 matrices are multiplied: exact; fast (by oneDNN on a CPU, which may round more, as TF32 on a
             GPU, which does); or auto: fast on a CPU where it is measured to be quicker and as exact.
+        compile: train blocks that torch.compile has made for the shapes at hand, which the first steps wait for.
         device: cpu, cuda, or auto.
         in_memory: keep the training examples in memory, on the device, instead of reading them again and again; where
             they fit well when absent.
@@ -109,6 +110,7 @@ class TrainConfig:
     memory: float | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     matmul: Literal["auto", "exact", "fast"] = "auto"
+    compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     in_memory: bool | None = None
     workers: int | None = None

@@ -18,6 +18,7 @@ from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
 from beeline.core.protocols import Objective
 from beeline.core.random import Key
+from beeline.model.compiling import check_compilable, compiled
 from beeline.model.network import Network
 from beeline.nn.low_rank import is_low_rank, merged, plain_name
 from beeline.train.adaptation import trained_parameters
@@ -63,6 +64,8 @@ class Trainer:
         self.feed = feed
         self.coupling = coupling
         self.step = 0
+        if config.compile:
+            check_compilable(self.network)
         self.network.backbone.recompute = config.activation_checkpointing is True  # auto: as long as memory suffices
         self._trained = trained_parameters(self.network)
         self._parameters = list(self._trained.values())
@@ -145,7 +148,8 @@ class Trainer:
 
     def _accumulate(self, batch: Batch, key: Key) -> tuple[Tensor, Tensor]:
         """Add the gradient of some samples; their losses and times."""
-        loss = self.loss(batch, key)
+        with compiled(self.network, self.config.compile):
+            loss = self.loss(batch, key)
         (loss.sum() / self.batch_size).backward()
         return loss.detach(), self.objective.times(key)
 
