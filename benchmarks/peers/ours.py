@@ -101,12 +101,12 @@ class Ours:
         sample = replace(sample, matmul=settled(sample.matmul, train.device)[0])
         config = RunConfig("noise", data, net.config(), train=train, sample=sample)
         self._prepared = prepare(config, ModalitySource("noise", Noise, __name__))
-        self._trainer = self._prepared.trainer
-        self.precision = _products(self._trainer.config)
+        self.trainer = self._prepared.trainer
+        self.precision = _products(self.trainer.config)
         self.sampling_precision = _products(config.sample)
-        self.parameters = sum(each.numel() for each in self._trainer.network.parameters() if each.requires_grad)
+        self.parameters = sum(each.numel() for each in self.trainer.network.parameters() if each.requires_grad)
         self._engine: Engine | None = None
-        batch = self._trainer.feed.batch(0, net.batch).to(device)
+        batch = self.trainer.feed.batch(0, net.batch).to(device)
         self._inputs: tuple[Tokens, Tensor, Any] = (
             batch.tokens,
             torch.linspace(0.1, 0.9, net.batch, device=device),
@@ -115,8 +115,8 @@ class Ours:
 
     def step(self) -> None:
         """The trainer's own."""
-        with computing(self._trainer.config):
-            self._trainer.train_step()
+        with computing(self.trainer.config):
+            self.trainer.train_step()
 
     def forward(self) -> None:
         """A pass of the engine's network over a training batch, in the precision of sampling."""
@@ -126,7 +126,7 @@ class Ours:
 
     def forward_flops(self) -> int:
         """Of a pass over a training batch."""
-        return self.net.batch * network_cost(self._trainer.network, self._prepared.codec).flops
+        return self.net.batch * network_cost(self.trainer.network, self._prepared.codec).flops
 
     def engine(self) -> Engine:
         """Samples with the averaged weights, as they were when it was asked for first."""
@@ -135,7 +135,7 @@ class Ours:
             start = Starting(made.codec, config.model, config.process, config.objective, config.sample, {})
             process, noise, objective = start.parts()
             network = start.blank_network(process, objective, noise)
-            network.load_state_dict(self._trainer.averaged_weights())
+            network.load_state_dict(self.trainer.averaged_weights())
             modality = made.source.make(config.data)
             self._engine = Engine(network.to(self.device), start, modality, process, noise)
         return self._engine

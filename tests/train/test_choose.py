@@ -210,7 +210,7 @@ def test_a_batch_that_does_not_fit_is_made_smaller(
     machine: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine(1e11)
-    monkeypatch.setattr(memory, "available_memory", lambda device: 28_000_000)
+    monkeypatch.setattr(memory, "available_memory", lambda device: 22_000_000)
     run = prepared(model__preset="DiT-Nano", train__duration="1m")
     assert run.choice.plan.fits
     assert run.trainer.batch_size < 64

@@ -136,7 +136,8 @@ def rehearsal(resolved: Resolved, prepared: Prepared, machine: Sequence[Choice])
         *describe(prepared),
     ]
     seconds = prepared.choice.seconds or step_seconds(trainer)
-    parts = [Choice(f"  {name}", size(count), "") for name, count in plan.every.items()]
+    place = "beside activations" if plan.gradients_apart else "beyond activations, whose place they take"
+    parts = [Choice(f"  {name}", size(count), place * (name == "gradients")) for name, count in plan.every.items()]
     there = "" if plan.available is None else f"of {size(plan.available)} that are there"
     keep = prepared.config.train.keep_checkpoints
     state = held_bytes(trainer.tensors())

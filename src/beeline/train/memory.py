@@ -3,7 +3,11 @@
 Weights, gradients, moments of the optimiser and averages are counted; what a backward pass needs of the forward pass
 is measured on a few samples, at two sizes, and is a line through the two:
 
-    activations(n) = fixed + n . each          n samples at a time
+    activations(n) = fixed + n . each                          n samples at a time
+    at the peak = what is held + max(activations(n), gradients) + working space
+
+As activations go on the way back, gradients take their place; they stand beside them where there are several
+micro-batches, or where activations are computed again.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from beeline.core.allocator import return_freed_memory
 from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
 from beeline.core.memory import available_memory, held_bytes
@@ -23,10 +28,10 @@ from beeline.core.random import Key
 from beeline.core.units import size
 from beeline.train.trainer import Trainer
 
-_SMALL = 2  # samples of the smaller of the two measurements; the larger has twice as many
-# What kernels, fragments and gradients of activations take besides: with it, the plan was between 0.90 and 1.01 of the
-# growth of resident memory in training steps of five networks on a CPU, 0.85 and 0.96 with recomputation.
-_WORKING_SHARE, _WORKING_BYTES = 0.25, 16_000_000
+_MOST_TRIED = 4  # samples of the larger of the two measurements; the smaller has half as many
+# What kernels, gradients of activations and gaps between freed tensors take besides, as a share of all activations, or
+# where they are computed again as so many times those of a block (``python -m benchmarks.memory`` has both).
+_BESIDE, _BLOCKS_BESIDE, _WORKING_BYTES = 0.13, 3.5, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,12 @@ class MemoryPlan:
     """Bytes that training takes at its peak.
 
     Args:
-        parts: what does not depend on the batch, by name.
+        parts: what does not depend on the batch, by name, gradients among them.
         fixed: activations whatever the number of samples at a time.
         each: activations of one sample.
         batch: samples a step.
         accumulation: micro-batches a step.
+        recomputes: whether activations are computed again on the way back.
         available: bytes that there are for all of this, None where the system does not say.
     """
 
@@ -47,7 +53,13 @@ class MemoryPlan:
     each: float
     batch: int
     accumulation: int
+    recomputes: bool = False
     available: int | None = None
+
+    @property
+    def gradients_apart(self) -> bool:
+        """Whether gradients stand beside activations, and do not take their place as these go."""
+        return self.accumulation > 1 or self.recomputes
 
     @property
     def at_a_time(self) -> int:
@@ -57,9 +69,9 @@ class MemoryPlan:
     @property
     def every(self) -> dict[str, int]:
         """All parts by name, those that the micro-batch decides on among them."""
-        activations = int(self.fixed + self.each * self.at_a_time)
-        working = _WORKING_BYTES + int(_WORKING_SHARE * activations)
-        return {**self.parts, "activations": activations, "working space": working}
+        activations, gradients = int(self.fixed + self.each * self.at_a_time), self.parts["gradients"]
+        beside = gradients if self.gradients_apart else max(0, gradients - activations)
+        return {**self.parts, "gradients": beside, "activations": activations, "working space": _WORKING_BYTES}
 
     @property
     def need(self) -> int:
@@ -71,24 +83,33 @@ class MemoryPlan:
         """Whether there is enough, as far as is known."""
         return self.available is None or self.need <= self.available
 
-    def most_at_a_time(self) -> int:
-        """Samples that fit at a time, 0 where not even one does."""
-        assert self.available is not None
-        room = (self.available - sum(self.parts.values()) - _WORKING_BYTES) / (1.0 + _WORKING_SHARE) - self.fixed
-        return max(0, int(room / max(self.each, 1.0)))
+    def most_at_a_time(self, apart: bool) -> int:
+        """Samples that fit at a time, 0 where not even one does; fewer than now where that is not known.
+
+        Args:
+            apart: whether gradients stand beside activations.
+        """
+        if self.available is None:
+            return self.at_a_time // 2
+        gradients = self.parts["gradients"]
+        room = self.available - sum(self.parts.values()) + gradients - _WORKING_BYTES
+        if gradients > room:
+            return 0
+        most = max(0, int((room - self.fixed - gradients * apart) / max(self.each, 1.0)))
+        return most if most < self.at_a_time else max(1, self.at_a_time // 2)
 
     def advice(self) -> str:
         """How to make it fit."""
-        most = self.most_at_a_time() if self.available is not None else self.at_a_time // 2
+        most, of_many = self.most_at_a_time(self.gradients_apart), self.most_at_a_time(True)
         if most < 1:
             return "not even one sample at a time fits; take a smaller --model.preset, or fewer tokens a sample"
-        if most >= self.at_a_time:
-            most = max(1, self.at_a_time // 2)
-        power = 1 << (most.bit_length() - 1)
+        smaller = f"--train.batch_size {1 << (most.bit_length() - 1)} fits"
+        if of_many < 1:
+            return smaller
         parts = next(
-            count for count in range(1, self.batch + 1) if not self.batch % count and self.batch // count <= most
+            count for count in range(1, self.batch + 1) if not self.batch % count and self.batch // count <= of_many
         )
-        return f"--train.batch_size {power} fits; so does --train.accumulation {parts}, which keeps the batch"
+        return f"{smaller}; so does --train.accumulation {parts}, which keeps the batch"
 
     def shortage(self) -> str:
         """What is too large, what it needs, and what there is."""
@@ -117,12 +138,28 @@ def plan_memory(trainer: Trainer) -> MemoryPlan:
         "data": trainer.feed.held,
     }
     there = sum(parts.values()) - parts["gradients"]  # is held already
-    small, large = (_activations(trainer, samples) for samples in (_SMALL, 2 * _SMALL))
-    each = max(0.0, (large - small) / _SMALL)
     device, batch, accumulation = trainer.config.device, trainer.batch_size, trainer.config.accumulation
+    fixed, each = _line(trainer, batch // accumulation)
+    return_freed_memory()
     free, given = available_memory(device), trainer.config.memory
     limits = [*([] if free is None else [free + there]), *([] if given is None else [int(given * 2**30)])]
-    return MemoryPlan(parts, max(0, int(small - _SMALL * each)), each, batch, accumulation, min(limits, default=None))
+    recomputes = trainer.network.backbone.recompute
+    return MemoryPlan(parts, fixed, each, batch, accumulation, recomputes, min(limits, default=None))
+
+
+def _line(trainer: Trainer, at_a_time: int) -> tuple[int, float]:
+    """Bytes of activations whatever the number of samples, and of each; tried on no more samples than are trained on.
+
+    Args:
+        trainer: fresh.
+        at_a_time: samples of a micro-batch.
+    """
+    if at_a_time == 1:
+        return 0, float(_activations(trainer, 1))
+    few = min(_MOST_TRIED, at_a_time) // 2
+    small, large = (_activations(trainer, samples) for samples in (few, 2 * few))
+    each = max(0.0, (large - small) / few)
+    return max(0, int(small - few * each)), each
 
 
 def plan_within(trainer: Trainer) -> MemoryPlan:
@@ -139,14 +176,14 @@ def plan_within(trainer: Trainer) -> MemoryPlan:
 
 
 def _activations(trainer: Trainer, samples: int) -> int:
-    """Bytes that a backward pass of samples of the largest form needs of the forward pass, at its peak."""
+    """Bytes that samples of the largest form take between forward and backward pass, at their peak."""
     backbone, batch = trainer.network.backbone, _blank_batch(trainer, samples)
     recompute = backbone.recompute
     try:
         backbone.recompute = False
         everything = _kept(trainer, batch)
         if not recompute:
-            return everything
+            return int((1 + _BESIDE) * everything)
         backbone.recompute = True
         outside = _kept(trainer, batch)
     finally:
@@ -155,7 +192,7 @@ def _activations(trainer: Trainer, samples: int) -> int:
     dit = trainer.network.dit
     depth, width = len(dit.blocks), dit.embed.out_features
     rows, tokens = batch.tokens.values.shape[:2]
-    return outside + depth * rows * tokens * width * 4 + 2 * (everything - outside) // depth
+    return outside + depth * rows * tokens * width * 4 + int(_BLOCKS_BESIDE * (everything - outside) / depth)
 
 
 def _kept(trainer: Trainer, batch: Batch) -> int:
