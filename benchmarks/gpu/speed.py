@@ -135,9 +135,7 @@ class Shop:
             times, memory = timed(trainer.train_step, self.effort)
         trainer.check_finite()
         sheet = data_sheet(device) if way.precision == "bf16" else None
-        return Line(
-            net.name, "training step", way.name, batch, times, flops, self._peak(way.products), sheet, memory
-        )
+        return Line(net.name, "training step", way.name, batch, times, flops, self._peak(way.products), sheet, memory)
 
     def sampling(self, net: Net, compiled: bool, scale: float = 4.0) -> Line:
         """Guided images from noise to the end, through the engine.

@@ -25,6 +25,7 @@ from benchmarks.peers.nets import LABEL, STEPS_OF_A_RUN, Net, Variant
 from benchmarks.peers.noise import Noise
 from benchmarks.peers.side import Draw
 
+
 def _products(config: TrainConfig | SampleConfig) -> str:
     """What matrices are multiplied in, and fast where that is another way."""
     return "fp32 fast" if (config.precision, config.matmul) == ("fp32", "fast") else config.precision
