@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,7 +34,8 @@ import sys
 
 NEEDED = "torch torchgen functorch triton numpy safetensors beeline benchmarks"
 OF_TORCH = "filelock fsspec jinja2 markupsafe mpmath networkx setuptools sympy typing_extensions"
-KNOWN = {*NEEDED.split(), *OF_TORCH.split(), *sys.stdlib_module_names}
+OF_SETUPTOOLS = "distutils jaraco more_itertools packaging platformdirs wheel backports"
+KNOWN = {*NEEDED.split(), *OF_TORCH.split(), *OF_SETUPTOOLS.split(), *sys.stdlib_module_names}
 
 class Bare:
     def __init__(self, finder):
@@ -191,8 +193,6 @@ def test_a_device_that_is_not_here_or_is_too_slow_is_told_in_a_line(monkeypatch:
 
 
 def _without_a_gpu() -> dict[str, str]:
-    import os
-
     return {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 
 
