@@ -34,8 +34,9 @@ from beeline.core.device import computes_in_bf16, find_device
 from beeline.core.errors import UserError
 from beeline.core.extras import needed
 from beeline.core.matmul import settled
-from benchmarks.peers.measure import Asked, Bench, memory, peaks, start_rows
+from benchmarks.peers.measure import Asked, Bench, memory, start_rows
 from benchmarks.peers.nets import VARIANTS, Net, find_net
+from benchmarks.peers.peaks import peaks
 from benchmarks.peers.processes import start_up
 from benchmarks.peers.rows import Row, table, write
 

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from beeline.model.cost import expected_flops, gemm_peak
+from beeline.model.cost import expected_flops
 from benchmarks.peers.nets import VARIANTS, Net
 from benchmarks.peers.ours import Ours
+from benchmarks.peers.peaks import peak
 from benchmarks.peers.processes import PEER, peak_memory
 from benchmarks.peers.rows import Row, Work, timed_rows
 from benchmarks.peers.side import Draw, Side
 from benchmarks.peers.theirs import Theirs, counted
 from benchmarks.peers.timing import Clock, Task, Times, interleaved
-
-PEAK_READINGS = 3
 
 
 @dataclass(frozen=True)
@@ -133,24 +132,6 @@ class Bench:
 
     def _peak(self, precision: str) -> float:
         return peak(self.asked.device, precision, self.asked.threads)
-
-
-def peak(device: str, precision: str, threads: int) -> float:
-    """The fastest matrix product of several readings, spread over the run; other work makes one of them too low."""
-    readings = _READINGS.setdefault((device, precision, threads), [])
-    if len(readings) < PEAK_READINGS:
-        gemm_peak.cache_clear()
-        numbers, _, fast = precision.partition(" ")
-        readings.append(gemm_peak(device, numbers, threads, "fast" if fast else "exact"))
-    return max(readings)
-
-
-_READINGS: dict[tuple[str, str, int], list[float]] = {}
-
-
-def peaks() -> Mapping[tuple[str, str, int], list[float]]:
-    """All readings so far, by device, precision and threads."""
-    return _READINGS
 
 
 def memory(net: Net, asked: Asked) -> list[Row]:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from beeline.conditioning.label import ClassLabel
-from beeline.core.data import Example, Examples, Metric
 from beeline.core.matmul import settled
 from beeline.core.tokens import Tokens
-from beeline.data.normalisers import Standardise
 from beeline.evaluate.curves import steps_for_passes
 from beeline.generate.engine import Engine
 from beeline.generate.running import running
@@ -23,57 +18,12 @@ from beeline.model.cost import network_cost
 from beeline.model.network import Network
 from beeline.model.starting import Starting
 from beeline.samplers.config import SampleConfig
-from beeline.tokenizers.grid import GridTokenizer
 from beeline.train.config import RunConfig, TrainConfig
 from beeline.train.machine import computing, settle
 from beeline.train.setup import prepare
 from benchmarks.peers.nets import LABEL, STEPS_OF_A_RUN, Net, Variant
+from benchmarks.peers.noise import Noise
 from benchmarks.peers.side import Draw
-
-_EXAMPLES = {"train": 256, "held_out": 2}
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Images of noise with labels: what a step takes does not depend on what the images show.
-
-    Args:
-        size: cells along each side.
-        channels: numbers a cell.
-        patch: cells along each side of a token.
-        classes: of the labels.
-    """
-
-    size: int
-    channels: int
-    patch: int
-    classes: int
-
-    def dataset(self, split: str) -> Examples:
-        """Independent normal numbers."""
-        count, random = _EXAMPLES[split], np.random.default_rng(split == "train")
-        arrays = random.standard_normal((count, self.size, self.size, self.channels)).astype(np.float32)
-        return [Example(array, {LABEL: number % self.classes}) for number, array in enumerate(arrays)]
-
-    def normaliser(self) -> Standardise:
-        """As for any numbers."""
-        return Standardise()
-
-    def tokenizer(self) -> GridTokenizer:
-        """Square patches."""
-        return GridTokenizer((self.patch, self.patch), channels=self.channels)
-
-    def conditions(self) -> list[ClassLabel]:
-        """The label, dropped for a tenth of the samples, as the peer does."""
-        return [ClassLabel(LABEL, self.classes)]
-
-    def metrics(self) -> list[Metric]:
-        """None."""
-        return []
-
-    def preview(self, samples: Examples) -> Image.Image:
-        """Nothing to look at."""
-        return Image.new("L", (1, 1))
 
 
 def _products(config: TrainConfig | SampleConfig) -> str:

@@ -6,9 +6,10 @@ Nothing of the library is imported here, so that what this side takes is its own
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -78,25 +79,39 @@ class Theirs:
             steps: of the whole walk.
             scale: of guidance.
         """
-        net, null = self.net, self.net.classes
+        shape = (images, self.net.channels, self.net.size, self.net.size)
+        start = torch.randn(shape, device=self.device)
+        labels = torch.arange(images, device=self.device) % self.net.classes
         self.scheduler.set_timesteps(steps, device=self.device)
-        start = torch.randn(images, net.channels, net.size, net.size, device=self.device)
-        labels = torch.arange(images, device=self.device) % net.classes
-        labels = torch.cat([labels, torch.full_like(labels, null)])
 
-        @torch.no_grad()
         def walk(count: int) -> None:
             self.network.eval()
-            x = torch.cat([start, start])
-            for t in self.scheduler.timesteps[:count]:
-                half = x[: len(x) // 2]
-                x = torch.cat([half, half])
-                predicted = self.network(x, t[None].to(self.device).expand(len(x)), labels).sample
-                given, free = predicted.chunk(2)
-                noise = free + scale * (given - free)
-                x = self.scheduler.step(torch.cat([noise, noise]), t, x).prev_sample
+            walked(self.network, self.scheduler, start, labels, scale, count)
 
         return walk
+
+
+@torch.no_grad()
+def walked(network: Any, scheduler: Any, start: Tensor, labels: Tensor, scale: float, count: int) -> Tensor:
+    """Images after the first steps of a scheduler, guided as ``DiTPipeline`` guides them.
+
+    Args:
+        network: ``DiTTransformer2DModel``, whose null label is its last.
+        scheduler: with its steps set.
+        start: (N, C, H, W) noise.
+        labels: (N,) classes.
+        scale: of guidance.
+        count: of steps.
+    """
+    labels = torch.cat([labels, torch.full_like(labels, network.config.num_embeds_ada_norm)])
+    x = torch.cat([start, start])
+    for t in scheduler.timesteps[:count]:
+        half = x[: len(start)]
+        x = torch.cat([half, half])
+        given, free = network(x, t[None].to(x.device).expand(len(x)), labels).sample.chunk(2)
+        noise = free + scale * (given - free)
+        x = scheduler.step(torch.cat([noise, noise]), t, x).prev_sample
+    return x[: len(start)]
 
 
 def counted(call: Callable[[], object]) -> int:

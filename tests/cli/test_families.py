@@ -12,12 +12,12 @@ from beeline.cli.recipes import Recipe, find_recipe
 from beeline.cli.resolve import resolve, resolve_stored
 from beeline.cli.train import train
 from beeline.core.conditions import Conditions
-from beeline.core.config import read_yaml
 from beeline.core.data import Batch
 from beeline.core.errors import UserError
 from beeline.core.prediction import Prediction
 from beeline.core.random import Key
 from beeline.core.tokens import Tokens
+from beeline.core.yaml_text import read_yaml
 from beeline.generate.load import load
 from beeline.model.build import build_objective
 from beeline.objectives.families import FAMILIES

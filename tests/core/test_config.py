@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from beeline.backbone.config import ModelConfig
 from beeline.cli.resolve import config_sections
-from beeline.core.config import build, flatten, leaves, parse, plain, read_yaml, write_yaml
+from beeline.core.config import build, flatten, leaves, parse, plain
 from beeline.core.errors import UserError
+from beeline.core.yaml_text import read_yaml, write_yaml
 from beeline.train.config import RunConfig, TrainConfig
 
 SECTIONS = config_sections()

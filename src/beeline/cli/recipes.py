@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from beeline.core.config import read_yaml
 from beeline.core.errors import UserError, unknown
+from beeline.core.yaml_text import read_yaml
 
 _CELLS = ".h5ad"
 _ARRAYS = re.compile(r"\.(npy|npz|h5ad)$|[.-]idx\d?-ubyte(\.gz)?$|\.idx(\.gz)?$")

@@ -14,9 +14,10 @@ from beeline.cli.initial import Opened, check_same, origin_of, starting_of
 from beeline.cli.recipes import find_recipe, recipe_names
 from beeline.cli.rehearsal import beginning_lines, choices, describe, rehearsal
 from beeline.cli.resolve import Resolved, flags_of, resolve, resolve_stored, stored_form
-from beeline.core.config import plain, write_yaml
+from beeline.core.config import plain
 from beeline.core.errors import UserError
 from beeline.core.files import write_text
+from beeline.core.yaml_text import write_yaml
 
 if TYPE_CHECKING:
     from beeline.train.beginning import Beginning

@@ -18,8 +18,6 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
-import yaml
-
 from beeline.core.errors import UserError, unknown
 
 if typing.TYPE_CHECKING:
@@ -122,34 +120,6 @@ def flatten(values: Mapping[str, Any], where: str = "") -> Plain:
     return flat
 
 
-def read_yaml(path: Path) -> Plain:
-    """The mapping in a YAML file.
-
-    Raises:
-        UserError: the file is missing, is not YAML or holds no mapping.
-    """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: need sections such as 'train:', found {type(values).__name__}")
-    return values
-
-
-def write_yaml(values: Mapping[str, Any]) -> str:
-    """A mapping as YAML text, in its own order, short lists on one line."""
-    return yaml.dump(
-        plain(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
-    )
-
-
 def parse(sections: Mapping[str, type], given: Mapping[str, Any], flags: Sequence[str], origin: str = "") -> Plain:
     """Check given values and flags against the sections' dataclasses.
 
@@ -213,12 +183,14 @@ def _without_default(cls: type, section: str) -> set[str]:
 
 def _with_flags(given: Mapping[str, Any], words: Sequence[str], needed: Collection[str]) -> Plain:
     """Given values with those that must be given, where flags give them."""
+    from beeline.core.yaml_text import value_of
+
     values = {section: dict(keys) if isinstance(keys, Mapping) else keys for section, keys in given.items()}
     for word in words:
         name, _, text = word.removeprefix("--").partition("=")
         if name in needed:
             section, _, key = name.partition(".")
-            values.setdefault(section, {})[key] = yaml.load(text, Loader=_Loader)
+            values.setdefault(section, {})[key] = value_of(text)
     return values
 
 
@@ -254,38 +226,6 @@ def as_literals(hint: Any) -> tuple[Any, ...]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return tuple(value for part in typing.get_args(hint) for value in as_literals(part))
     return ()
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as people expect, and a key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping after looking at its keys."""
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [self.construct_object(key, deep=True) for key in own]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML that quotes text holding anything but printable characters, which the plain style would lose."""
-
-
-_Dumper.add_representer(
-    str,
-    lambda dumper, text: dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
-    ),
-)
 
 
 def _explain(message: str, known: Mapping[str, Any]) -> UserError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from beeline.core.errors import UserError
 
@@ -29,3 +31,16 @@ def computes_in_bf16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def sent(numbers: Sequence[int], device: torch.device) -> Tensor:
+    """Whole numbers as a tensor on a device.
+
+    A plain copy to a GPU waits until all that it was given before is done.
+
+    Args:
+        numbers: as Python has them.
+        device: where to.
+    """
+    here = torch.tensor(numbers)
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here.to(device)

@@ -21,8 +21,9 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional
 
-from beeline.core.config import build, plain, read_yaml
+from beeline.core.config import build, plain
 from beeline.core.files import write_bytes, write_json
+from beeline.core.yaml_text import read_yaml
 from beeline.data.order import Order
 from beeline.evaluate.config import ClassifierConfig, ClassifiersConfig
 from beeline.model.format import tensors_bytes

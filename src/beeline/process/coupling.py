@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
@@ -28,6 +27,8 @@ def assign(data_NK: Tensor, noise_NK: Tensor, groups: Sequence[Sequence[int]]) -
         noise_NK: their own noise.
         groups: samples that may exchange noise, each in at most one group; the others keep theirs.
     """
+    from scipy.optimize import linear_sum_assignment  # trainers without a coupling do without it
+
     chosen = torch.arange(len(data_NK))
     for group in groups:
         if len(group) > 1:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from beeline.core.data import Batch
+from beeline.core.device import sent
 from beeline.core.memory import held_bytes
 from beeline.core.tokens import Tokens
 from beeline.data.order import Order, ways_of
@@ -105,7 +106,7 @@ class HeldFeed:
     def _varied(self, batch: Batch, first: int, length: int) -> Batch:
         if self._table is None:
             return batch
-        way = torch.tensor(ways_of(self._seed, first, length, len(self._table)), device=self._table.device)
+        way = sent(ways_of(self._seed, first, length, len(self._table)), self._table.device)
         table = self._table[way]
 
         def varied(numbers: Tensor) -> Tensor:
@@ -153,7 +154,7 @@ def stacked(codec: Codec, examples: Sequence[Encoded], device: str) -> Batch:
 
 def picked_from(stack: Batch, indices: Sequence[int]) -> Batch:
     """Some rows of a batch of samples of one form."""
-    index = torch.tensor(indices, device=stack.tokens.values.device)
+    index = sent(indices, stack.tokens.values.device)
     shared = _with_shared(stack.tokens, lambda part: part[:1].expand(len(indices), *part.shape[1:]))
     observed = None if stack.tokens.observed is None else stack.tokens.observed[index]
     layout = (shared.layout[0],) * len(indices)

@@ -24,7 +24,7 @@ from typing import Any
 
 from torch import Tensor
 
-from beeline.core.config import flatten, plain, read_yaml, write_yaml
+from beeline.core.config import flatten, plain
 from beeline.core.errors import UserError
 from beeline.core.files import (
     append_bytes,
@@ -40,6 +40,7 @@ from beeline.core.files import (
     write_bytes,
     write_json,
 )
+from beeline.core.yaml_text import read_yaml, write_yaml
 from beeline.model.format import (
     ADAPTER,
     DESCRIPTION,
