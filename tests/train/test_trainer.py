@@ -230,7 +230,7 @@ def test_machine_choices_are_settled_once_and_told() -> None:
     settings, choices = settle(TrainConfig())
     assert settings.precision in ("fp32", "bf16")
     assert settings.threads == torch.get_num_threads()
-    assert [choice.name for choice in choices] == ["train.device", "train.precision", "train.threads"]
+    assert [choice.name for choice in choices] == ["train.device", "train.precision", "train.threads", "train.matmul"]
     again, nothing = settle(settings)
     assert again == settings
     assert nothing == []
