@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from beeline.core.memory import available_memory, held_bytes
 from beeline.core.random import Key
 from beeline.objectives.flow import Flow
 from beeline.train import memory
-from beeline.train.memory import is_out_of_memory, plan_memory, refuse_shortage
+from beeline.train.memory import MemoryPlan, is_out_of_memory, plan_memory, refuse_shortage
 from tests.conftest import FAST
 from tests.train.helpers import command, finish, flags, make_trainer
 
@@ -52,6 +53,37 @@ def test_every_byte_of_weights_gradients_moments_and_averages_is_counted() -> No
     gradients = [parameter.grad for parameter in trainer.network.parameters() if parameter.grad is not None]
     assert parts["gradients"] == sum(tensor.nbytes for tensor in gradients)
     assert parts["data"] >= 1437 * 64 * 4
+
+
+def test_gradients_take_the_place_of_activations_or_stand_beside_them() -> None:
+    held = {"weights": 100, "gradients": 60, "optimiser": 200}
+    plan = MemoryPlan(held, fixed=10, each=5.0, batch=4, accumulation=1)
+    few = memory._WORKING_BYTES
+    assert plan.every == {**held, "gradients": 30, "activations": 30, "working space": few}
+    assert plan.need == 360 + few
+    assert replace(plan, batch=20).need == 300 + 110 + few
+    for apart in (replace(plan, batch=8, accumulation=2), replace(plan, recomputes=True)):
+        assert apart.need == 390 + few
+    there = replace(plan, available=300 + 110 + few, batch=64)
+    assert (there.most_at_a_time(False), there.most_at_a_time(True)) == (20, 8)
+    assert replace(there, available=300 + 59 + few).most_at_a_time(False) == 0
+
+
+def test_no_more_samples_are_tried_than_are_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def counted(trainer: object, samples: int) -> int:
+        seen.append(samples)
+        return 1000 + 10 * samples
+
+    monkeypatch.setattr(memory, "_activations", counted)
+    trainer = make_trainer(train__batch_size=8)
+    seen.clear()
+    for size, tried in ((1, [1]), (2, [1, 2]), (3, [1, 2]), (8, [2, 4])):
+        fixed, each = memory._line(trainer, size)
+        assert seen == tried
+        assert fixed + each * size == pytest.approx(1000 + 10 * size)
+        seen.clear()
 
 
 def test_planning_leaves_the_trainer_as_it_was() -> None:
