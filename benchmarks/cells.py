@@ -26,7 +26,13 @@ COLUMNS = ("--cells.perturbation_key=condition", "--cells.control=ctrl", "--cell
 LATENTS = ("--latent", "10", "--steps", "600")
 HOW = {
     "noise": (),
-    "control": ("--data.start=control", "--process.source=condition", "--process.end=control", "--data.controls=0"),
+    "control": (
+        "--data.start=control",
+        "--process.source=condition",
+        "--process.end=control",
+        "--data.controls=0",
+        "--data.controls_dropout=0",
+    ),
     "autoencoder": (),
     "sets": ("--data.tokens=cells", "--data.set_size=32", "--train.batch_size=8", "--train.steps=1000"),
     "genes": (

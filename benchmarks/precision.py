@@ -3,7 +3,7 @@
 python -m benchmarks.precision [--recipe digits] [--steps 400] [--seeds 0 1 2] [--ways fp32 bf16] [--json FILE]
 
 Runs of one seed see the same weights at first, the same batches, times and noise: only the arithmetic differs, and a
-difference of their losses is that of one pair. Of three seeds and more its mean has a 95 % interval (Student's t). The
+difference of their losses is that of one pair. Of two seeds and more its mean has a 95 % interval (Student's t). The
 loss is the held-out one of the averaged weights at the same times and noise in each run, in the precision of training.
 Ways are fp32, bf16, and fast (fp32 by fast products, see ``beeline/core/matmul.py``); runs that are there are read.
 """
@@ -24,7 +24,7 @@ from benchmarks.commands import run
 WAYS = {
     "fp32": ("--train.precision=fp32", "--train.matmul=exact"),
     "fast": ("--train.precision=fp32", "--train.matmul=fast"),
-    "bf16": ("--train.precision=bf16",),
+    "bf16": ("--train.precision=bf16", "--train.matmul=exact"),
 }
 MARKS = 8
 LEFT_OUT = ("--train.sample_every=0", "--train.ema_snapshots=0", "--train.score_samples=0", "--train.log_every=20")
@@ -38,7 +38,7 @@ def losses(folder: Path) -> dict[int, float]:
 
 def trained(recipe: str, way: str, seed: int, steps: int, out: Path) -> dict[int, float]:
     """Held-out loss by step of a run, which is trained where that was not done."""
-    folder, every = out / f"{recipe}-{way}-{seed}", max(1, steps // MARKS)
+    folder, every = out / f"{recipe}-{steps}-{way}-{seed}", max(1, steps // MARKS)
     length = (f"--train.duration={steps} steps", f"--train.held_out_every={every}", f"--train.seed={seed}")
     run("train", recipe, *WAYS[way], *length, *LEFT_OUT, "--train.threads=1", "--out", str(folder), "--resume")
     return losses(folder)

@@ -38,7 +38,13 @@ from tests.modalities.cell_files import TRUTH, cells_file
 NAME = TRUTH.perturbations[0]
 # No perturbed cell of NK is seen in training.
 HELD_OUT = ";".join(f"{CONTEXT}=NK,gene={name}" for name in TRUTH.perturbations)
-KEYS = {"data.perturbation_key": "gene", "data.context": CONTEXT, "data.components": 6, "data.controls": 6}
+KEYS = {
+    "data.perturbation_key": "gene",
+    "data.context": CONTEXT,
+    "data.components": 6,
+    "data.controls": 6,
+    "data.controls_dropout": 0.1,
+}
 FEW = {"tokens": "cells", "set_size": 5}
 SETS = {"data.tokens": "cells", "data.set_size": 4}
 
@@ -117,9 +123,11 @@ def test_control_cells_may_be_left_out_and_their_mean_in_training_stands_in(home
 
 def test_control_cells_that_training_never_left_out_are_asked_for(home: Path) -> None:
     options: dict[str, Any] = {"path": str(home / "cells.h5ad"), "perturbation_key": "gene", "context": (CONTEXT,)}
-    never, sometimes = (Cells(**options, controls=6, dropout=share).conditions() for share in (0.0, 0.2))
-    assert [each.name for each in never if each.has_null] == [CONTEXT]
-    assert {each.name: each.dropout for each in sometimes} == {"perturbation": 0.2, CONTEXT: 0.0, "controls": 0.2}
+    with pytest.raises(UserError, match=r"controls_dropout 0\.2: belongs to controls"):
+        Cells(**options, controls_dropout=0.2)
+    never, sometimes = (Cells(**options, controls=6, controls_dropout=share).conditions() for share in (0.0, 0.2))
+    assert [each.name for each in never if each.has_null] == ["perturbation", CONTEXT]
+    assert {each.name: each.dropout for each in sometimes} == {"perturbation": 0.1, CONTEXT: 0.0, "controls": 0.2}
 
 
 @pytest.mark.parametrize("run", ["single", "sets"])

@@ -128,6 +128,8 @@ def test_batch_and_donor_are_labels_by_their_own_names(home: Path) -> None:
     assert Cells(path, **key, batch="donor", donor="donor").conditions() == other.conditions()  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"donr.*the nearest is 'donor'|donr.*did you mean 'donor'"):
         Cells(path, **key, batch="donr").settle(64)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="column 'gene': is perturbation_key"):
+        Cells(path, **key, batch="gene")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="column 'library': generated cells have one"):
         Cells(path, **key, batch="library")  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ import torch
 import beeline
 from beeline.cli.console import Display
 from beeline.cli.recipes import find_recipe
-from beeline.cli.resolve import resolve
+from beeline.cli.resolve import resolve, resolve_stored
 from beeline.cli.train import train
 from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
@@ -307,3 +307,9 @@ def test_tensorboard_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pyt
     with board(RunFolder(tmp_path), None, 0) as draw:
         draw({"step": 1, "loss": 1.0})
     assert not (tmp_path / "tensorboard").exists()
+
+
+def test_a_run_of_before_an_option_goes_on_as_it_began(small_run: Path) -> None:
+    stored = RunFolder(small_run).read_config()
+    assert stored["train"].pop("matmul") in ("exact", "fast")
+    assert resolve_stored(stored, None, []).config.train.matmul == "exact", "of a time when nothing else was"

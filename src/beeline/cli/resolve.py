@@ -142,6 +142,10 @@ def stored_form(config: RunConfig, origin: Mapping[str, Any]) -> Plain:
     return {**plain(config), _ORIGIN: dict(origin)}
 
 
+# What runs were trained with that were stored before there was an option for it, where the default is another.
+_BEFORE: dict[str, dict[str, Any]] = {"train": {"matmul": "exact"}}
+
+
 def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequence[str]) -> Resolved:
     """The stored config of a run with the few changes that resuming allows.
 
@@ -174,6 +178,8 @@ def resolve_stored(stored: Mapping[str, Any], recipe: Recipe | None, flags: Sequ
             f"resume: {modality} has changed since this run began; the text that it began with is kept as modality.py "
             "in the run folder: bring it back, or begin anew"
         )
+    for section, values in _BEFORE.items():
+        kept[section] = {**values, **kept.get(section, {})}
     flags = [flag for flag in flags if not _is_what_it_has(flag, kept, origin["flags"])]
     asked = resolve(Recipe(str(origin["target"]), "", kept), flags, stored=True)
     _refuse_changes(kept, asked, set(map(_key, flags)), settled=())

@@ -168,6 +168,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-rescale", type=float, help="brings guided predictions back to their spread, 0 to 1")
     parser.add_argument("--guide-by", metavar="RUN", help="a worse model to be led away from in place of no condition")
     parser.add_argument("--precision", help="fp32 or bf16")
+    parser.add_argument("--matmul", help="how fp32 matrices are multiplied: exact, fast or auto")
     parser.add_argument(
         "--compile",
         action="store_true",

@@ -48,6 +48,8 @@ def check_options(asked: Mapping[str, Any]) -> None:
     for name, least in {"pairs": 1, "controls": 0, "set_size": 1}.items():
         if asked[name] < least:
             raise UserError(f"{name} {asked[name]}: must be at least {least}")
+    if asked["controls_dropout"] and not asked["controls"]:
+        raise UserError(f"controls_dropout {asked['controls_dropout']:g}: belongs to controls, which is 0")
     _check_perturbations(asked)
     _check_tokens(asked)
     written = {"set": asked["tokens"] == "cells", "library": asked["counts"] and asked["scale"] == "counts"}
@@ -83,6 +85,10 @@ def _check_perturbations(asked: Mapping[str, Any]) -> None:
     if asked["perturbation_key"] is None and any(about.values()):
         what = next(what for what, given in about.items() if given)
         raise UserError(f"{what}: needs perturbation_key, the column that says what a cell was under")
+    if asked["perturbation_key"] in labels_of(asked):
+        raise UserError(
+            f"column '{asked['perturbation_key']}': is perturbation_key, and no batch, donor or label beside"
+        )
     if not asked["identity"] and asked["features"] is None:
         raise UserError("identity false: perturbations have neither identities nor features; give features")
 

@@ -89,7 +89,8 @@ class Cells:
         genes_in_training: of tokens genes, how many of a cell training sees at a time, drawn anew; null for all.
         components: how many principal components.
         autoencoder: folder that beeline autoencode made of the same cells; its latents in place of components.
-        dropout: share of training samples that see the null of a perturbation, label, number or the control cells.
+        dropout: share of training samples that see the null of a perturbation, label or number.
+        controls_dropout: share of them that see the null of control cells, which can then be left out of a question.
         counts: whether files of samples hold counts too, of libraries as in training, where the scale is counts.
         description: genes and scale, as training writes them; leave it out.
     """
@@ -125,6 +126,7 @@ class Cells:
     components: int = 32
     autoencoder: str | None = None
     dropout: float = 0.1
+    controls_dropout: float = 0.0
     counts: bool = True
     description: str | None = None
 
@@ -193,7 +195,7 @@ class Cells:
         """Perturbation, labels, and the control cell that an answer starts from, or the control cells that it sees."""
         found = told_conditions(*self._read, self.control, self.dropout, self._features, self.identity)
         if self.start == "control" or self.controls:
-            shown = (self.controls, self._size, self.dropout, self.components)
+            shown = (self.controls, self._size, self.controls_dropout, self.components)
             control = control_condition(*shown, self._known.text(), self.layer)
             found += beside_conditions(self._read[0].contexts, [each.name for each in found], control.name)
             found.append(control)

@@ -70,7 +70,7 @@ def check_through(condition: Condition, told: Mapping[str, Any]) -> None:
     if through and told.get(condition.name) is not None and told.get(through) is None:
         raise UserError(
             f"condition {condition.name}={told[condition.name]}: the network knows it through '{through}' alone, which "
-            f"is left out; give {through}, or leave {condition.name} out too"
+            f"is left out; give {through}, or leave {condition.name} out too, as a column of a given file as well"
         )
 
 
