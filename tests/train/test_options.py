@@ -313,3 +313,19 @@ def test_a_run_of_before_an_option_goes_on_as_it_began(small_run: Path) -> None:
     stored = RunFolder(small_run).read_config()
     assert stored["train"].pop("matmul") in ("exact", "fast")
     assert resolve_stored(stored, None, []).config.train.matmul == "exact", "of a time when nothing else was"
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_before_the_run_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = train("digits", tmp_path / "run", options={**FAST, "train.steps": 2})
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def refuse(self: Trainer, step: int, tensors: object) -> None:
+        raise UserError(f"checkpoint of step {step}: tensor embedders.label.null is missing")
+
+    monkeypatch.setattr(Trainer, "restore", refuse)
+    with pytest.raises(UserError, match=r"label\.null is missing"):
+        train("digits", out, resume=True, options={"train.steps": 5})
+    after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert {path for path in before if after.get(path) != before[path]} == set()

@@ -56,6 +56,7 @@ def train(
         RunError: the gradient became infinite or NaN, or memory ran out.
     """
     from beeline.evaluate.finish import check_ahead
+    from beeline.train.loop import restore_latest
     from beeline.train.machine import computing, settle
     from beeline.train.setup import prepare
 
@@ -87,7 +88,8 @@ def train(
             if not begun:
                 folder.initial.write(prepared.initial(), prepared.description)
                 folder.create(stored)
-            elif folder.read_config() != stored:
+            restore_latest(prepared.trainer, folder)  # which may refuse, before anything of a run is changed
+            if folder.read_config() != stored:
                 folder.write_config(stored)
             for line in [] if begun else beginning_lines(prepared, resolved.taken):
                 display.message(line)
@@ -138,14 +140,13 @@ def _asked_for(
 def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:
     from beeline.evaluate.finish import finish
     from beeline.evaluate.probes import probes_of
-    from beeline.train.loop import restore_latest, run
+    from beeline.train.loop import run
     from beeline.train.memory import shortage_explained
 
     trainer = prepared.trainer
     folder.describe(prepared.description)
     if resolved.source.text is not None:
         write_text(folder.path / "modality.py", resolved.source.text)
-    restore_latest(trainer, folder)
     if trainer.step >= trainer.steps and folder.is_finished():
         _say_finished(folder, display)
         return
