@@ -112,12 +112,16 @@ def test_control_cells_may_be_left_out_and_their_mean_in_training_stands_in(home
     tokens = codec.encode(model.modality.dataset("held_out")[0]).tokens
     alone, beside = (codec.decode(tokens, [told])[0] for told in ({}, {"controls": known.projection.mean[None]}))
     np.testing.assert_allclose(alone, beside, atol=1e-5)
-    written = sample(home / run, n=6, condition={"perturbation": NAME}, out=home / f"{run}-alone")
+    with pytest.warns(InputWarning, match="condition controls: left out of 6 samples: they stand about the mean"):
+        written = sample(home / run, n=6, condition={"perturbation": NAME}, out=home / f"{run}-alone")
     made = anndata.read_h5ad(next(path for path in written if path.suffix == ".h5ad"))
     assert set(made.obs["perturbation"]) == {NAME}
     assert np.isfinite(np.asarray(made.to_df())).all()
     assert np.asarray(made.to_df("counts")).sum(axis=1).min() > 0
-    with pytest.raises(UserError, match=f"{CONTEXT}=NK: the network knows it through 'controls' alone.* give controls"):
+    refused = pytest.raises(
+        UserError, match=f"{CONTEXT}=NK: the network knows it through 'controls' alone.* give controls"
+    )
+    with pytest.warns(InputWarning, match="left out of 2"), refused:
         model.sample(2, {"perturbation": NAME, CONTEXT: "NK"})
 
 
@@ -301,6 +305,8 @@ def test_edits_keep_what_they_do_not_change(home: Path) -> None:
     told = {"controls": str(home / "control.h5ad")}
     written = edit(home / "single", "invert", home / "control.h5ad", told, out=home / "kept", sampler="heun")
     made = anndata.read_h5ad(next(path for path in written if path.suffix == ".h5ad"))
+    with pytest.raises(UserError, match="condition controls: given samples are told apart by it; say it, --condition"):
+        edit(home / "single", "invert", home / "control.h5ad", {}, out=home / "never", sampler="heun")
     given = anndata.read_h5ad(home / "control.h5ad")
     assert np.abs(np.asarray(made.to_df("counts")) - given.X).mean() < 0.1
     assert made.obs[CONTEXT].tolist() == given.obs[CONTEXT].tolist()

@@ -109,6 +109,7 @@ def _examples(
 ) -> tuple[list[dict[str, str]], list[Example]]:
     """What the inputs are, for provenance, and the inputs with their conditions."""
     from beeline.core.data import Example
+    from beeline.core.sharing import Lending
     from beeline.generate.inputs import read_inputs
 
     if not paths:
@@ -118,9 +119,15 @@ def _examples(
         raise UserError(f"interpolate: goes from one input to another, and here are {len(found)}; give two")
     conditions = _conditions(editor, condition, len(found))
     told = [{"name": each.name, "sha256": each.sha256} for each in found]
-    return told, [
+    examples = [
         Example(each.array, {**each.condition, **values}) for each, values in zip(found, conditions, strict=True)
     ]
+    for each in editor.engine.codec.conditions:
+        if isinstance(each, Lending) and any(example.condition.get(each.name) is None for example in examples):
+            raise UserError(
+                f"condition {each.name}: given samples are told apart by it; say it, --condition {each.name}="
+            )
+    return told, examples
 
 
 def _becoming(

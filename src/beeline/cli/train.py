@@ -56,7 +56,6 @@ def train(
         RunError: the gradient became infinite or NaN, or memory ran out.
     """
     from beeline.evaluate.finish import check_ahead
-    from beeline.train.loop import restore_latest
     from beeline.train.machine import computing, settle
     from beeline.train.setup import prepare
 
@@ -85,12 +84,7 @@ def train(
             return folder.path
         stored = stored_form(prepared.config, resolved.origin)
         with folder.lock():
-            if not begun:
-                folder.initial.write(prepared.initial(), prepared.description)
-                folder.create(stored)
-            restore_latest(prepared.trainer, folder)  # which may refuse, before anything of a run is changed
-            if folder.read_config() != stored:
-                folder.write_config(stored)
+            _open(folder, prepared, stored, begun)
             for line in [] if begun else beginning_lines(prepared, resolved.taken):
                 display.message(line)
             for line in choices(resolved, prepared, machine):
@@ -135,6 +129,18 @@ def _asked_for(
     resolved = resolve(recipe, flags, start)
     origin = {**resolved.origin, "init": origin_of(start)}
     return folder, dataclasses.replace(resolved, origin=origin), Beginning(start)
+
+
+def _open(folder: RunFolder, prepared: Prepared, stored: dict[str, Any], begun: bool) -> None:
+    """Begin a run folder, or go on from its last checkpoint, which may be refused before anything is changed."""
+    from beeline.train.loop import restore_latest
+
+    if not begun:
+        folder.initial.write(prepared.initial(), prepared.description)
+        folder.create(stored)
+    restore_latest(prepared.trainer, folder)
+    if folder.read_config() != stored:
+        folder.write_config(stored)
 
 
 def _fit_and_report(prepared: Prepared, resolved: Resolved, folder: RunFolder, display: Display) -> None:

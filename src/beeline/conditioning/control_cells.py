@@ -139,6 +139,20 @@ class ControlPopulation:
             return self._cells(value)
         return self.projection.mean[None] if self.has_null and self.projection.numbers else None
 
+    def remarks(self, values: Iterable[Any]) -> list[str]:
+        """What samples without control cells lack.
+
+        Args:
+            values: of all samples that are asked for.
+        """
+        alone = sum(value is None for value in values)
+        if not alone:
+            return []
+        return [
+            f"condition {self.name}: left out of {alone:,} samples: they stand about the mean control cell of "
+            "training, and what others take from control cells has no spread in them"
+        ]
+
     def context(self, encoded: Tensor, tokens: Tokens, tokenizer: Tokenizer) -> Context:
         """The cells among the tokens of a sample, N = 1, all at one place.
 
