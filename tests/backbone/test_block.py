@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from beeline.backbone.block import SelfAttention, Surroundings
+from beeline.backbone.block import SelfAttention
+from beeline.backbone.frame import Surroundings
 from beeline.nn.positions import rotary_angles, rotate
 
 

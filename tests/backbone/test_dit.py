@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from beeline.backbone.block import Block, Modulation, Surroundings, modulate
+from beeline.backbone.block import Block, Modulation, modulate
 from beeline.backbone.config import PRESETS, ModelConfig, Sizes, preset_patch, resolve_sizes
 from beeline.backbone.dit import DiT, TokenSpace, count_parameters, position_table_size
+from beeline.backbone.frame import Surroundings
 from beeline.conditioning.label import ClassLabel
 from beeline.core.conditions import Conditions
 from beeline.core.errors import UserError

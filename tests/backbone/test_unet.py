@@ -86,7 +86,8 @@ def test_tokens_lie_on_the_picture_as_on_the_grid_and_back() -> None:
     net.net = echo
     array = torch.arange(15.0).reshape(3, 5, 1)
     tokens = GridTokenizer((1, 1)).encode(array)
-    assert torch.equal(net.over(tokens, torch.tensor([400.0])), tokens.values)
+    answered = net.over(tokens.values, torch.tensor([400.0]), None, net.frame_of(tokens))
+    assert torch.equal(answered, tokens.values)
     assert torch.equal(echo.shown[0, 0], nn.functional.pad(array[..., 0], (0, 1, 0, 1)))
 
 

@@ -14,12 +14,11 @@ Shapes: B rows, L tokens a row, M tokens of a context, D hidden numbers, H heads
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from beeline.backbone.config import ModelConfig, Sizes
+from beeline.backbone.frame import Looked, Surroundings
 from beeline.core.tokens import expand
 from beeline.nn.attention import attention
 from beeline.nn.feedforward import FeedForward
@@ -28,40 +27,6 @@ from beeline.nn.positions import rotate
 from beeline.nn.precision import full_precision
 
 _Vectors = tuple[Tensor | None, Tensor, Tensor, Tensor | None, Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What every block of one forward pass shares.
-
-    Args:
-        segment: (B, L) sample of each token, or None when rows are samples.
-        mask: which tokens may look at which, or None for all.
-        rotary: cosines and sines of rotary positions, or None.
-        context: what rows may attend to beside themselves, or None.
-    """
-
-    segment: Tensor | None = None
-    mask: Tensor | None = None
-    rotary: tuple[Tensor, Tensor] | None = None
-    context: Looked | None = None
-
-
-@dataclass(frozen=True)
-class Looked:
-    """Tokens of conditions, as every block attends to them.
-
-    Args:
-        values: (B, M, D).
-        mask: (B, 1, 1, M) True where one may be looked at; all of a row that has none.
-        is_there: (B, 1, 1) whether a row has any.
-        rotary: cosines and sines of their rotary positions, or None.
-    """
-
-    values: Tensor
-    mask: Tensor
-    is_there: Tensor
-    rotary: tuple[Tensor, Tensor] | None = None
 
 
 class Modulation(nn.Module):
@@ -145,14 +110,19 @@ class CrossAttention(nn.Module):
         """(B, L, D) to the same shape."""
         context = around.context
         assert context is not None
-        q = self.q(x_BLD).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        k, v = self.kv(context.values).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = self.q_norm(q), self.k_norm(k)
+        q = self.q_norm(self.q(x_BLD).unflatten(-1, (self.num_heads, -1)).transpose(1, 2))
         if around.rotary is not None and context.rotary is not None:
-            q, k = rotate(q, around.rotary, self.adjacent), rotate(k, context.rotary, self.adjacent)
+            q = rotate(q, around.rotary, self.adjacent)
+        k, v = context.pair or self.pair(context)
         mixed = attention(q, k, v, context.mask)
         y: Tensor = self.projection(mixed.transpose(1, 2).flatten(-2))
         return y * context.is_there
+
+    def pair(self, context: Looked) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, M, D / H) of the tokens of conditions, which know nothing of those of the data."""
+        k, v = self.kv(context.values).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        k = self.k_norm(k)
+        return (k if context.rotary is None else rotate(k, context.rotary, self.adjacent)), v
 
 
 def _head_norm(kind: str | None, size: int) -> nn.Module:

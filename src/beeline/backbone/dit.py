@@ -10,16 +10,17 @@ Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, P axes, N s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from operator import gt
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from beeline.backbone.block import Block, Looked, Modulation, Surroundings, modulate
+from beeline.backbone.block import Block, Modulation, modulate
 from beeline.backbone.config import ModelConfig, Sizes, resolve_sizes
+from beeline.backbone.frame import Frame, Looked, Surroundings
 from beeline.core.context import Context
 from beeline.core.errors import UserError
 from beeline.core.tokens import Tokens, expand
@@ -30,6 +31,7 @@ from beeline.nn.positions import LearnedPositions, rotary_angles, sincos_positio
 from beeline.nn.precision import full_precision
 
 _IDENTITY = 0.5  # deviation of the numbers of identities, before anything is learned
+_NUMBERS_KEPT = 2**26  # of keys and values of conditions that are kept from pass to pass: 256 MiB
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,13 @@ class DiT(nn.Module):
         self.head = nn.Linear(width, outputs * space.width)
         self._initialise()
 
-    def _initialise(self) -> None:
+    def _each_block(self) -> Iterator[Block]:
         for block in self.blocks:
             assert isinstance(block, Block)
+            yield block
+
+    def _initialise(self) -> None:
+        for block in self._each_block():
             linears = [
                 block.attention.qkv,
                 block.attention.projection,
@@ -154,46 +160,71 @@ class DiT(nn.Module):
             periods_NP: tokens after which each axis begins anew; a single row where all samples have the same.
             context: tokens of ``cross`` conditions, of hidden size.
         """
+        frame = self.frame(coords_BLP, ids_BL, keep_BL, segment_BL, periods_NP, context)
+        return self.over(values_BLC, time_N, condition_ND, frame)
+
+    def frame(
+        self,
+        coords_BLP: Tensor | None = None,
+        ids_BL: Tensor | None = None,
+        keep_BL: Tensor | None = None,
+        segment_BL: Tensor | None = None,
+        periods_NP: Tensor | None = None,
+        context: Context | None = None,
+        lasting: bool = False,
+    ) -> Frame:
+        """What tokens of the same places see in every pass; arguments are those of ``forward``.
+
+        Args:
+            lasting: several passes follow, and no gradients: keys and values of ``cross`` conditions are among it,
+                where they take no more than 256 MiB.
+        """
         if (coords_BLP is None and self.positions != "none") or (ids_BL is None and self.identities is not None):
             raise ValueError("this network was made for tokens with coordinates or identities; these have none")
-        x_BLD = self.embed(values_BLC)
-        x_BLD = x_BLD.to(torch.promote_types(x_BLD.dtype, torch.float32))
-        if self.identities is not None and ids_BL is not None:
-            x_BLD = x_BLD + self.identities(ids_BL)
+        tables = [] if self.identities is None or ids_BL is None else [self.identities(ids_BL)]
         rotary = None
         period_BLP = None if periods_NP is None else expand(periods_NP, segment_BL)
         if coords_BLP is not None:
             coords_BLP = _once(coords_BLP)
             if "sincos" in self.positions:
-                x_BLD = x_BLD + self._rounded(sincos_positions(coords_BLP, x_BLD.shape[-1], period_BLP=period_BLP))
+                width = self.embed.out_features
+                tables.append(self._rounded(sincos_positions(coords_BLP, width, period_BLP=period_BLP)))
             elif self.learned is not None:
-                x_BLD = x_BLD + self.learned(coords_BLP)
+                tables.append(self.learned(coords_BLP))
             rotary = self._rotary(coords_BLP, period_BLP)
+        looked = None if context is None else self._looked(context, period_BLP)
+        around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary, looked)
+        if looked is None or not lasting or 2 * looked.values.numel() * len(self.blocks) > _NUMBERS_KEPT:
+            return Frame(tuple(tables), (around,) * len(self.blocks))
+        pairs = (replace(looked, pair=block.cross.pair(looked)) for block in self._each_block())
+        return Frame(tuple(tables), tuple(replace(around, context=each) for each in pairs))
+
+    def frame_of(self, tokens: Tokens, context: Context | None = None, lasting: bool = False) -> Frame:
+        """What stays the same from pass to pass, as ``Backbone`` says."""
+        places = (tokens.coords, tokens.ids, tokens.keep, tokens.segment, tokens.periods())
+        return self.frame(*places, context, lasting)
+
+    def over(self, values_BLC: Tensor, time_N: Tensor, condition_ND: Tensor | None, frame: Frame) -> Tensor:
+        """Outputs for every token, as ``Backbone`` says."""
+        x_BLD = self.embed(values_BLC)
+        x_BLD = x_BLD.to(torch.promote_types(x_BLD.dtype, torch.float32))
+        for table in frame.tables:
+            x_BLD = x_BLD + table
         with full_precision(time_N):
             c_ND = self.time(time_N)
             if condition_ND is not None:
                 apart = c_ND.dim() > condition_ND.dim()
                 c_ND = c_ND + (condition_ND[:, None] if apart else condition_ND)
-        looked = None if context is None else self._looked(context, period_BLP)
-        around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary, looked)
         of_block = c_ND.unbind(1) if c_ND.dim() == 3 else [c_ND] * len(self.blocks)
-        for block, vector in zip(self.blocks, of_block, strict=True):
+        for block, vector, around in zip(self.blocks, of_block, frame.around, strict=True):
             if self.recompute and torch.is_grad_enabled():
                 whole = (self.run_block, block, x_BLD, vector, around)
                 x_BLD = checkpoint(*whole, use_reentrant=False, preserve_rng_state=False)
             else:
                 x_BLD = self.run_block(block, x_BLD, vector, around)
-        shift, scale = self.modulation(of_block[0], segment_BL)
+        shift, scale = self.modulation(of_block[0], frame.around[0].segment)
         y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
         return y_BLC
-
-    def over(
-        self, tokens: Tokens, time_N: Tensor, condition_ND: Tensor | None = None, context: Context | None = None
-    ) -> Tensor:
-        """Outputs for every token, as ``Backbone`` says."""
-        places = (tokens.coords, tokens.ids, tokens.keep, tokens.segment, tokens.periods())
-        outputs: Tensor = self(tokens.values, time_N, condition_ND, *places, context)
-        return outputs
 
     def begin_identities(self, kinship_IK: Tensor) -> None:
         """Let the first numbers of each identity's vector begin as what is known of it, at the size of the others.

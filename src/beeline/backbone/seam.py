@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -21,19 +21,26 @@ class Backbone(Protocol):
     recompute: bool
     recomputes: bool
 
-    def over(
-        self, tokens: Tokens, time_N: Tensor, condition_ND: Tensor | None = None, context: Context | None = None
-    ) -> Tensor:
-        """Outputs for every token: (B, L, outputs x C).
+    def frame_of(self, tokens: Tokens, context: Context | None = None, lasting: bool = False) -> Any:
+        """What is the same in every pass over tokens of these places, whatever their numbers.
 
         Args:
-            tokens: noisy, the features of ``concat`` conditions appended to their numbers.
-            time_N: what ``Process.time_input`` gives.
-            condition_ND: sum of the ``global`` conditions' embeddings, of ``condition_width``.
-            context: tokens of ``cross`` conditions, of the same width.
+            tokens: a batch.
+            context: tokens of ``cross`` conditions, of ``condition_width``.
+            lasting: whether several passes follow, and no gradients.
 
         Raises:
             UserError: tokens of such a form are not for it.
+        """
+
+    def over(self, values_BLC: Tensor, time_N: Tensor, condition_ND: Tensor | None, frame: Any) -> Tensor:
+        """Outputs for every token: (B, L, outputs x C).
+
+        Args:
+            values_BLC: noisy tokens, the features of ``concat`` conditions appended.
+            time_N: what ``Process.time_input`` gives.
+            condition_ND: sum of the ``global`` conditions' embeddings, of ``condition_width``; None without any.
+            frame: what ``frame_of`` gave for them.
         """
 
     def check_extents(self, extents: tuple[int, ...]) -> None:

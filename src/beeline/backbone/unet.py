@@ -12,6 +12,7 @@ Shapes: B rows, L tokens a row, C numbers a token, D numbers of a condition, H x
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,6 +24,19 @@ from beeline.core.errors import UserError
 from beeline.core.tokens import Tokens
 
 _GROUPS = 32
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What all samples of a batch have in common.
+
+    Args:
+        extents: tokens along each axis.
+        periodic: which axes close upon themselves.
+    """
+
+    extents: tuple[int, ...]
+    periodic: tuple[bool, ...]
 
 
 class UNet(nn.Module):
@@ -85,13 +99,11 @@ class UNet(nn.Module):
         if wanted:
             raise UserError("train.activation_checkpointing: belongs to model.backbone dit; leave it out")
 
-    def over(
-        self, tokens: Tokens, time_N: Tensor, condition_ND: Tensor | None = None, context: Context | None = None
-    ) -> Tensor:
-        """Outputs for every token, as ``Backbone`` says.
+    def frame_of(self, tokens: Tokens, context: Context | None = None, lasting: bool = False) -> Grid:
+        """The one grid of all samples, as ``Backbone`` says.
 
         Raises:
-            UserError: samples share rows, or differ in extents.
+            UserError: samples share rows, differ in extents, or close upon themselves where levels do not halve them.
         """
         if tokens.segment is not None:
             raise UserError("train.packing: model.backbone unet takes a sample a row; leave packing out")
@@ -102,22 +114,20 @@ class UNet(nn.Module):
                 f"model.backbone unet: needs samples of one shape in a batch, and there are {several} tokens; use "
                 "backbone dit, or batches of one shape"
             )
-        self._close(tuple(each is not None for each in tokens.layout[0].period), forms[0])
-        return self(tokens.values.unflatten(1, forms[0]), time_N, condition_ND).flatten(1, 2)
-
-    def _close(self, periodic: tuple[bool, ...], extents: tuple[int, ...]) -> None:
-        """Let axes close upon themselves.
-
-        Raises:
-            UserError: one of them does not halve as often as the network halves it.
-        """
-        for turns, extent in zip(periodic, extents, strict=False):
+        periodic = tuple(each is not None for each in tokens.layout[0].period)
+        for turns, extent in zip(periodic, forms[0], strict=False):
             if turns and extent % self.halvings:
                 raise UserError(
                     f"model.backbone unet: a periodic axis of {extent} tokens is not a multiple of {self.halvings}, "
                     "as its levels need; use fewer model.unet_channels, another patch, or backbone dit"
                 )
-        self.edges.periodic = periodic or (False, False)
+        return Grid(forms[0], periodic or (False, False))
+
+    def over(self, values_BLC: Tensor, time_N: Tensor, condition_ND: Tensor | None, frame: Grid) -> Tensor:
+        """Outputs for every token, as ``Backbone`` says."""
+        self.edges.periodic = frame.periodic
+        outputs: Tensor = self(values_BLC.unflatten(1, frame.extents), time_N, condition_ND)
+        return outputs.flatten(1, 2)
 
     def forward(self, values_BHWC: Tensor, time_B: Tensor, condition_BD: Tensor | None = None) -> Tensor:
         """Outputs (B, H, W, outputs x C).

@@ -67,6 +67,19 @@ class Tokens:
         """The same tokens holding other numbers."""
         return replace(self, values=values)
 
+    def places(self) -> list[object]:
+        """Everything but the numbers."""
+        return [
+            self.coords,
+            self.ids,
+            self.keep,
+            self.cells,
+            self.segment,
+            self.layout,
+            self.end,
+            self.observed,
+        ]
+
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Tokens:
         """The same tokens with every tensor changed, coordinates that all rows share being changed once."""
 

@@ -30,4 +30,5 @@ def running(networks: Iterable[Network], device: str, settings: SampleConfig) ->
         stack.enter_context(torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bf16"))
         for network in networks:
             stack.enter_context(compiled(network, settings.compile))
+            stack.enter_context(network.unchanged())
         yield

@@ -5,7 +5,10 @@ Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +20,7 @@ from beeline.backbone.unet import UNet
 from beeline.core.conditions import Conditions
 from beeline.core.context import Context, beside
 from beeline.core.errors import UserError
+from beeline.core.once import Once
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Condition, Process, Source, Tokenizer
 from beeline.core.tokens import Tokens
@@ -24,6 +28,21 @@ from beeline.model.codec_checks import is_seen
 from beeline.nn.embeddings import PerBlock
 from beeline.nn.precision import full_precision
 from beeline.process.sources import Gaussian
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a batch is asked to be, embedded.
+
+    Args:
+        features: of ``concat`` conditions, appended to the numbers of tokens.
+        vector: sum of the ``global`` conditions' embeddings, None without any.
+        frame: what the backbone makes of places and contexts.
+    """
+
+    features: tuple[Tensor, ...]
+    vector: Tensor | None
+    frame: Any
 
 
 class Network(nn.Module):
@@ -82,6 +101,7 @@ class Network(nn.Module):
         self.backbone: Backbone = make(config, self.space, outputs)
         self.embedders = nn.ModuleDict(embedders)
         self.companion = companion
+        self._once = Once[_Asked]()
 
     def forward(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         """What is expected at noisy samples.
@@ -105,12 +125,18 @@ class Network(nn.Module):
             time: (N,) what the time embedding sees.
             conditions: of the samples.
         """
-        values, vectors, contexts = x_t.values, list[Tensor](), list[Context]()
-        with full_precision(time):
+        asked = self._once.of([*x_t.places(), *conditions.tensors()], lambda: self._asked(x_t, conditions))
+        values = torch.cat([x_t.values, *asked.features], dim=-1) if asked.features else x_t.values
+        output = self.backbone.over(values, time, asked.vector, asked.frame)
+        return output.to(torch.promote_types(output.dtype, torch.float32))
+
+    def _asked(self, x_t: Tokens, conditions: Conditions) -> _Asked:
+        features, vectors, contexts = list[Tensor](), list[Tensor](), list[Context]()
+        with full_precision(x_t.values):
             for name, route in self.routes.items():
                 given, null = conditions.values[name], conditions.null[name]
                 if route == "concat":
-                    values = torch.cat([values, self.embedders[name](given, x_t.expand(null))], dim=-1)
+                    features.append(self.embedders[name](given, x_t.expand(null)))
                 elif route == "cross":
                     seen, absent = self.embedders[name](given, null)
                     contexts.append(seen)
@@ -120,9 +146,20 @@ class Network(nn.Module):
         if contexts and x_t.segment is not None:
             raise ValueError("samples that share rows cannot attend to conditions of their own")
         vector = sum(vectors[1:], vectors[0]) if vectors else None
-        context = beside(contexts) if contexts else None
-        output = self.backbone.over(x_t.with_values(values), time, vector, context)
-        return output.to(torch.promote_types(output.dtype, torch.float32))
+        frame = self.backbone.frame_of(x_t, beside(contexts) if contexts else None, self._once.keeps)
+        return _Asked(tuple(features), vector, frame)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """For a while in which weights stay the same, compute what does not depend on numbers and times once a batch.
+
+        Samples, their places and conditions must then not be changed in place.
+        """
+        before = self._once.keep(True)
+        try:
+            yield
+        finally:
+            self._once.keep(before)
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Refuse samples that the backbone cannot place.

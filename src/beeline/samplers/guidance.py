@@ -16,12 +16,13 @@ Shapes: B rows, L tokens a row, C numbers a token, N samples, M of them guided.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from beeline.core.conditions import Conditions
+from beeline.core.once import Once
 from beeline.core.prediction import Passes, Prediction
 from beeline.core.protocols import Predictor
 from beeline.core.tokens import Tokens
@@ -44,6 +45,7 @@ class Guided:
         rescale: phi, 0 to 1; 0 is off.
         weak: a predictor along the same path, of any kind of prediction, to be pushed away from in place of the
             unconditional prediction.
+        twice: remembers the batch of both evaluations, which is the same from pass to pass but for its numbers.
     """
 
     predictor: Predictor
@@ -52,6 +54,7 @@ class Guided:
     interval: tuple[float, float] | None = None
     rescale: float = 0.0
     weak: Predictor | None = None
+    twice: Once[tuple[Tokens, Conditions]] = field(default_factory=lambda: Once(keeps=True), repr=False, compare=False)
 
     def __call__(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         """The guided prediction, which has cost a second pass where the scale is not 1."""
@@ -94,12 +97,13 @@ class Guided:
 
     def _ask_once(self, x_t: Tokens, t: Tensor, conditions: Conditions, rows: Tensor) -> tuple[Prediction, Prediction]:
         """The conditional prediction and the unconditional one of some samples, from one batch."""
-        n, absent = x_t.samples, conditions.absent()
-        if len(rows) == n:
-            batch = x_t.doubled()
-        else:
-            batch, absent = x_t.rows(torch.cat([torch.arange(n, device=rows.device), rows])), absent.rows(rows)
-        both = self.predictor(batch, torch.cat([t, t[rows]]), conditions.join(absent))
+        n = x_t.samples
+        whole = len(rows) == n
+        which = None if whole else tuple(rows.tolist())
+        given = [*x_t.places(), *conditions.tensors(), dict(conditions.rates), which]
+        batch, asked = self.twice.of(given, lambda: _twice(x_t, conditions, rows))
+        values = torch.cat([x_t.values, x_t.values if whole else x_t.values[rows]])
+        both = self.predictor(batch.with_values(values), torch.cat([t, t[rows]]), asked)
         count = x_t.values.shape[0]
         variance = None if both.variance is None else both.variance[:count]
         first, second = (both.passes, both.passes) if isinstance(both.passes, int) else both.passes.split(n)
@@ -124,6 +128,14 @@ class Guided:
         wanted, found = _spread(numbers, strong.as_kind("v")), _spread(numbers, v)
         ratio = torch.where(found > 0, wanted / found, 1.0)
         return strong.process.convert(x_t.expand(1 + self.rescale * (ratio - 1)) * v, x_t, t, "v", kind)
+
+
+def _twice(x_t: Tokens, conditions: Conditions, rows: Tensor) -> tuple[Tokens, Conditions]:
+    """Samples under their conditions, and behind them some of them again without any."""
+    n, absent = x_t.samples, conditions.absent()
+    if len(rows) == n:
+        return x_t.doubled(), conditions.join(absent)
+    return x_t.rows(torch.cat([torch.arange(n, device=rows.device), rows])), conditions.join(absent.rows(rows))
 
 
 def _for_all(strong: Prediction, output: Tensor, passes: Passes, rows: Tensor) -> Prediction:
