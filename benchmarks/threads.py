@@ -2,8 +2,10 @@
 
 python -m benchmarks.threads [--nets S2 S4 tiny] [--counts 1 2] [--divide 4] [--rounds 5] [--json FILE]
 
-The ratio is one thread's time / that of more, median over rounds, with its spread; the load of the machine and what
-``beeline.train.threads`` chooses are printed beside.
+The ratio is one thread's time / that of more, median over rounds, with its spread. Beside it stands the same ratio of
+one large matrix product in the same rounds, which is what the machine gives: cores that are halves of one, or that
+neighbours hold, give no more than that to anybody. The load of the machine and what ``beeline.train.threads`` chooses
+are printed too.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,6 +25,8 @@ from beeline.train.threads import choose_threads
 from benchmarks.peers.nets import VARIANTS, find_net
 from benchmarks.peers.ours import Ours
 
+_SIDE, _PRODUCTS = 1024, 6
+
 
 def seconds(ours: Ours, threads: int) -> float:
     """Wall time of a training step."""
@@ -29,6 +34,26 @@ def seconds(ours: Ours, threads: int) -> float:
     begin = time.perf_counter()
     ours.trainer.train_step()
     return time.perf_counter() - begin
+
+
+def of_product(threads: int) -> float:
+    """Wall time of a large matrix product, which has nothing to wait for but its cores."""
+    torch.set_num_threads(threads)
+    one = torch.ones(_SIDE, _SIDE)
+    begin = time.perf_counter()
+    for _ in range(_PRODUCTS):
+        one @ one
+    return time.perf_counter() - begin
+
+
+def ratios(found: Sequence[Mapping[int, float]], count: int) -> list[float]:
+    """Time of the fewest threads / that of some, round by round."""
+    return [each[min(each)] / each[count] for each in found]
+
+
+def shown(found: Sequence[float]) -> str:
+    """Median and spread."""
+    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 def main() -> None:
@@ -42,20 +67,22 @@ def main() -> None:
     asked = parser.parse_args()
     keep_freed_memory()
     print(f"load {os.getloadavg()[0]:.1f}; chosen: {choose_threads(max(asked.counts))}")
-    print("| net | batch | threads | s a step | one / it | spread |\n|---|---|---|---|---|---|")
+    print("| net | batch | threads | s a step | one / it | one / it of a matrix product |\n|---|---|---|---|---|---|")
     rows = []
     for name in asked.nets:
         net = find_net(name, divide=asked.divide)
         ours = Ours(net, VARIANTS["fp32"], "cpu", 1)
+        steps, products = list[dict[int, float]](), list[dict[int, float]]()
+        for _ in range(1 + asked.rounds):
+            steps.append({count: seconds(ours, count) for count in asked.counts})
+            products.append({count: of_product(count) for count in asked.counts})
         for count in asked.counts:
-            seconds(ours, count)
-        found = [{count: seconds(ours, count) for count in asked.counts} for _ in range(asked.rounds)]
-        for count in asked.counts:
-            ratios = [each[asked.counts[0]] / each[count] for each in found]
-            middle = statistics.median(each[count] for each in found)
-            figures = f"{middle:.3f} | {statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}"
+            middle = statistics.median(each[count] for each in steps[1:])
+            of_step, of_products = ratios(steps[1:], count), ratios(products[1:], count)
+            figures = f"{middle:.3f} | {shown(of_step)} | {shown(of_products)}"
             print(f"| {net.name} | {net.batch} | {count} | {figures} |", flush=True)
-            rows.append({"net": net.name, "batch": net.batch, "threads": count, "seconds": middle, "ratios": ratios})
+            row = {"net": net.name, "batch": net.batch, "threads": count, "seconds": middle}
+            rows.append({**row, "ratios": of_step, "of_product": of_products})
     print(f"load {os.getloadavg()[0]:.1f}")
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=1))
