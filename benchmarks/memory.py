@@ -33,12 +33,13 @@ def measure(net: Net, variant: str, device: str) -> dict[str, float]:
     """Bytes by plan and in truth, of the training of a net in this process."""
     import torch
 
-    from beeline.core.allocator import keep_freed_memory
+    from beeline.core.allocator import keep_freed_memory, return_freed_memory
     from beeline.train.memory import plan_memory
     from benchmarks.peers.ours import Ours
 
     keep_freed_memory()
     Ours(SMALL, VARIANTS[variant], device, 1).step()
+    return_freed_memory()  # or the net would live in what the small one has left behind
     before = held("VmRSS")
     ours = Ours(net, VARIANTS[variant], device, 1)
     plan = plan_memory(ours.trainer)
