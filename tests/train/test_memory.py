@@ -59,14 +59,19 @@ def test_gradients_take_the_place_of_activations_or_stand_beside_them() -> None:
     held = {"weights": 100, "gradients": 60, "optimiser": 200}
     plan = MemoryPlan(held, fixed=10, each=5.0, batch=4, accumulation=1)
     few = memory._WORKING_BYTES
-    assert plan.every == {**held, "gradients": 30, "activations": 30, "working space": few}
-    assert plan.need == 360 + few
-    assert replace(plan, batch=20).need == 300 + 110 + few
-    for apart in (replace(plan, batch=8, accumulation=2), replace(plan, recomputes=True)):
-        assert apart.need == 390 + few
-    there = replace(plan, available=300 + 110 + few, batch=64)
-    assert (there.most_at_a_time(False), there.most_at_a_time(True)) == (20, 8)
+    assert plan.every == {**held, "gradients": 60, "activations": 30, "working space": few}
+    assert plan.need == 390 + few
+    many = replace(plan, batch=20)
+    beside = int(0.66 * 60**2 / 110)
+    assert many.need == 300 + 110 + beside + few
+    assert replace(plan, batch=2000).need == 300 + 10_010 + few, "all of them have found a place"
+    for apart in (replace(many, batch=40, accumulation=2), replace(many, recomputes=True)):
+        assert apart.need == 300 + 110 + 60 + few
+    there = replace(plan, available=many.need, batch=64)
+    assert (there.most_at_a_time(False), there.most_at_a_time(True)) == (20, (110 + beside - 60 - 10) // 5)
+    assert replace(there, available=plan.need).most_at_a_time(False) == 4
     assert replace(there, available=300 + 59 + few).most_at_a_time(False) == 0
+    assert replace(there, available=MOST).most_at_a_time(False) == 32, "what the plan thought would fit and did not"
 
 
 def test_no_more_samples_are_tried_than_are_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 Weights, gradients, moments of the optimiser and averages are counted; what a backward pass needs of the forward pass
 is measured on a few samples, at two sizes, and is a line through the two:
 
-    activations(n) = fixed + n . each                          n samples at a time
-    at the peak = what is held + max(activations(n), gradients) + working space
+    A(n) = fixed + n . each                                    n samples at a time
+    at the peak = what is held + A + min(G, 0.66 G^2 / A) + working space
 
-As activations go on the way back, gradients take their place; they stand beside them where there are several
-micro-batches, or where activations are computed again.
+As activations A go on the way back, gradients G take their place, the better the more of it there is: what they cannot
+is a fit to what processes took (``python -m benchmarks.memory``). They stand beside all activations where there are
+several micro-batches, or where activations are computed again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from beeline.backbone.dit import DiT
 from beeline.core.allocator import return_freed_memory
 from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
@@ -29,9 +31,10 @@ from beeline.core.units import size
 from beeline.train.trainer import Trainer
 
 _MOST_TRIED = 4  # samples of the larger of the two measurements; the smaller has half as many
-# What kernels, gradients of activations and gaps between freed tensors take besides, as a share of all activations, or
-# where they are computed again as so many times those of a block (``python -m benchmarks.memory`` has both).
-_BESIDE, _BLOCKS_BESIDE, _WORKING_BYTES = 0.13, 3.5, 10_000_000
+# What kernels, gradients of activations and gaps between freed tensors take besides, in activations of one block: in
+# fp32, under autocast, and where blocks are computed again; without blocks, as a share of all activations.
+_BLOCKS, _BLOCKS_CAST, _BLOCKS_AGAIN, _SHARE = 0.6, 2.0, 3.0, 0.13
+_OUT_OF_PLACE, _WORKING_BYTES = 0.66, 5_000_000
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,13 @@ class MemoryPlan:
     @property
     def every(self) -> dict[str, int]:
         """All parts by name, those that the micro-batch decides on among them."""
-        activations, gradients = int(self.fixed + self.each * self.at_a_time), self.parts["gradients"]
-        beside = gradients if self.gradients_apart else max(0, gradients - activations)
+        return self._parts(self.at_a_time, self.gradients_apart)
+
+    def _parts(self, samples: int, apart: bool) -> dict[str, int]:
+        activations, gradients = int(self.fixed + self.each * samples), self.parts["gradients"]
+        beside = gradients
+        if not apart and activations:
+            beside = min(gradients, int(_OUT_OF_PLACE * gradients**2 / activations))
         return {**self.parts, "gradients": beside, "activations": activations, "working space": _WORKING_BYTES}
 
     @property
@@ -91,12 +99,12 @@ class MemoryPlan:
         """
         if self.available is None:
             return self.at_a_time // 2
-        gradients = self.parts["gradients"]
-        room = self.available - sum(self.parts.values()) + gradients - _WORKING_BYTES
-        if gradients > room:
-            return 0
-        most = max(0, int((room - self.fixed - gradients * apart) / max(self.each, 1.0)))
-        return most if most < self.at_a_time else max(1, self.at_a_time // 2)
+        available, now = self.available, self.at_a_time
+
+        def fits(samples: int) -> bool:
+            return sum(self._parts(samples, apart).values()) <= available
+
+        return max(1, now // 2) if fits(now) else next((fewer for fewer in range(now - 1, 0, -1) if fits(fewer)), 0)
 
     def advice(self) -> str:
         """How to make it fit."""
@@ -183,7 +191,7 @@ def _activations(trainer: Trainer, samples: int) -> int:
         backbone.recompute = False
         everything = _kept(trainer, batch)
         if not recompute:
-            return int((1 + _BESIDE) * everything)
+            return int((1 + _share_beside(trainer)) * everything)
         backbone.recompute = True
         outside = _kept(trainer, batch)
     finally:
@@ -192,7 +200,15 @@ def _activations(trainer: Trainer, samples: int) -> int:
     dit = trainer.network.dit
     depth, width = len(dit.blocks), dit.embed.out_features
     rows, tokens = batch.tokens.values.shape[:2]
-    return outside + depth * rows * tokens * width * 4 + int(_BLOCKS_BESIDE * (everything - outside) / depth)
+    return outside + depth * rows * tokens * width * 4 + int(_BLOCKS_AGAIN * (everything - outside) / depth)
+
+
+def _share_beside(trainer: Trainer) -> float:
+    """What is taken beside activations that are kept, as a share of them."""
+    if not isinstance(trainer.network.backbone, DiT):
+        return _SHARE
+    blocks = _BLOCKS_CAST if trainer.config.precision == "bf16" else _BLOCKS
+    return blocks / len(trainer.network.backbone.blocks)
 
 
 def _kept(trainer: Trainer, batch: Batch) -> int:
