@@ -3,8 +3,8 @@
 python -m benchmarks.once [--rounds 7] [--json FILE]
 
 Seconds of process CPU time on one thread, in turns, the median of the rounds, as a share of computing everything in
-every pass: positions, embedded conditions, keys and values of what is attended to. Guided passes, two rows a sample;
-the numbers are the same to the bit, which is asserted.
+every pass: positions, embedded conditions, keys and values of what is attended to. Guided passes, two rows a sample,
+whose batch of both evaluations is made once either way; the numbers are the same to the bit, which is asserted.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from beeline.backbone import dit
 from beeline.backbone.block import Block
 from beeline.backbone.config import ModelConfig, Positions
 from beeline.conditioning.coarse_map import CoarseMap
@@ -203,72 +201,6 @@ def test_guidance_leads_away_from_the_null_of_what_is_attended_to() -> None:
         strong, weak = (model(tokens, t, each).output for each in (batch.conditions, batch.conditions.absent()))
     torch.testing.assert_close(guided, weak + 3 * (strong - weak), rtol=0, atol=1e-5)
     assert not torch.allclose(strong, weak, atol=1e-3)
-
-
-def passes(model: Network, made: Codec, scale: float, keeps: bool) -> tuple[list[Tensor], int]:
-    """Guided outputs at three times of two batches in turn, and how often points were embedded."""
-    calls = list[Any]()
-    hook = model.embedders["seen"].register_forward_hook(lambda *_: calls.append(None))
-    outputs = []
-    with torch.no_grad(), model.unchanged() if keeps else nullcontext():
-        for first in (0, 1):
-            given: list[dict[str, Any]] = [{"seen": points(3 + first)}, {"seen": None}]
-            batch = made.batch([made.encode(Example(field(), each)) for each in given])
-            predictor = Guided(model, torch.tensor([scale, 1.0]))
-            for t in (0.8, 0.5, 0.2):
-                numbers = batch.tokens.with_values(t * batch.tokens.values)
-                outputs.append(predictor(numbers, torch.full((2,), t), batch.conditions).output)
-    hook.remove()
-    return outputs, len(calls)
-
-
-@pytest.mark.parametrize("scale", [1.0, 3.0])
-@pytest.mark.parametrize("positions", ["rotary", "sincos", "learned"])
-def test_what_does_not_depend_on_time_is_computed_once_a_batch_and_to_the_bit(
-    positions: Positions, scale: float
-) -> None:
-    made = codec([POINTS])
-    model = network(made, positions)
-    outputs, calls = passes(model, made, scale, keeps=False)
-    kept, fewer = passes(model, made, scale, keeps=True)
-    assert all(torch.equal(one, other) for one, other in zip(outputs, kept, strict=True))
-    assert (calls, fewer) == (6, 2)
-
-
-def test_nothing_is_kept_while_weights_learn_and_nothing_afterwards() -> None:
-    made = codec([POINTS])
-    model = network(made)
-    batch = made.batch([made.encode(Example(field(), {"seen": points(3)}))])
-    t, weight = torch.tensor([0.4]), model.get_parameter("embedders.seen.linear.weight")
-    with model.unchanged():
-        for _ in range(2):
-            model(batch.tokens, t, batch.conditions).output.sum().backward()
-        assert weight.grad is not None
-        assert weight.grad.any()
-        with torch.no_grad():
-            before = model(batch.tokens, t, batch.conditions).output
-    with torch.no_grad():
-        weight.mul_(2)
-        assert not torch.equal(model(batch.tokens, t, batch.conditions).output, before)
-
-
-@pytest.mark.parametrize(("short", "made_of_them"), [(0, 1), (1, 3)])
-def test_keys_and_values_that_would_take_much_memory_are_made_pass_by_pass(
-    short: int, made_of_them: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = codec([POINTS])
-    model = network(made)
-    batch = made.batch([made.encode(Example(field(), {"seen": points(3)}))])
-    first = model.dit.blocks[0]
-    assert isinstance(first, Block)
-    calls = list[Any]()
-    first.cross.kv.register_forward_hook(lambda *_: calls.append(None))
-    tokens_seen = batch.conditions.values["seen"].keep.numel()
-    monkeypatch.setattr(dit, "_NUMBERS_KEPT", 2 * 32 * tokens_seen * len(model.dit.blocks) - short)
-    with torch.no_grad(), model.unchanged():
-        outputs = [model(batch.tokens, torch.tensor([0.4]), batch.conditions).output for _ in range(3)]
-    assert len(calls) == made_of_them
-    assert torch.equal(outputs[0], outputs[2])
 
 
 def test_the_cost_of_what_is_attended_to_is_counted() -> None:

@@ -31,7 +31,9 @@ from beeline.nn.positions import LearnedPositions, rotary_angles, sincos_positio
 from beeline.nn.precision import full_precision
 
 _IDENTITY = 0.5  # deviation of the numbers of identities, before anything is learned
-_NUMBERS_KEPT = 2**26  # of keys and values of conditions that are kept from pass to pass: 256 MiB
+# Numbers of keys and values of conditions that are kept from pass to pass, 256 MiB of fp32, and how many are held for
+# each that is attended to: keys that were turned or normalised stand beside the product that values are a part of.
+_NUMBERS_KEPT, _HELD = 2**26, 3
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ class DiT(nn.Module):
         """
         if (coords_BLP is None and self.positions != "none") or (ids_BL is None and self.identities is not None):
             raise ValueError("this network was made for tokens with coordinates or identities; these have none")
-        tables = [] if self.identities is None or ids_BL is None else [self.identities(ids_BL)]
+        tables = [] if self.identities is None or ids_BL is None else [self.identities(_once(ids_BL))]
         rotary = None
         period_BLP = None if periods_NP is None else expand(periods_NP, segment_BL)
         if coords_BLP is not None:
@@ -194,7 +196,7 @@ class DiT(nn.Module):
             rotary = self._rotary(coords_BLP, period_BLP)
         looked = None if context is None else self._looked(context, period_BLP)
         around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary, looked)
-        if looked is None or not lasting or 2 * looked.values.numel() * len(self.blocks) > _NUMBERS_KEPT:
+        if looked is None or not lasting or _HELD * looked.values.numel() * len(self.blocks) > _NUMBERS_KEPT:
             return Frame(tuple(tables), (around,) * len(self.blocks))
         pairs = (replace(looked, pair=block.cross.pair(looked)) for block in self._each_block())
         return Frame(tuple(tables), tuple(replace(around, context=each) for each in pairs))

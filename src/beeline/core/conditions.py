@@ -75,6 +75,10 @@ class Conditions:
             null={name: torch.cat([null, other.null[name]]) for name, null in self.null.items()},
         )
 
+    def given(self) -> list[object]:
+        """All of it in a row, to be compared piece by piece: tensors, names and rates."""
+        return [*self.tensors(), tuple(self.values), tuple(self.null), dict(self.rates)]
+
     def tensors(self) -> list[Tensor]:
         """Everything that tells samples apart, each with a row a sample."""
         values = [each for value in self.values.values() for each in _parts(value)]

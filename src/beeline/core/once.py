@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,49 +14,63 @@ T = TypeVar("T")
 
 
 class Once(Generic[T]):
-    """The last result, given again where the very same tensors are asked about.
+    """The last result, given again where the very same tensors are asked about, unchanged.
 
-    They are held together with it, so that no others can come to lie where they lie. What is asked about must not be
-    changed in place, nor may weights that a result is computed with, while results are kept.
+    They are held together with it, so that no others can come to lie where they lie. Every thread has a last result of
+    its own; copies begin without any. Weights that results are computed with must not change while they are kept.
 
     Args:
-        keeps: whether results are kept.
+        always: whether results are kept outside of ``keeping`` too.
     """
 
-    def __init__(self, keeps: bool = False) -> None:
-        self._keeps = keeps
-        self._last: tuple[tuple[object, ...], T] | None = None
+    def __init__(self, always: bool = False) -> None:
+        self._always = always
+        self._own = threading.local()
 
     @property
     def keeps(self) -> bool:
         """Whether results are kept now: never those that gradients may flow through."""
-        return self._keeps and not torch.is_grad_enabled()
+        return (self._always or self._depth > 0) and not torch.is_grad_enabled()
 
-    def keep(self, wanted: bool) -> bool:
-        """Keep results from now on, or forget the last one and keep none.
-
-        Returns:
-            what was so before.
-        """
-        before, self._keeps = self._keeps, wanted
-        if not wanted:
-            self._last = None
-        return before
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep results for a while, and forget them then."""
+        self._own.depth = self._depth + 1
+        try:
+            yield
+        finally:
+            self._own.depth -= 1
+            if not self._own.depth:
+                self._own.last = None
 
     def of(self, given: Sequence[object], compute: Callable[[], T]) -> T:
         """What is computed of some things.
 
         Args:
-            given: all that it depends on: tensors, which are the same only where they are the same object, and what
-                can be compared.
+            given: all that it depends on: tensors, which are the same only where they are the same object and were not
+                written into since, and what can be compared.
             compute: gives the result.
         """
         if not self.keeps:
             return compute()
-        if self._last is None or not _same(self._last[0], given):
-            self._last = None
-            self._last = (tuple(given), compute())
-        return self._last[1]
+        last, versions = getattr(self._own, "last", None), [_version(each) for each in given]
+        if last is None or last[1] != versions or not _same(last[0], given):
+            self._own.last = None  # before the next one takes memory
+            last = self._own.last = (tuple(given), versions, compute())
+        found: T = last[2]
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Once, (self._always,)
+
+    @property
+    def _depth(self) -> int:
+        return getattr(self._own, "depth", 0)
+
+
+def _version(given: object) -> int:
+    """How often a tensor was written into, -1 where nobody counts."""
+    return -1 if not isinstance(given, Tensor) or given.is_inference() else given._version
 
 
 def _same(known: Sequence[object], given: Sequence[object]) -> bool:

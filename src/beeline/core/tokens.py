@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -68,17 +68,8 @@ class Tokens:
         return replace(self, values=values)
 
     def places(self) -> list[object]:
-        """Everything but the numbers."""
-        return [
-            self.coords,
-            self.ids,
-            self.keep,
-            self.cells,
-            self.segment,
-            self.layout,
-            self.end,
-            self.observed,
-        ]
+        """Everything but the numbers, in a row, to be compared piece by piece."""
+        return [getattr(self, each.name) for each in fields(self) if each.name != "values"]
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Tokens:
         """The same tokens with every tensor changed, coordinates that all rows share being changed once."""

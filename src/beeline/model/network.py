@@ -5,8 +5,8 @@ Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +125,8 @@ class Network(nn.Module):
             time: (N,) what the time embedding sees.
             conditions: of the samples.
         """
-        asked = self._once.of([*x_t.places(), *conditions.tensors()], lambda: self._asked(x_t, conditions))
+        given = [*x_t.places(), *conditions.given(), _computed_in(x_t.values)]
+        asked = self._once.of(given, lambda: self._asked(x_t, conditions))
         values = torch.cat([x_t.values, *asked.features], dim=-1) if asked.features else x_t.values
         output = self.backbone.over(values, time, asked.vector, asked.frame)
         return output.to(torch.promote_types(output.dtype, torch.float32))
@@ -149,17 +150,9 @@ class Network(nn.Module):
         frame = self.backbone.frame_of(x_t, beside(contexts) if contexts else None, self._once.keeps)
         return _Asked(tuple(features), vector, frame)
 
-    @contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """For a while in which weights stay the same, compute what does not depend on numbers and times once a batch.
-
-        Samples, their places and conditions must then not be changed in place.
-        """
-        before = self._once.keep(True)
-        try:
-            yield
-        finally:
-            self._once.keep(before)
+    def unchanged(self) -> AbstractContextManager[None]:
+        """For a while in which no weight changes, compute what does not depend on numbers and times once a batch."""
+        return self._once.keeping()
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Refuse samples that the backbone cannot place.
@@ -185,3 +178,11 @@ class Network(nn.Module):
         if not isinstance(self.backbone, DiT):
             raise UserError("this asks for a transformer, and the network is of model.backbone unet; use backbone dit")
         return self.backbone
+
+
+def _computed_in(values: Tensor) -> torch.dtype | None:
+    """The precision that autocast takes on the device of a tensor, None where it is off."""
+    device = values.device.type
+    if device == "meta" or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)

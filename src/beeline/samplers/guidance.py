@@ -28,6 +28,8 @@ from beeline.core.protocols import Predictor
 from beeline.core.tokens import Tokens
 from beeline.samplers.solve import of_rows
 
+_Batch = tuple[Tokens, Conditions]
+
 
 @dataclass(frozen=True)
 class Guided:
@@ -45,7 +47,6 @@ class Guided:
         rescale: phi, 0 to 1; 0 is off.
         weak: a predictor along the same path, of any kind of prediction, to be pushed away from in place of the
             unconditional prediction.
-        twice: remembers the batch of both evaluations, which is the same from pass to pass but for its numbers.
     """
 
     predictor: Predictor
@@ -54,7 +55,8 @@ class Guided:
     interval: tuple[float, float] | None = None
     rescale: float = 0.0
     weak: Predictor | None = None
-    twice: Once[tuple[Tokens, Conditions]] = field(default_factory=lambda: Once(keeps=True), repr=False, compare=False)
+    # The second evaluation's batch, the same from pass to pass but for its numbers.
+    _again: Once[_Batch] = field(default_factory=lambda: Once(always=True), init=False, repr=False, compare=False)
 
     def __call__(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         """The guided prediction, which has cost a second pass where the scale is not 1."""
@@ -99,9 +101,7 @@ class Guided:
         """The conditional prediction and the unconditional one of some samples, from one batch."""
         n = x_t.samples
         whole = len(rows) == n
-        which = None if whole else tuple(rows.tolist())
-        given = [*x_t.places(), *conditions.tensors(), dict(conditions.rates), which]
-        batch, asked = self.twice.of(given, lambda: _twice(x_t, conditions, rows))
+        batch, asked = self._again.of(_given(x_t, conditions, rows), lambda: _twice(x_t, conditions, rows))
         values = torch.cat([x_t.values, x_t.values if whole else x_t.values[rows]])
         both = self.predictor(batch.with_values(values), torch.cat([t, t[rows]]), asked)
         count = x_t.values.shape[0]
@@ -117,7 +117,8 @@ class Guided:
         if len(rows) == x_t.samples:
             weak = self.weak(x_t, t, conditions)
         else:
-            weak = of_rows(self.weak, rows)(x_t.rows(rows), t[rows], conditions.rows(rows))
+            some, asked = self._again.of(_given(x_t, conditions, rows), lambda: _some(x_t, conditions, rows))
+            weak = of_rows(self.weak, rows)(some.with_values(x_t.values[rows]), t[rows], asked)
         return strong, _for_all(strong, weak.as_kind(strong.kind), weak.passes, rows)
 
     def _rescaled(self, pushed: Tensor, strong: Prediction) -> Tensor:
@@ -130,12 +131,28 @@ class Guided:
         return strong.process.convert(x_t.expand(1 + self.rescale * (ratio - 1)) * v, x_t, t, "v", kind)
 
 
-def _twice(x_t: Tokens, conditions: Conditions, rows: Tensor) -> tuple[Tokens, Conditions]:
-    """Samples under their conditions, and behind them some of them again without any."""
+def _given(x_t: Tokens, conditions: Conditions, rows: Tensor) -> list[object]:
+    """What a second evaluation's batch depends on; the rows by number where they are not all."""
+    return [*x_t.places(), *conditions.given(), None if len(rows) == x_t.samples else tuple(rows.tolist())]
+
+
+def _twice(x_t: Tokens, conditions: Conditions, rows: Tensor) -> _Batch:
+    """Samples under their conditions, and behind them some of them again without any; their numbers are left out."""
     n, absent = x_t.samples, conditions.absent()
     if len(rows) == n:
-        return x_t.doubled(), conditions.join(absent)
-    return x_t.rows(torch.cat([torch.arange(n, device=rows.device), rows])), conditions.join(absent.rows(rows))
+        batch = x_t.doubled()
+    else:
+        batch, absent = x_t.rows(torch.cat([torch.arange(n, device=rows.device), rows])), absent.rows(rows)
+    return _bare(batch), conditions.join(absent)
+
+
+def _some(x_t: Tokens, conditions: Conditions, rows: Tensor) -> _Batch:
+    """Some of the samples under their conditions; their numbers are left out."""
+    return _bare(x_t.rows(rows)), conditions.rows(rows)
+
+
+def _bare(batch: Tokens) -> Tokens:
+    return batch.with_values(batch.values.new_empty(0))
 
 
 def _for_all(strong: Prediction, output: Tensor, passes: Passes, rows: Tensor) -> Prediction:
