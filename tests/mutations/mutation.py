@@ -21,7 +21,7 @@ def _solver(keyword: str, *more: str) -> tuple[str, ...]:
 STEPS = _files("samplers", "level_grids", "ancestral", "ddpm_records")
 STOCHASTIC = _files("samplers", "stochastic")
 MULTISTEP = _solver("dpmpp", "dpmpp")
-GUIDANCE = _files("samplers", "guidance", "guided_flows", "guidance_costs")
+GUIDANCE = _files("samplers", "guidance_batches", "guidance", "guidance_costs", "guided_flows")
 PATHS = _files("process", "paths", "build", "family", "intervals")
 LEVELS = _files("process", "ddpm")
 VDM = _files("process", "vdm")
