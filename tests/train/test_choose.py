@@ -210,10 +210,13 @@ def test_a_batch_that_does_not_fit_is_made_smaller(
     machine: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine(1e11)
-    monkeypatch.setattr(memory, "available_memory", lambda device: 22_000_000)
+    whole = prepared(model__preset="DiT-Nano", train__duration="1m")
+    plan = whole.choice.plan
+    held = sum(plan.parts.values()) - plan.parts["gradients"]
+    monkeypatch.setattr(memory, "available_memory", lambda device: int(0.9 * plan.need) - held)
     run = prepared(model__preset="DiT-Nano", train__duration="1m")
     assert run.choice.plan.fits
-    assert run.trainer.batch_size < 64
+    assert run.trainer.batch_size < whole.trainer.batch_size == 64
     assert reasons(run.choice)["train.batch_size"].why == "what fits into memory"
 
 

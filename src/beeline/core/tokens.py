@@ -7,9 +7,10 @@ each token is.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ class Tokens:
 
     def places(self) -> list[object]:
         """Everything but the numbers, in a row, to be compared piece by piece."""
-        return [getattr(self, each.name) for each in fields(self) if each.name != "values"]
+        return [getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "values"]
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Tokens:
         """The same tokens with every tensor changed, coordinates that all rows share being changed once."""
