@@ -138,16 +138,7 @@ class DiT(nn.Module):
             nn.init.normal_(self.identities.weight, std=_IDENTITY)
 
     def forward(
-        self,
-        values_BLC: Tensor,
-        time_N: Tensor,
-        condition_ND: Tensor | None = None,
-        coords_BLP: Tensor | None = None,
-        ids_BL: Tensor | None = None,
-        keep_BL: Tensor | None = None,
-        segment_BL: Tensor | None = None,
-        periods_NP: Tensor | None = None,
-        context: Context | None = None,
+        self, values_BLC: Tensor, time_N: Tensor, condition_ND: Tensor | None = None, frame: Frame | None = None
     ) -> Tensor:
         """Outputs for every token: (B, L, outputs x C).
 
@@ -155,15 +146,28 @@ class DiT(nn.Module):
             values_BLC: noisy tokens, with the features of ``concat`` conditions appended.
             time_N: what ``Process.time_input`` gives.
             condition_ND: sum of the ``global`` conditions' embeddings; (N, blocks, D) where every block has its own.
-            coords_BLP: positions.
-            ids_BL: identities.
-            keep_BL: True where a token is real.
-            segment_BL: sample of each token in packed rows.
-            periods_NP: tokens after which each axis begins anew; a single row where all samples have the same.
-            context: tokens of ``cross`` conditions, of hidden size.
+            frame: of tokens at these places; of a set without identities when None.
         """
-        frame = self.frame(coords_BLP, ids_BL, keep_BL, segment_BL, periods_NP, context)
-        return self.over(values_BLC, time_N, condition_ND, frame)
+        frame = frame or self.frame()
+        x_BLD = self.embed(values_BLC)
+        x_BLD = x_BLD.to(torch.promote_types(x_BLD.dtype, torch.float32))
+        for table in frame.tables:
+            x_BLD = x_BLD + table
+        with full_precision(time_N):
+            c_ND = self.time(time_N)
+            if condition_ND is not None:
+                apart = c_ND.dim() > condition_ND.dim()
+                c_ND = c_ND + (condition_ND[:, None] if apart else condition_ND)
+        of_block = c_ND.unbind(1) if c_ND.dim() == 3 else [c_ND] * len(self.blocks)
+        for block, vector, around in zip(self.blocks, of_block, frame.around, strict=True):
+            if self.recompute and torch.is_grad_enabled():
+                whole = (self.run_block, block, x_BLD, vector, around)
+                x_BLD = checkpoint(*whole, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_BLD = self.run_block(block, x_BLD, vector, around)
+        shift, scale = self.modulation(of_block[0], frame.around[0].segment)
+        y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
+        return y_BLC
 
     def frame(
         self,
@@ -175,9 +179,15 @@ class DiT(nn.Module):
         context: Context | None = None,
         lasting: bool = False,
     ) -> Frame:
-        """What tokens of the same places see in every pass; arguments are those of ``forward``.
+        """What tokens of the same places see in every pass.
 
         Args:
+            coords_BLP: positions.
+            ids_BL: identities.
+            keep_BL: True where a token is real.
+            segment_BL: sample of each token in packed rows.
+            periods_NP: tokens after which each axis begins anew; a single row where all samples have the same.
+            context: tokens of ``cross`` conditions, of hidden size.
             lasting: several passes follow, and no gradients: keys and values of ``cross`` conditions are among it,
                 where they take no more than 256 MiB.
         """
@@ -208,25 +218,8 @@ class DiT(nn.Module):
 
     def over(self, values_BLC: Tensor, time_N: Tensor, condition_ND: Tensor | None, frame: Frame) -> Tensor:
         """Outputs for every token, as ``Backbone`` says."""
-        x_BLD = self.embed(values_BLC)
-        x_BLD = x_BLD.to(torch.promote_types(x_BLD.dtype, torch.float32))
-        for table in frame.tables:
-            x_BLD = x_BLD + table
-        with full_precision(time_N):
-            c_ND = self.time(time_N)
-            if condition_ND is not None:
-                apart = c_ND.dim() > condition_ND.dim()
-                c_ND = c_ND + (condition_ND[:, None] if apart else condition_ND)
-        of_block = c_ND.unbind(1) if c_ND.dim() == 3 else [c_ND] * len(self.blocks)
-        for block, vector, around in zip(self.blocks, of_block, frame.around, strict=True):
-            if self.recompute and torch.is_grad_enabled():
-                whole = (self.run_block, block, x_BLD, vector, around)
-                x_BLD = checkpoint(*whole, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x_BLD = self.run_block(block, x_BLD, vector, around)
-        shift, scale = self.modulation(of_block[0], frame.around[0].segment)
-        y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
-        return y_BLC
+        outputs: Tensor = self(values_BLC, time_N, condition_ND, frame)
+        return outputs
 
     def begin_identities(self, kinship_IK: Tensor) -> None:
         """Let the first numbers of each identity's vector begin as what is known of it, at the size of the others.
