@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -53,6 +55,23 @@ def test_packed_rows_hold_every_token_once_and_padding_nothing(lengths: list[int
     assert [int((batch.segment == index).sum()) for index in range(len(lengths))] == lengths
     assert torch.equal(batch.keep, batch.segment >= 0)
     assert (batch.values[~batch.keep] == 0).all()
+
+
+@given(LENGTHS, st.integers(0, 5))
+def test_samples_and_what_fills_rows_begin_where_they_are_said_to(lengths: list[int], spare: int) -> None:
+    for batch in (pack(ragged(lengths), max(lengths) + spare), pack(ragged(lengths), max(lengths) + spare).doubled()):
+        assert batch.segment is not None
+        (starts,) = (each for each in [batch.starts()] if each is not None)
+        assert (starts.dtype, len(starts)) == (torch.int32, batch.samples + len(batch.segment) + 1)
+        size, found = batch.segment.shape[1], list[int]()
+        for begin, end in pairwise(starts.tolist()):
+            owners = set(batch.segment.flatten()[begin:end].tolist())
+            assert len(owners) <= 1, "one sample, or what fills one row"
+            found += owners - {-1}
+            assert begin == end or begin // size == (end - 1) // size
+        assert sorted(found) == list(range(batch.samples))
+        assert starts.tolist()[-1] == batch.segment.numel()
+    assert collate(ragged(lengths)).starts() is None
 
 
 @given(LENGTHS)

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import pad
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from beeline.core.matmul import multiplying
-from beeline.nn.attention import attention, attention_mask, fused_attention, plain_attention, prefers_plain_product
+from beeline.nn import attention as kernels
+from beeline.nn.attention import (
+    Groups,
+    Runs,
+    attention,
+    fused_attention,
+    grouped,
+    packed_mask,
+    padded_mask,
+    plain_attention,
+    prefers_plain_product,
+    suits_runs,
+)
 
 
 def by_hand(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -34,8 +51,8 @@ def queries(dtype: torch.dtype = torch.float64, length: int = 6) -> tuple[Tensor
 
 MASKS = {
     "none": None,
-    "padded": attention_mask(torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]).bool(), None),
-    "packed": attention_mask(None, torch.tensor([[0, 0, 1, 1, 1, -1], [2, 2, 2, 2, 3, 3]])),
+    "padded": padded_mask(torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]).bool()),
+    "packed": packed_mask(torch.tensor([[0, 0, 1, 1, 1, -1], [2, 2, 2, 2, 3, 3]])),
 }
 
 
@@ -68,14 +85,10 @@ def test_bf16_kernels_agree_with_fp64_to_their_precision() -> None:
 
 def test_masks_let_tokens_see_their_own_sample_and_nothing_else() -> None:
     segment = torch.tensor([[0, 0, 1, -1]])
-    mask = attention_mask(None, segment)
-    assert mask is not None
+    mask = packed_mask(segment)
     assert mask[0, 0].int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     keep = torch.tensor([[True, False]])
-    padded = attention_mask(keep, None)
-    assert padded is not None
-    assert padded.shape == (1, 1, 1, 2)
-    assert attention_mask(None, None) is None
+    assert padded_mask(keep).tolist() == [[[[True, False]]]]
 
 
 def test_fp32_takes_the_plain_product_where_products_are_fast_and_it_pays() -> None:
@@ -88,3 +101,67 @@ def test_fp32_takes_the_plain_product_where_products_are_fast_and_it_pays() -> N
             assert [prefers_plain_product(each, None) for each in (wide, narrow, longer)] == [True, False, False]
         with multiplying("exact", "cpu"):
             assert not prefers_plain_product(wide, None)
+
+
+PACKED = torch.tensor([[3, 3, 1, 1, 1, -1, -1], [0, 0, 4, 2, 2, 2, 2]])
+
+
+def test_samples_of_one_length_are_put_together_without_what_fills_rows() -> None:
+    order, groups = grouped(PACKED)
+    assert groups == Groups(((2, 2), (1, 3), (1, 1), (1, 4)))
+    assert PACKED.flatten()[order].tolist() == [3, 3, 0, 0, 1, 1, 1, 4, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_packed_samples_attend_as_under_the_mask_of_all_tokens(seed: int) -> None:
+    """Sample by sample or under the mask: the same numbers, and the same gradients of everything."""
+    generator = torch.Generator().manual_seed(seed)
+    owners, lengths = (
+        torch.randperm(8, generator=generator).view(2, 4),
+        torch.randint(1, 6, (2, 4), generator=generator),
+    )
+    rows = [owner.repeat_interleave(length) for owner, length in zip(owners, lengths, strict=True)]
+    segment = torch.stack([pad(row, (0, 24 - len(row)), value=-1) for row in rows])
+    inputs = [torch.randn(2, 3, 24, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
+    order, groups = grouped(segment)
+
+    def seen(tensor: Tensor) -> Tensor:
+        return tensor.transpose(1, 2).flatten(0, 1)[order].transpose(0, 1)[None]
+
+    def told(found: Tensor) -> list[Tensor]:
+        return [found, *torch.autograd.grad(found.square().sum(), inputs)]
+
+    masked, runs = packed_mask(segment), Runs(segment, torch.empty(0))
+    expected = told(seen(attention(*inputs, masked)))
+    for sight in (told(attention(*map(seen, inputs), groups)), told(seen(attention(*inputs, runs)))):
+        for one, other in zip(sight, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+class Operations(TorchDispatchMode):
+    """Notes what is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_gpu_takes_samples_of_any_lengths_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shapes and kinds of numbers, which torch works out without a GPU; the script for GPUs checks the numbers."""
+    monkeypatch.setattr(kernels, "_has_flash", lambda: True)
+    with FakeTensorMode(), torch.no_grad():
+        q, k, v = (torch.empty(2, 3, 7, 32, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+        starts = torch.empty(8, device="cuda", dtype=torch.int32)
+        with Operations() as called:
+            found = attention(q, k, v, Runs(torch.empty(2, 7, device="cuda"), starts))
+        assert "torch_attn::_varlen_attn" in called.names
+        assert (found.shape, found.dtype, found.device.type) == (q.shape, q.dtype, "cuda")
+        for size, dtype in ((36, torch.bfloat16), (32, torch.float32), (264, torch.float16)):
+            assert not suits_runs(torch.empty(2, 3, 7, size, device="cuda", dtype=dtype))
+    assert not suits_runs(queries(torch.bfloat16)[0])

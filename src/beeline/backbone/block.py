@@ -81,7 +81,7 @@ class SelfAttention(nn.Module):
         q, k = self.q_norm(q), self.k_norm(k)
         if around.rotary is not None:
             q, k = (rotate(each, around.rotary, self.adjacent) for each in (q, k))
-        mixed = attention(q, k, v, around.mask)
+        mixed = attention(q, k, v, around.sight)
         y: Tensor = self.projection(mixed.transpose(1, 2).flatten(-2))
         return y
 

@@ -20,11 +20,11 @@ from torch.utils.checkpoint import checkpoint
 
 from beeline.backbone.block import Block, Modulation, modulate
 from beeline.backbone.config import ModelConfig, Sizes, resolve_sizes
-from beeline.backbone.frame import Frame, Looked, Surroundings
+from beeline.backbone.frame import Frame, Looked, Surroundings, arranged
 from beeline.core.context import Context
 from beeline.core.errors import UserError
 from beeline.core.tokens import Tokens, expand
-from beeline.nn.attention import attention_mask
+from beeline.nn.attention import Runs, Sight, grouped, packed_mask, padded_mask
 from beeline.nn.embeddings import PerBlock, TimeEmbedding
 from beeline.nn.norms import build_norm
 from beeline.nn.positions import LearnedPositions, rotary_angles, sincos_positions
@@ -149,7 +149,7 @@ class DiT(nn.Module):
             frame: of tokens at these places; of a set without identities when None.
         """
         frame = frame or self.frame()
-        x_BLD = self.embed(values_BLC)
+        x_BLD = self.embed(frame.taken(values_BLC))
         x_BLD = x_BLD.to(torch.promote_types(x_BLD.dtype, torch.float32))
         for table in frame.tables:
             x_BLD = x_BLD + table
@@ -166,8 +166,7 @@ class DiT(nn.Module):
             else:
                 x_BLD = self.run_block(block, x_BLD, vector, around)
         shift, scale = self.modulation(of_block[0], frame.around[0].segment)
-        y_BLC: Tensor = self.head(modulate(self.norm(x_BLD), shift, scale))
-        return y_BLC
+        return frame.put_back(self.head(modulate(self.norm(x_BLD), shift, scale)), values_BLC.shape)
 
     def frame(
         self,
@@ -178,6 +177,7 @@ class DiT(nn.Module):
         periods_NP: Tensor | None = None,
         context: Context | None = None,
         lasting: bool = False,
+        starts_M: Tensor | None = None,
     ) -> Frame:
         """What tokens of the same places see in every pass.
 
@@ -190,9 +190,13 @@ class DiT(nn.Module):
             context: tokens of ``cross`` conditions, of hidden size.
             lasting: several passes follow, and no gradients: keys and values of ``cross`` conditions are among it,
                 where they take no more than 256 MiB.
+            starts_M: of packed rows, as ``Tokens.starts`` gives them; the samples are told apart by a mask when None.
         """
         if (coords_BLP is None and self.positions != "none") or (ids_BL is None and self.identities is not None):
             raise ValueError("this network was made for tokens with coordinates or identities; these have none")
+        order, sight = self._sight(keep_BL, segment_BL, starts_M)
+        if order is not None:
+            segment_BL, coords_BLP, ids_BL = (arranged(each, order) for each in (segment_BL, coords_BLP, ids_BL))
         tables = [] if self.identities is None or ids_BL is None else [self.identities(_once(ids_BL))]
         rotary = None
         period_BLP = None if periods_NP is None else expand(periods_NP, segment_BL)
@@ -205,16 +209,16 @@ class DiT(nn.Module):
                 tables.append(self.learned(coords_BLP))
             rotary = self._rotary(coords_BLP, period_BLP)
         looked = None if context is None else self._looked(context, period_BLP)
-        around = Surroundings(segment_BL, attention_mask(keep_BL, segment_BL), rotary, looked)
+        around = Surroundings(segment_BL, sight, rotary, looked)
         if looked is None or not lasting or _HELD * looked.values.numel() * len(self.blocks) > _NUMBERS_KEPT:
-            return Frame(tuple(tables), (around,) * len(self.blocks))
+            return Frame(tuple(tables), (around,) * len(self.blocks), order)
         pairs = (replace(looked, pair=block.cross.pair(looked)) for block in self._each_block())
-        return Frame(tuple(tables), tuple(replace(around, context=each) for each in pairs))
+        return Frame(tuple(tables), tuple(replace(around, context=each) for each in pairs), order)
 
     def frame_of(self, tokens: Tokens, context: Context | None = None, lasting: bool = False) -> Frame:
         """What stays the same from pass to pass, as ``Backbone`` says."""
         places = (tokens.coords, tokens.ids, tokens.keep, tokens.segment, tokens.periods())
-        return self.frame(*places, context, lasting)
+        return self.frame(*places, context, lasting, tokens.starts())
 
     def over(self, values_BLC: Tensor, time_N: Tensor, condition_ND: Tensor | None, frame: Frame) -> Tensor:
         """Outputs for every token, as ``Backbone`` says."""
@@ -243,6 +247,17 @@ class DiT(nn.Module):
                 f"learned positions cover {self.learned.extents} tokens, this sample needs {extents}; "
                 "train with model.positions sincos or rotary to sample larger ones"
             )
+
+    def _sight(
+        self, keep_BL: Tensor | None, segment_BL: Tensor | None, starts_M: Tensor | None
+    ) -> tuple[Tensor | None, Sight]:
+        """In which order blocks see the tokens, where not in rows, and which of them may look at which."""
+        if segment_BL is None:
+            return None, None if keep_BL is None else padded_mask(keep_BL)
+        # Compiled blocks are made for shapes, which would be others in every batch.
+        if segment_BL.device.type == "cpu" and self.run_block is run_block:
+            return grouped(segment_BL)
+        return None, packed_mask(segment_BL) if starts_M is None else Runs(segment_BL, starts_M)
 
     def _rotary(self, coords_BLP: Tensor, period_BLP: Tensor | None) -> tuple[Tensor, Tensor] | None:
         if "rotary" not in self.positions:

@@ -6,8 +6,14 @@ Shapes: B rows, L tokens a row, M tokens of a context, D hidden numbers, H heads
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
+import torch
 from torch import Tensor
+
+from beeline.nn.attention import Sight
+
+Rows = TypeVar("Rows", Tensor, None)
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,13 @@ class Surroundings:
 
     Args:
         segment: (B, L) sample of each token, or None when rows are samples.
-        mask: which tokens may look at which, or None for all.
+        sight: which tokens may look at which, or None for all.
         rotary: cosines and sines of rotary positions, or None.
         context: what rows may attend to beside themselves, or None.
     """
 
     segment: Tensor | None = None
-    mask: Tensor | None = None
+    sight: Sight = None
     rotary: tuple[Tensor, Tensor] | None = None
     context: Looked | None = None
 
@@ -53,7 +59,36 @@ class Frame:
     Args:
         tables: added to the embedded tokens, in turn: identities, positions; (1 or B, L, D).
         around: of each block.
+        order: (T,) place in the rows, which are behind one another, of each of the T tokens that blocks see in a single
+            row of their own; None where they see the rows.
     """
 
     tables: tuple[Tensor, ...]
     around: tuple[Surroundings, ...]
+    order: Tensor | None = None
+
+    def taken(self, rows_BLC: Tensor) -> Tensor:
+        """Numbers of tokens as blocks see them: (B, L, C), or (1, T, C)."""
+        return rows_BLC if self.order is None else arranged(rows_BLC, self.order)
+
+    def put_back(self, seen: Tensor, shape: torch.Size) -> Tensor:
+        """Undo ``taken``, with zeros where there is no token.
+
+        Args:
+            seen: numbers of tokens as blocks see them.
+            shape: of the rows, beginning with B and L.
+        """
+        if self.order is None:
+            return seen
+        flat = seen.new_zeros(shape[0] * shape[1], seen.shape[-1])
+        return flat.index_copy(0, self.order, seen[0]).unflatten(0, shape[:2])
+
+
+def arranged(rows: Rows, order: Tensor) -> Rows:
+    """Tokens of rows in a single one of another order.
+
+    Args:
+        rows: (B, L, ...).
+        order: (T,) place in the rows, which are behind one another, of each of T tokens.
+    """
+    return rows if rows is None else rows.flatten(0, 1)[order][None]

@@ -187,6 +187,20 @@ class Tokens:
         same = self.segment is None and all(row == rows[0] for row in rows)
         return torch.tensor(rows[:1] if same else rows, device=self.values.device)
 
+    def starts(self) -> Tensor | None:
+        """(N + B + 1,) int32 where samples and what fills rows begin, all rows behind one another, and B L at the end.
+
+        Rows that nothing fills add an empty one at the end each, so that no shape depends on the data. None where rows
+        are samples.
+        """
+        if self.segment is None:
+            return None
+        rows, length = self.segment.shape
+        place = torch.arange(rows * length, device=self.segment.device)
+        run = torch.where(self.segment >= 0, self.segment, self.samples + place.view(rows, length) // length)
+        begins = place.new_full((self.samples + rows + 1,), rows * length)
+        return begins.scatter_reduce(0, run.flatten(), place, "amin").sort().values.to(torch.int32)
+
     def position(self) -> Tensor:
         """(B, L) place of each token within its own sample, counted from 0."""
         rows, length = self.values.shape[:2]

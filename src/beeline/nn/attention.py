@@ -1,17 +1,23 @@
-"""The one attention function, and the mask that padding and packing need.
+"""The one attention function, and who may look at whom where rows are padded or packed.
 
     softmax(q k' / sqrt(d)) v
+
+Packed rows are attended to sample by sample, not under a mask of all tokens against all: on CPUs samples of one length
+are put together, on GPUs a kernel takes samples of any lengths (``benchmarks/packing.py``).
 
 Shapes: B rows, H heads, L tokens a row, D numbers a head.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention.varlen import varlen_attn
 
 from beeline.core.matmul import multiplies_fast
 
@@ -19,9 +25,42 @@ from beeline.core.matmul import multiplies_fast
 # has to write into them, sooner.
 _PLAIN_LENGTH, _PLAIN_LENGTH_MASKED = 1024, 512
 _PLAIN_LENGTH_FP32, _PLAIN_HEAD_FP32 = 256, 64
+# What the flash kernel takes: numbers a head in multiples of 8, at most 256, on GPUs of this capability or a later one.
+_FLASH_MULTIPLE, _FLASH_HEAD, _FLASH_CAPABILITY = 8, 256, (8, 0)
 
 
-def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | None = None) -> Tensor:
+@dataclass(frozen=True)
+class Groups:
+    """A single row of samples behind one another, those of one length together.
+
+    Args:
+        sizes: number of samples and tokens a sample of each group, in order.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Rows of samples behind one another.
+
+    Args:
+        segment: (B, L) sample of each token, -1 for padding.
+        starts: (M + 1,) int32 where samples and what fills rows begin, all rows behind one another, and the end.
+    """
+
+    segment: Tensor
+    starts: Tensor
+
+    def mask(self) -> Tensor:
+        """(B, 1, L, L) True where a token may look."""
+        return packed_mask(self.segment)
+
+
+Sight = Tensor | Runs | Groups | None
+
+
+def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, sight: Sight = None) -> Tensor:
     """Attend, with the kernel that is fastest for this dtype, length, mask and device.
 
     On CPUs the fused kernel runs at the same speed in bf16 as in fp32, far below the matrix product, so short
@@ -33,17 +72,24 @@ def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask: Tensor | Non
         q_BHLD: queries.
         k_BHLD: keys.
         v_BHLD: values.
-        mask: boolean, broadcastable to (B, H, L, L), True where a query may look; None for everywhere.
+        sight: who may look at whom: a boolean mask, broadcastable to (B, H, L, L), True where a query may look; samples
+            in packed rows; None for everywhere.
     """
-    kernel = plain_attention if prefers_plain_product(q_BHLD, mask) else fused_attention
-    return kernel(q_BHLD, k_BHLD, v_BHLD, mask)
+    if isinstance(sight, Groups):
+        return grouped_attention(q_BHLD, k_BHLD, v_BHLD, sight)
+    if isinstance(sight, Runs):
+        if suits_runs(q_BHLD):
+            return run_attention(q_BHLD, k_BHLD, v_BHLD, sight)
+        sight = sight.mask()
+    kernel = plain_attention if prefers_plain_product(q_BHLD, sight) else fused_attention
+    return kernel(q_BHLD, k_BHLD, v_BHLD, sight)
 
 
 def prefers_plain_product(q: Tensor, mask: Tensor | None) -> bool:
     """Whether the plain product is the faster kernel for such queries under such a mask."""
     if q.device.type != "cpu":
         return False
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
+    dtype = _computed_in(q)
     if dtype == torch.bfloat16:
         return q.shape[-2] <= (_PLAIN_LENGTH if mask is None else _PLAIN_LENGTH_MASKED)
     pays = torch.is_grad_enabled() or q.shape[-1] >= _PLAIN_HEAD_FP32
@@ -63,18 +109,77 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
     return torch.softmax(scores, dim=-1) @ v
 
 
-def attention_mask(keep: Tensor | None, segment: Tensor | None) -> Tensor | None:
-    """Which tokens may look at which: (B, 1, 1 or L, L) boolean, or None when all may.
-
-    Tokens look at the real tokens of their own sample. Packed padding (segment -1) looks at padding, so that no
-    row of the softmax is empty.
+def padded_mask(keep: Tensor) -> Tensor:
+    """(B, 1, 1, L) True where a token may be looked at: the real ones.
 
     Args:
         keep: (B, L) True where a token is real.
-        segment: (B, L) sample of each token.
     """
-    if segment is not None:
-        return (segment[:, :, None] == segment[:, None, :])[:, None]
-    if keep is not None:
-        return keep[:, None, None, :]
-    return None
+    return keep[:, None, None, :]
+
+
+def packed_mask(segment: Tensor) -> Tensor:
+    """(B, 1, L, L) True where a token may look: at its own sample, and from padding at padding, lest a row be empty.
+
+    Args:
+        segment: (B, L) sample of each token, -1 for padding.
+    """
+    return (segment[:, :, None] == segment[:, None, :])[:, None]
+
+
+def grouped_attention(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor:
+    """Each group of a single row as a batch of samples of one length."""
+    parts = [each[0].split([number * length for number, length in groups.sizes], dim=1) for each in (q, k, v)]
+    found = []
+    for size, *of_group in zip(groups.sizes, *parts, strict=True):
+        samples = (each.unflatten(1, size).transpose(0, 1) for each in of_group)
+        found.append(attention(*samples).transpose(0, 1).flatten(1, 2))
+    return torch.cat(found, dim=1)[None]
+
+
+def suits_runs(q: Tensor) -> bool:
+    """Whether a kernel takes samples of any lengths for such queries."""
+    halves = q.is_cuda and _computed_in(q) in (torch.bfloat16, torch.float16)
+    return halves and q.shape[-1] % _FLASH_MULTIPLE == 0 and q.shape[-1] <= _FLASH_HEAD and _has_flash()
+
+
+def run_attention(q: Tensor, k: Tensor, v: Tensor, runs: Runs) -> Tensor:
+    """torch's kernel for samples of any lengths behind one another; no lengths are asked of the GPU."""
+    rows, length = runs.segment.shape
+    q, k, v = (each.transpose(1, 2).flatten(0, 1).to(_computed_in(each)) for each in (q, k, v))
+    found = varlen_attn(q, k, v, runs.starts, runs.starts, length, length)
+    assert isinstance(found, Tensor)
+    return found.unflatten(0, (rows, length)).transpose(1, 2)
+
+
+@functools.cache
+def _has_flash() -> bool:
+    return torch.backends.cuda.is_flash_attention_available() and (
+        torch.cuda.get_device_capability() >= _FLASH_CAPABILITY
+    )
+
+
+def _computed_in(tensor: Tensor) -> torch.dtype:
+    device = tensor.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return tensor.dtype
+
+
+def grouped(segment: Tensor) -> tuple[Tensor, Groups]:
+    """Where the tokens of packed rows lie when samples of one length are put together, without what fills rows.
+
+    Args:
+        segment: (B, L) sample of each token, -1 for padding; on the CPU.
+
+    Returns:
+        (T,) places of the T tokens of samples in all rows behind one another, and the groups that they form.
+    """
+    owners, lengths = segment.flatten().unique_consecutive(return_counts=True)
+    begins = lengths.cumsum(0) - lengths
+    members: dict[int, list[int]] = {}
+    for owner, begin, length in zip(owners.tolist(), begins.tolist(), lengths.tolist(), strict=True):
+        if owner >= 0:
+            members.setdefault(length, []).append(begin)
+    places = [(torch.tensor(at)[:, None] + torch.arange(length)).flatten() for length, at in members.items()]
+    return torch.cat(places), Groups(tuple((len(at), length) for length, at in members.items()))
