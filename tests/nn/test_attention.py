@@ -122,18 +122,19 @@ def test_packed_samples_attend_as_under_the_mask_of_all_tokens(seed: int) -> Non
     )
     rows = [owner.repeat_interleave(length) for owner, length in zip(owners, lengths, strict=True)]
     segment = torch.stack([pad(row, (0, 24 - len(row)), value=-1) for row in rows])
-    inputs = [torch.randn(2, 3, 24, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
+    q, k, v = (torch.randn(2, 3, 24, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3))
     order, groups = grouped(segment)
 
     def seen(tensor: Tensor) -> Tensor:
         return tensor.transpose(1, 2).flatten(0, 1)[order].transpose(0, 1)[None]
 
     def told(found: Tensor) -> list[Tensor]:
-        return [found, *torch.autograd.grad(found.square().sum(), inputs)]
+        return [found, *torch.autograd.grad(found.square().sum(), (q, k, v))]
 
     masked, runs = packed_mask(segment), Runs(segment, torch.empty(0))
-    expected = told(seen(attention(*inputs, masked)))
-    for sight in (told(attention(*map(seen, inputs), groups)), told(seen(attention(*inputs, runs)))):
+    expected = told(seen(attention(q, k, v, masked)))
+    alone, fallen_back = attention(seen(q), seen(k), seen(v), groups), seen(attention(q, k, v, runs))
+    for sight in (told(alone), told(fallen_back)):
         for one, other in zip(sight, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 

@@ -6,14 +6,11 @@ Shapes: B rows, L tokens a row, M tokens of a context, D hidden numbers, H heads
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from beeline.nn.attention import Sight
-
-Rows = TypeVar("Rows", Tensor, None)
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Frame:
 
     def taken(self, rows_BLC: Tensor) -> Tensor:
         """Numbers of tokens as blocks see them: (B, L, C), or (1, T, C)."""
-        return rows_BLC if self.order is None else arranged(rows_BLC, self.order)
+        return rows_BLC if self.order is None else rows_BLC.flatten(0, 1)[self.order][None]
 
     def put_back(self, seen: Tensor, shape: torch.Size) -> Tensor:
         """Undo ``taken``, with zeros where there is no token.
@@ -84,7 +81,7 @@ class Frame:
         return flat.index_copy(0, self.order, seen[0]).unflatten(0, shape[:2])
 
 
-def arranged(rows: Rows, order: Tensor) -> Rows:
+def arranged(rows: Tensor | None, order: Tensor) -> Tensor | None:
     """Tokens of rows in a single one of another order.
 
     Args:
