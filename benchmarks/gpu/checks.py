@@ -9,7 +9,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,6 +23,8 @@ from beeline.core.protocols import Objective, Predictor
 from beeline.core.random import Key
 from beeline.model.compiling import compiled
 from beeline.train.trainer import Trainer
+from benchmarks.gpu.findings import Finding, Tensors, apart
+from benchmarks.gpu.packed import packing
 from benchmarks.gpu.subject import Subject
 from benchmarks.peers.nets import Net
 
@@ -34,31 +35,6 @@ _NUMBERS = 64
 _ROUNDING, _DRAWS = 1e-4, 1e-12
 # AdamW divides gradients by their size, which lets rounding of the small ones through: 1e-5 of the movement on CPUs.
 _MOVEMENT = 1e-2
-
-Tensors = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A measured figure.
-
-    Args:
-        what: it is.
-        value: measured.
-        bound: the most that is right.
-    """
-
-    what: str
-    value: float
-    bound: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether it is right; what is not a number is not."""
-        return self.value <= self.bound
-
-    def __str__(self) -> str:
-        return f"{'ok' if self.holds else 'FAILED':6} {self.what}: {self.value:.2g} (at most {self.bound:.2g})"
 
 
 class Exploding:
@@ -76,16 +52,6 @@ class Exploding:
     def __call__(self, predictor: Predictor, batch: Batch, key: Key) -> Tensor:
         """(N,) infinities."""
         return self.original(predictor, batch, key) * float("inf")
-
-
-def apart(one: Tensors, other: Tensors, start: Tensors | None = None) -> float:
-    """Size of the difference of tensors, as a share of the size of the first, or of its way from where it started."""
-
-    def size(left: Tensors, right: Tensors | None) -> float:
-        each = [left[name].double().cpu() - (0.0 if right is None else right[name].double().cpu()) for name in left]
-        return float(torch.stack([part.square().sum() for part in each]).sum().sqrt())
-
-    return size(one, other) / size(one, start)
 
 
 def changed(one: Tensors, other: Tensors) -> int:
@@ -190,6 +156,29 @@ def repeatable() -> Iterator[None]:
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
+def recording(device: str, net: Net = CHECKED) -> list[Finding]:
+    """A recorded step that is played learns what a computed one learns; on a CPU, which records none, it is computed.
+
+    Args:
+        device: cpu or cuda.
+        net: that is trained.
+    """
+    plain, played = Subject(net, device).trainer(), Subject(net, device).trainer(cuda_graph=device == "cuda")
+    with multiplying("exact", device):
+        begin = weights(plain)
+        for _ in range(2 * _STEPS):
+            plain.train_step()
+            played.train_step()
+        played.check_finite()
+    return [
+        Finding(
+            f"movement of {2 * _STEPS} steps, computed and played",
+            apart(weights(plain), weights(played), begin),
+            _MOVEMENT,
+        )
+    ]
+
+
 def resumption(device: str, net: Net = CHECKED) -> list[Finding]:
     """A run that is stopped, kept in a file and taken up by a fresh trainer ends as one that was never stopped.
 
@@ -255,6 +244,8 @@ CHECKS: dict[str, Callable[[str], list[Finding]]] = {
     "draws": draws,
     "agreement": agreement,
     "compilation": compilation,
+    "recording": recording,
+    "packing": packing,
     "resumption": resumption,
     "explosion": explosion,
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from beeline.core.errors import UserError
 from benchmarks.gpu.lines import Line
 from benchmarks.gpu.rival import rival
-from benchmarks.gpu.speed import COMPILED, FP32, PLAIN, RECOMPUTING, TF32, Effort, Shop
+from benchmarks.gpu.speed import COMPILED, FP32, PLAIN, PLAYED, RECOMPUTING, TF32, Effort, Shop
 from benchmarks.peers.nets import Net, find_net
 
 TRAINED_BATCH = 256
@@ -78,15 +78,16 @@ def planned(effort: Effort, small: bool) -> list[Task]:
     )
 
     def training(net: Net, needs: float, *ways: int) -> list[Task]:
-        chosen = [(COMPILED, PLAIN, RECOMPUTING, FP32, TF32)[way] for way in ways]
+        chosen = [(COMPILED, PLAIN, RECOMPUTING, FP32, TF32, PLAYED)[way] for way in ways]
         return [
             Task(f"{net.name} training, {way.name}", needs, lambda way=way: shop.training(net, way))  # type: ignore[misc]
             for way in chosen
         ]
 
-    def sampling(compiled: bool) -> Task:
-        name = f"{large.name} sampling, {'compiled' if compiled else 'eager'}"
-        return Task(name, 60 if compiled else 30, lambda: shop.sampling(large, compiled))
+    def sampling(net: Net, compiled: bool, played: bool = False) -> Task:
+        how = f"{'compiled' if compiled else 'eager'}{', CUDA graph' if played else ''}"
+        name = f"{net.name} sampling, {how}"
+        return Task(name, 60 if compiled else 30, lambda: shop.sampling(net, compiled, played))
 
     def peer(quick: bool) -> Task:
         def make() -> Line:
@@ -95,11 +96,12 @@ def planned(effort: Effort, small: bool) -> list[Task]:
 
         return Task(f"{large.name} sampling, diffusers {'compiled' if quick else 'eager'}", 90 if quick else 45, make)
 
-    first = [*training(large, 75, 0, 1, 2), sampling(True), sampling(False)]
+    first = [*training(large, 75, 0, 1, 2), sampling(large, True), sampling(large, False)]
     if small:
         return [*first, *training(least, 0, 3, 4), peer(True), peer(False)]
-    trained = [*training(base, 45, 0, 1), *training(least, 45, 0, 1)]
-    return [*first, *trained, peer(True), peer(False), *training(least, 20, 3, 4)]
+    trained = [*training(base, 45, 0, 1), *training(least, 45, 0, 1, 5)]
+    played = [sampling(least, True), sampling(least, True, played=True)]
+    return [*first, *trained, peer(True), peer(False), *played, *training(least, 20, 3, 4)]
 
 
 def carried_out(tasks: Sequence[Task], budget: Budget, told: Callable[[str], None]) -> Outcome:

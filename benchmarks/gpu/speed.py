@@ -58,6 +58,7 @@ class Way:
         matmul: exact or fast.
         compile: whether blocks are compiled.
         recompute: compute activations again on the way back.
+        played: whether a step is recorded once and played.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Way:
     matmul: str = "exact"
     compile: bool = False
     recompute: bool = False
+    played: bool = False
 
     @property
     def products(self) -> str:
@@ -73,12 +75,13 @@ class Way:
 
     def options(self) -> dict[str, Any]:
         """Of ``TrainConfig``."""
-        own = {"precision": self.precision, "matmul": self.matmul, "compile": self.compile}
+        own = {"precision": self.precision, "matmul": self.matmul, "compile": self.compile, "cuda_graph": self.played}
         return {**own, "activation_checkpointing": self.recompute}
 
 
 PLAIN, COMPILED = Way("bf16"), Way("bf16 compiled", compile=True)
 RECOMPUTING = Way("bf16 compiled, activations computed again", compile=True, recompute=True)
+PLAYED = Way("bf16 compiled, CUDA graph", compile=True, played=True)
 FP32, TF32 = Way("fp32", "fp32"), Way("fp32, matmul fast", "fp32", "fast")
 
 
@@ -137,16 +140,17 @@ class Shop:
         sheet = data_sheet(device) if way.precision == "bf16" else None
         return Line(net.name, "training step", way.name, batch, times, flops, self._peak(way.products), sheet, memory)
 
-    def sampling(self, net: Net, compiled: bool, scale: float = 4.0) -> Line:
+    def sampling(self, net: Net, compiled: bool, played: bool = False, scale: float = 4.0) -> Line:
         """Guided images from noise to the end, through the engine.
 
         Args:
             net: that samples.
             compiled: whether blocks are.
+            played: whether passes are recorded once and played.
             scale: of guidance.
         """
         subject, effort = self.subject(net), self.effort
-        engine = subject.engine("bf16", compiled)
+        engine = subject.engine("bf16", compiled, played)
         requests = engine.requests(effort.images, subject.labels(effort.images))
         settings = engine.settings(sampler="dpmpp_2m", cfg_scale=scale, steps=effort.steps)
         passes: list[int] = []
@@ -156,7 +160,7 @@ class Shop:
 
         times, memory = timed(draw, effort)
         flops = effort.images * passes[0] * subject.forward_flops()
-        how = f"bf16{' compiled' if compiled else ''}, DPM-Solver++ 2M"
+        how = f"bf16{' compiled' if compiled else ''}{', CUDA graph' if played else ''}, DPM-Solver++ 2M"
         what, sheet = f"guided images, {effort.steps} steps", data_sheet(effort.device)
         note = f"{passes[0]} passes an image"
         return Line(net.name, what, how, effort.images, times, flops, self._peak("bf16"), sheet, memory, note)

@@ -69,14 +69,16 @@ class Subject:
         objective = objective if change is None else change(objective)
         return Trainer(config, STEPS_OF_A_RUN, self.network.train(), objective, self._feed)
 
-    def engine(self, precision: str, compiled: bool) -> Engine:
+    def engine(self, precision: str, compiled: bool, played: bool = False) -> Engine:
         """What samples with the weights as they are.
 
         Args:
             precision: fp32 or bf16.
             compiled: whether blocks are.
+            played: whether passes are recorded once and played.
         """
-        options: dict[str, Any] = {"precision": precision, "matmul": "exact", "compile": compiled}
+        options: dict[str, Any] = {"precision": precision, "matmul": "exact"}
+        options |= {"compile": compiled, "cuda_graph": played}
         start = replace(self._start, sample=SampleConfig(**options))
         return Engine(self.network, start, self._modality, self._process, self._source)
 

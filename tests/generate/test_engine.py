@@ -44,7 +44,11 @@ def floats(engine: Engine, numbers: list[int], batch_size: int | None = None, **
     try:
         parts = [
             engine.generate(
-                [requests[0]] * len(numbers), 7, engine.settings(steps=4, **options), batch_size, first=numbers[0]
+                [requests[0]] * len(numbers),
+                7,
+                engine.settings(**{"steps": 4, **options}),
+                batch_size,
+                first=numbers[0],
             )
         ]
     finally:

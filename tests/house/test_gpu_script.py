@@ -26,6 +26,7 @@ from beeline.core.errors import UserError
 from beeline.core.random import Key
 from beeline.evaluate.benchmark_page import read_benchmark
 from beeline.model.network import Network
+from beeline.nn.attention import Runs, packed_mask
 from beeline.train.trainer import Trainer
 
 REHEARSAL = ["--device", "cpu", "--small"]
@@ -67,7 +68,7 @@ def test_it_runs_where_nothing_else_is_installed(blocks: str, tmp_path: Path) ->
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout
-    assert told.count("\nok ") == 10
+    assert told.count("\nok ") == 12
     assert "FAILED" not in told
     assert told.index("\nok ") < told.index("| net |")
     assert "left out: tiny sampling, diffusers eager: diffusers: not installed" in told
@@ -116,6 +117,10 @@ def forgotten_averages(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Trainer, "restore", restore)
 
 
+def all_in_sight(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Runs, "mask", lambda runs: torch.ones_like(packed_mask(runs.segment)))
+
+
 def unseen_explosion(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Trainer, "check_finite", lambda trainer: None)
 
@@ -126,6 +131,8 @@ def unseen_explosion(patch: pytest.MonkeyPatch) -> None:
         ("draws", other_draws),
         ("agreement", other_weights),
         ("compilation", other_blocks),
+        ("recording", other_weights),
+        ("packing", all_in_sight),
         ("resumption", forgotten_averages),
         ("explosion", unseen_explosion),
     ],
@@ -137,7 +144,7 @@ def test_a_check_that_fails_leaves_no_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert name in checks.CHECKS
-    assert len(checks.CHECKS) == 5
+    assert len(checks.CHECKS) == 7
     monkeypatch.setattr(checks, "CHECKS", {name: checks.CHECKS[name]})
     broken(monkeypatch)
     assert script.main(REHEARSAL) == 1

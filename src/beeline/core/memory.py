@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+
+from beeline.core.nested import tensors
 
 try:
     import resource
@@ -62,18 +61,5 @@ def _left_by_the_group(limit: str, usage: str) -> int | None:
 
 def held_bytes(held: object) -> int:
     """Bytes of the tensors inside nested records, sequences and mappings; what shares its storage counts once."""
-    storages = {storage.data_ptr(): storage.nbytes() for storage in (each.untyped_storage() for each in _tensors(held))}
+    storages = {storage.data_ptr(): storage.nbytes() for storage in (each.untyped_storage() for each in tensors(held))}
     return sum(storages.values())
-
-
-def _tensors(held: object) -> Iterator[Tensor]:
-    if isinstance(held, Tensor):
-        yield held
-    elif is_dataclass(held):
-        yield from _tensors(vars(held))
-    elif isinstance(held, Mapping):
-        for value in held.values():
-            yield from _tensors(value)
-    elif isinstance(held, (list, tuple)):
-        for each in held:
-            yield from _tensors(each)

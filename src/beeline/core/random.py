@@ -71,21 +71,26 @@ class Key:
 
     def _words(self, elements: int) -> Tensor:
         blocks = (elements + 3) // 4
-        if self.numbers.device.type == "cpu":
-            block = np.broadcast_to(np.arange(blocks), (len(self.numbers), blocks))
-            number = np.broadcast_to(self.numbers.numpy()[:, None], block.shape)
-            counter = (block, np.zeros_like(block), number & _MASK, number >> 32 & _MASK)
-            words = torch.from_numpy(np.stack(philox(counter, self._secret()), axis=-1))
-        else:
-            places = torch.arange(blocks, device=self.numbers.device).expand(len(self.numbers), blocks)
-            numbers = self.numbers[:, None].expand_as(places)
-            low, high = numbers & _MASK, numbers >> 32 & _MASK
-            words = torch.stack(philox((places, torch.zeros_like(places), low, high), self._secret()), dim=-1)
-        return words.flatten(1)[:, :elements]
+        words = _words_by_numpy if self.numbers.device.type == "cpu" else _words_by_torch
+        return words(self.numbers, blocks, self._secret()).flatten(1)[:, :elements]
 
     def _secret(self) -> tuple[int, int]:
         digest = hashlib.blake2b(f"{self.seed}:{self.purpose}".encode(), digest_size=8).digest()
         return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
+
+
+def _words_by_numpy(numbers: Tensor, blocks: int, secret: tuple[int, int]) -> Tensor:
+    block = np.broadcast_to(np.arange(blocks), (len(numbers), blocks))
+    number = np.broadcast_to(numbers.numpy()[:, None], block.shape)
+    counter = (block, np.zeros_like(block), number & _MASK, number >> 32 & _MASK)
+    return torch.from_numpy(np.stack(philox(counter, secret), axis=-1))
+
+
+def _words_by_torch(numbers: Tensor, blocks: int, secret: tuple[int, int]) -> Tensor:
+    places = torch.arange(blocks, device=numbers.device).expand(len(numbers), blocks)
+    number = numbers[:, None].expand_as(places)
+    counter = (places, torch.zeros_like(places), number & _MASK, number >> 32 & _MASK)
+    return torch.stack(philox(counter, secret), dim=-1)
 
 
 def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> tuple[Words, ...]:

@@ -8,6 +8,7 @@ each token is.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -185,7 +186,7 @@ class Tokens:
             return None
         rows = [[math.inf if each is None else each for each in layout.period] for layout in self.layout]
         same = self.segment is None and all(row == rows[0] for row in rows)
-        return torch.tensor(rows[:1] if same else rows, device=self.values.device)
+        return _table(tuple(map(tuple, rows[:1] if same else rows)), self.values.device)
 
     def starts(self) -> Tensor | None:
         """(N + B + 1,) int32 where samples and what fills rows begin, all rows behind one another, and B L at the end.
@@ -210,6 +211,12 @@ class Tokens:
         begins = torch.ones_like(self.segment, dtype=torch.bool)
         begins[:, 1:] = self.segment[:, 1:] != self.segment[:, :-1]
         return place - torch.where(begins, place, 0).cummax(dim=1).values
+
+
+@functools.lru_cache(maxsize=8)
+def _table(rows: tuple[tuple[float, ...], ...], device: torch.device) -> Tensor:
+    """Numbers that Python knows; sending them to a GPU anew in each step would wait for it."""
+    return torch.tensor(rows, device=device)
 
 
 def expand(per_sample: Tensor, segment: Tensor | None) -> Tensor:

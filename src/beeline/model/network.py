@@ -5,10 +5,9 @@ Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from beeline.core.errors import UserError
 from beeline.core.once import Once
 from beeline.core.prediction import Prediction
 from beeline.core.protocols import Condition, Process, Source, Tokenizer
+from beeline.core.replay import Recorder, Replay
 from beeline.core.tokens import Tokens
 from beeline.model.codec_checks import is_seen
 from beeline.nn.embeddings import PerBlock
@@ -36,13 +36,11 @@ class _Asked:
 
     Args:
         features: of ``concat`` conditions, appended to the numbers of tokens.
-        vector: sum of the ``global`` conditions' embeddings, None without any.
-        frame: what the backbone makes of places and contexts.
+        over: what the backbone says over such places: outputs of noisy numbers and times.
     """
 
     features: tuple[Tensor, ...]
-    vector: Tensor | None
-    frame: Any
+    over: Callable[[Tensor, Tensor], Tensor]
 
 
 class Network(nn.Module):
@@ -102,6 +100,7 @@ class Network(nn.Module):
         self.embedders = nn.ModuleDict(embedders)
         self.companion = companion
         self._once = Once[_Asked]()
+        self._recorder: Callable[[], Recorder] | None = None
 
     def forward(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         """What is expected at noisy samples.
@@ -128,7 +127,7 @@ class Network(nn.Module):
         given = [*x_t.places(), *conditions.given(), _computed_in(x_t.values)]
         asked = self._once.of(given, lambda: self._asked(x_t, conditions))
         values = torch.cat([x_t.values, *asked.features], dim=-1) if asked.features else x_t.values
-        output = self.backbone.over(values, time, asked.vector, asked.frame)
+        output = asked.over(values, time)
         return output.to(torch.promote_types(output.dtype, torch.float32))
 
     def _asked(self, x_t: Tokens, conditions: Conditions) -> _Asked:
@@ -148,11 +147,26 @@ class Network(nn.Module):
             raise ValueError("samples that share rows cannot attend to conditions of their own")
         vector = sum(vectors[1:], vectors[0]) if vectors else None
         frame = self.backbone.frame_of(x_t, beside(contexts) if contexts else None, self._once.keeps)
-        return _Asked(tuple(features), vector, frame)
 
-    def unchanged(self) -> AbstractContextManager[None]:
-        """For a while in which no weight changes, compute what does not depend on numbers and times once a batch."""
-        return self._once.keeping()
+        def over(values: Tensor, time: Tensor) -> Tensor:
+            return self.backbone.over(values, time, vector, frame)
+
+        recorder = self._recorder if self._once.keeps else None
+        return _Asked(tuple(features), over if recorder is None else Replay(over, recorder()))
+
+    @contextmanager
+    def unchanged(self, recorder: Callable[[], Recorder] | None = None) -> Iterator[None]:
+        """For a while in which no weight changes, compute what does not depend on numbers and times once a batch.
+
+        Args:
+            recorder: makes what records the passes of a batch, from the second of them on; they are computed when None.
+        """
+        before, self._recorder = self._recorder, recorder
+        try:
+            with self._once.keeping():
+                yield
+        finally:
+            self._recorder = before
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Refuse samples that the backbone cannot place.

@@ -66,6 +66,7 @@ class SampleConfig:
         matmul: how fp32 matrices are multiplied, as in training: exact, fast, or auto.
         compile: run blocks that torch.compile has made for the shapes at hand: quicker once that is done, the same but
             for rounding.
+        cuda_graph: record what a pass of the network does on a GPU and play it again, as in training.
         eta: noise that sampler ddim draws, as a share of the ancestral deviation: 0 to 1; 0 draws none.
         variance: of the steps of sampler ddpm where the network has learned none: large (beta) or small (beta-tilde).
         clip: samplers ddpm and ddim keep the expected data, as the network sees data, within [-clip, clip]; off when
@@ -91,6 +92,7 @@ class SampleConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     matmul: Literal["auto", "exact", "fast"] = "auto"
     compile: bool = False
+    cuda_graph: bool = False
     eta: float = 0.0
     variance: FixedVariance = "large"
     clip: float | None = None
@@ -152,6 +154,7 @@ class SampleOptions(TypedDict, total=False):
     precision: Literal["fp32", "bf16"]
     matmul: Literal["auto", "exact", "fast"]
     compile: bool
+    cuda_graph: bool
     eta: float
     variance: FixedVariance
     clip: float | None

@@ -18,6 +18,7 @@ from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
 from beeline.core.protocols import Objective
 from beeline.core.random import Key
+from beeline.core.replay import Replay, check_replayable
 from beeline.model.compiling import check_compilable, compiled
 from beeline.model.network import Network
 from beeline.nn.low_rank import is_low_rank, merged, plain_name
@@ -66,6 +67,9 @@ class Trainer:
         self.step = 0
         if config.compile:
             check_compilable(self.network)
+        if config.cuda_graph:
+            check_replayable(config.device)
+        self._accumulate = Replay(self._add_gradient) if config.cuda_graph else self._add_gradient
         self.network.backbone.recompute = config.activation_checkpointing is True  # auto: as long as memory suffices
         self._trained = trained_parameters(self.network)
         self._parameters = list(self._trained.values())
@@ -113,7 +117,7 @@ class Trainer:
             norm = torch.nn.utils.clip_grad_norm_(self._parameters, clip)
             bad = ~torch.isfinite(norm)
         if self.config.on_nan == "skip" and bool(bad):
-            self._optimiser.zero_grad()
+            self._clear_gradients()
             return False
         with record_function(f"{RANGE}log"):
             for loss, t in losses:
@@ -146,7 +150,10 @@ class Trainer:
         with record_function(f"{RANGE}data"):
             return self.feed.batch(first, length).to(self.config.device)
 
-    def _accumulate(self, batch: Batch, key: Key) -> tuple[Tensor, Tensor]:
+    def _clear_gradients(self) -> None:
+        self._optimiser.zero_grad(set_to_none=not self.config.cuda_graph)  # a recording adds to them in their places
+
+    def _add_gradient(self, batch: Batch, key: Key) -> tuple[Tensor, Tensor]:
         """Add the gradient of some samples; their losses and times."""
         with compiled(self.network, self.config.compile):
             loss = self.loss(batch, key)
@@ -164,7 +171,7 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self._optimiser.step()
-        self._optimiser.zero_grad()
+        self._clear_gradients()
         self._bad_step = torch.where(bad & (self._bad_step < 0), self.step, self._bad_step)
 
     def _measure(self, loss: Tensor, t: Tensor) -> None:

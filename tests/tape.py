@@ -1,0 +1,94 @@
+"""A recorder without a GPU: what a CUDA graph keeps and what it loses, on the CPU.
+
+It notes every operation with the very tensors that it reads and writes, numbers that Python knew among its arguments,
+and plays them again on those tensors. What Python does beside operations is not noted, as little as a GPU notes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from beeline.core import random
+from beeline.core.errors import UserError
+from beeline.core.nested import tensors
+
+T = TypeVar("T")
+
+
+class _Notes(TorchDispatchMode):
+    """Notes operations, and undoes in the end what they have written into tensors that were there before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
+        self._made: set[int] = set()
+        self._before: list[tuple[Tensor, Tensor]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("a number is asked for while operations are recorded")
+        if func._schema.is_mutable:
+            for tensor in tensors([args, kwargs or {}]):
+                if tensor.untyped_storage().data_ptr() not in self._made:
+                    self._before.append((tensor, tensor.clone()))
+        found = func(*args, **(kwargs or {}))
+        if not func._schema.is_mutable:
+            given = {each.untyped_storage().data_ptr() for each in tensors([args, kwargs or {}])}
+            self._made |= {each.untyped_storage().data_ptr() for each in tensors([found])} - given
+        self.calls.append((func, args, kwargs or {}, found))
+        return found
+
+    def undo(self) -> None:
+        for tensor, before in reversed(self._before):
+            tensor.copy_(before)
+
+    def play(self) -> None:
+        Tape.played += 1
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):  # what is noted has been cast already
+            for func, args, kwargs, there in self.calls:
+                for new, old in zip(tensors([func(*args, **kwargs)]), tensors([there]), strict=True):
+                    if new.data_ptr() != old.data_ptr():
+                        old.copy_(new)
+
+
+class Tape:
+    """Records on the CPU, and counts what was recorded and played."""
+
+    recorded_computations = 0
+    played = 0
+
+    def aside(self, compute: Callable[[], T]) -> T:
+        """Compute."""
+        return compute()
+
+    def recorded(self, compute: Callable[[], T]) -> tuple[Callable[[], object], T]:
+        """What plays a computation, and where its results are then."""
+        Tape.recorded_computations += 1
+        try:
+            with _Notes() as notes:
+                found = compute()
+        except RuntimeError as error:
+            raise UserError(f"cuda_graph: this computation cannot be recorded ({error})") from error
+        with torch.no_grad():
+            notes.undo()
+        return notes.play, found
+
+
+@pytest.fixture
+def taped(monkeypatch: pytest.MonkeyPatch) -> type[Tape]:
+    """Recording on the CPU, with draws by torch's operations, as on a GPU."""
+    for module in ("beeline.core.replay", "beeline.generate.running"):
+        monkeypatch.setattr(f"{module}.Graphs", Tape)
+    for module in ("beeline.train.trainer", "beeline.generate.running"):
+        monkeypatch.setattr(f"{module}.check_replayable", lambda device: None)
+    monkeypatch.setattr(random, "_words_by_numpy", random._words_by_torch)
+    Tape.recorded_computations = Tape.played = 0
+    return Tape
