@@ -74,7 +74,7 @@ def drawn(seed: int, sizes: Sequence[int], parts: Sequence[str], attended: Seque
         )
         seen = int(random.choice(attended or [0]))
         kept = torch.from_numpy(random.random((1, seen)) < 0.8)
-        values = {
+        values: dict[str, Tensor | Tokens | Context] = {
             "kind": torch.tensor(int(random.integers(3))),
             "law": numbers(1, 2)[0, 0],
             "under": replace(tokens, values=numbers(size, 2), cells=None, observed=None),
@@ -227,11 +227,13 @@ def changed(example: Encoded, **parts: Any) -> Encoded:
 
 def test_examples_are_of_one_form_where_they_differ_in_numbers_alone() -> None:
     first, *others = drawn(0, SIZES["equal"], ["coords"])
-    again = changed(first, coords=first.tokens.coords.clone())
+    coords = first.tokens.coords
+    assert coords is not None
+    again = changed(first, coords=coords.clone())
     alike, shared = Shelf(CODEC, [again, *others]), Shelf(CODEC, [first, *others])
     assert alike.one_form
     assert held_bytes(alike.tensors()) == held_bytes(shared.tensors()), "what is equal is kept once"
-    elsewhere = changed(first, coords=first.tokens.coords + 1)
+    elsewhere = changed(first, coords=coords + 1)
     folded = changed(first, layout=(Layout((2, 3), (2, 3)),))
     unplaced = changed(first, coords=None)
     for other in (elsewhere, folded, unplaced):

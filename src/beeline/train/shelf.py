@@ -99,15 +99,15 @@ class Shelf:
         """
         picked = np.asarray(indices, dtype=np.int64)
         length = self._pile.longest if self._packing else None
-        made = {None: self._pile.tables(picked, self._packing, length)}
+        made: dict[str | None, dict[int, Numbers]] = {None: self._pile.tables(picked, self._packing, length)}
         for name, pile in self._contexts.items():
             made[name] = pile.tables(picked, length=pile.longest if self.one_form else None)
-        keys = [(name, course) for name, tables in made.items() for course in tables]
-        arrays = [picked, *(made[name][course] for name, course in keys)]
+        keys = [(whose, course) for whose, tables in made.items() for course in tables]
+        arrays = [picked, *(made[whose][course] for whose, course in keys)]
         index, *sent = sent_together(arrays, self._device)
-        there: dict[str | None, dict[int, Tensor]] = {name: {} for name in made}
-        for (name, course), table in zip(keys, sent, strict=True):
-            there[name][course] = table
+        there: dict[str | None, dict[int, Tensor]] = {whose: {} for whose in made}
+        for (whose, course), table in zip(keys, sent, strict=True):
+            there[whose][course] = table
         values: dict[str, Value] = {}
         for name in self._names:
             if name in self._contexts:
