@@ -4,7 +4,7 @@ import importlib.util
 import subprocess
 import sys
 
-for name in ("attention", "allocator", "draws", "pieces", "samplers", "index", "peers"):
+for name in ("attention", "allocator", "draws", "feed", "pieces", "samplers", "index", "peers"):
     print(f"== benchmarks.{name}", flush=True)
     if name == "peers" and importlib.util.find_spec("diffusers") is None:
         print("left out: the peer is not installed; pip install 'beeline[vae]'")

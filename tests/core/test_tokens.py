@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beeline.core.batching import collate, pack, unbatch
+from beeline.core.batching import collate, first_fit, pack, unbatch
 from beeline.core.tokens import Layout, Tokens, expand
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=7)
@@ -72,6 +72,17 @@ def test_samples_and_what_fills_rows_begin_where_they_are_said_to(lengths: list[
         assert sorted(found) == list(range(batch.samples))
         assert starts.tolist()[-1] == batch.segment.numel()
     assert collate(ragged(lengths)).starts() is None
+
+
+@given(LENGTHS, st.integers(0, 5))
+def test_every_sample_lies_in_the_first_row_that_has_room(lengths: list[int], spare: int) -> None:
+    room = max(lengths) + spare
+    rows = first_fit(lengths, room)
+    assert sorted(index for row in rows for index in row) == list(range(len(lengths)))
+    for place, row in enumerate(rows):
+        for index in row:
+            before = [sum(lengths[each] for each in other if each < index) for other in rows[: place + 1]]
+            assert [taken + lengths[index] <= room for taken in before] == [False] * place + [True]
 
 
 @given(LENGTHS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from benchmarks.gpu.checks import CHECKED, CHECKS
@@ -12,7 +13,7 @@ from benchmarks.gpu.machine import waits
 from benchmarks.gpu.subject import Subject
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from beeline.core.device import sent
+from beeline.core.device import sent, sent_together
 from tests.train.helpers import make_trainer
 
 GPU = pytest.param("cuda", marks=pytest.mark.gpu)
@@ -84,3 +85,6 @@ def test_a_training_step_asks_for_no_number_but_whether_it_was_finite(precision:
 def test_numbers_arrive(device: str) -> None:
     found = sent([3, 1, 2**40], torch.device(device))
     assert (found.tolist(), found.dtype, found.device.type) == ([3, 1, 2**40], torch.int64, device)
+    arrays = [np.arange(3), np.arange(4, 10).reshape(2, 3), np.arange(8).reshape(4, 2)[:, 1:]]
+    for array, there in zip(arrays, sent_together(arrays, torch.device(device)), strict=True):
+        assert (there.tolist(), there.dtype, there.device.type) == (array.tolist(), torch.int64, device)

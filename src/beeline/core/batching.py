@@ -44,15 +44,7 @@ def pack(samples: Sequence[Tokens], length: int | None = None) -> Tokens:
         length: tokens a row; the longest sample when None.
     """
     sizes, length = _sizes(samples, length)
-    rows: list[list[int]] = []
-    free: list[int] = []
-    for index, size in enumerate(sizes):
-        row = next((row for row, room in enumerate(free) if room >= size), len(rows))
-        if row == len(rows):
-            rows.append([])
-            free.append(length)
-        rows[row].append(index)
-        free[row] -= size
+    rows = first_fit(sizes, length)
 
     def behind(parts: list[Tensor], filler: float) -> Tensor:
         return torch.cat([_pad(torch.cat([parts[index] for index in row], dim=1), length, filler) for row in rows])
@@ -61,6 +53,27 @@ def pack(samples: Sequence[Tokens], length: int | None = None) -> Tokens:
     owners = [torch.full((1, size), index, device=device) for index, size in enumerate(sizes)]
     segment = behind(owners, -1)
     return _joined(samples, behind, segment >= 0, segment)
+
+
+def first_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
+    """Which samples share each row, every one in the first that has room for it.
+
+    Args:
+        sizes: tokens of each sample, none above ``length``.
+        length: tokens a row.
+    """
+    rows: list[list[int]] = []
+    free: list[int] = []
+    for index, size in enumerate(sizes):
+        for row, room in enumerate(free):
+            if room >= size:
+                rows[row].append(index)
+                free[row] -= size
+                break
+        else:
+            rows.append([index])
+            free.append(length - size)
+    return rows
 
 
 def unbatch(tokens: Tokens) -> list[Tokens]:

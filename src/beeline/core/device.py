@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,14 +34,26 @@ def computes_in_bf16(device: str) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def sent(numbers: Sequence[int], device: torch.device) -> Tensor:
+def sent(numbers: Sequence[int] | np.ndarray[Any, Any], device: torch.device) -> Tensor:
     """Whole numbers as a tensor on a device.
 
     A plain copy to a GPU waits until all that it was given before is done.
 
     Args:
-        numbers: as Python has them.
+        numbers: as Python or numpy has them.
         device: where to.
     """
-    here = torch.tensor(numbers)
+    here = torch.as_tensor(numbers)
     return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here.to(device)
+
+
+def sent_together(arrays: Sequence[np.ndarray[Any, Any]], device: torch.device) -> list[Tensor]:
+    """Arrays of whole numbers as tensors on a device, in one copy.
+
+    Args:
+        arrays: of one dtype.
+        device: where to.
+    """
+    there = sent(np.concatenate([each.reshape(-1) for each in arrays]), device)
+    parts = there.split([each.size for each in arrays])
+    return [part.view(each.shape) for part, each in zip(parts, arrays, strict=True)]

@@ -6,21 +6,21 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from beeline.core.context import Context
 from beeline.core.data import Deferred, Examples, evenly, located
 from beeline.core.errors import UserError
 from beeline.core.memory import available_memory
 from beeline.core.offers import Augmentation
-from beeline.core.tokens import Tokens
 from beeline.core.units import size
 from beeline.model.codec import Codec, Encoded
 from beeline.train.config import TrainConfig
 from beeline.train.feed import Feed, HeldFeed
 from beeline.train.reading import Reader, ReadingFeed
+from beeline.train.shelf import Shelf
 from beeline.train.variation import Variation
 
 _SHARE_OF_MEMORY = 0.4
 _LOOKED_AT = 256  # examples whose form stands for that of data which are not held
+_WEIGHED = 16  # examples of which it is reckoned what all of them take
 _AT_A_TIME = 16  # examples that a thread encodes before it asks for more
 
 
@@ -42,20 +42,16 @@ def supply(
         codec.check_packing()
     variation = None if augmentation is None or augmentation.ways == 1 else Variation(augmentation, codec)
     need = held_bytes(codec, training)
-    held, reason = _is_held(config, need)
-    if config.packing and not held:
+    device, reason = _kept_on(config, need)
+    if config.packing and device is None:
         raise UserError("train.packing needs the data in memory; leave train.in_memory out, or packing")
-    if held:
+    if device is not None:
         encoded = encode_all(codec, training, "train")
         codec = codec.with_forms(encoded)
         table = None if variation is None or config.packing else variation.table(training[0])
         if variation is None or (table is not None and len(codec.forms) == 1):
             labels = None if variation is None else variation.labels()
-            return (
-                HeldFeed(codec, encoded, config.seed, config.packing, config.device, table, labels),
-                codec,
-                reason,
-            )
+            return HeldFeed(codec, encoded, config.seed, config.packing, device, table, labels), codec, reason
         reason = "data are read as they are needed: varied examples are held in rows of one form only"
         longest = max(example.tokens.values.shape[1] for example in encoded) if config.packing else None
     else:
@@ -65,32 +61,26 @@ def supply(
 
 
 def held_bytes(codec: Codec, examples: Examples) -> int:
-    """Bytes of all encoded examples, reckoned from the first of them."""
-    first = encode_some(codec, examples, "train", 1)[0]
-    tensors = [first.tokens.values]
-    for value in first.values.values():
-        match value:
-            case Tokens():
-                tensors.append(value.values)
-            case Context():
-                tensors += value.tensors()
-            case _:
-                tensors.append(value)
-    tensors += [] if first.tokens.observed is None else [first.tokens.observed]
-    return len(examples) * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    """Bytes of all encoded examples, reckoned from some of them."""
+    return Shelf(codec, encode_some(codec, examples, "train", _WEIGHED)).bytes_of(len(examples))
 
 
-def _is_held(config: TrainConfig, need: int) -> tuple[bool, str]:
+def _kept_on(config: TrainConfig, need: int) -> tuple[str | None, str]:
+    """The device in whose memory data are kept, None where they are read instead, and why."""
     free = available_memory(config.device)
-    where = "the GPU's memory" if config.device == "cuda" else "memory"
-    if config.in_memory is not None:
-        return (
-            config.in_memory,
-            f"data {'are kept in ' + where if config.in_memory else 'are read as needed'}: as asked",
-        )
+    device = config.device if free is None or need < free else "cpu"
+    if config.in_memory is False:
+        return None, "data are read as needed: as asked"
+    if config.in_memory:
+        return device, f"data are kept in {_memory_of(device)}: as asked"
+    where = _memory_of(config.device)
     if free is None or need <= _SHARE_OF_MEMORY * free:
-        return True, f"data are kept in {where}: {size(need)} of {'?' if free is None else size(free)} free"
-    return False, f"data are read as they are needed: {size(need)} would not fit well in {size(free)} of {where}"
+        return device, f"data are kept in {where}: {size(need)} of {'?' if free is None else size(free)} free"
+    return None, f"data are read as they are needed: {size(need)} would not fit well in {size(free)} of {where}"
+
+
+def _memory_of(device: str) -> str:
+    return "the GPU's memory" if device == "cuda" else "memory"
 
 
 def encode_all(codec: Codec, examples: Examples, split: str) -> list[Encoded]:
