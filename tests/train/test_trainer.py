@@ -158,7 +158,7 @@ def test_training_computes_in_its_precision_over_fp32_weights(precision: str, dt
 def test_gradients_are_clipped_to_the_norm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The logged norm is the one before clipping; a tiny clip makes the first step tiny for plain descent."""
     trainer = make_trainer(train__clip_norm=1e-3)
-    monkeypatch.setattr(trainer._optimiser, "zero_grad", lambda: None)
+    monkeypatch.setattr(trainer._optimiser, "zero_grad", lambda **_: None)
     trainer.train_step()
     clipped = torch.cat([parameter.grad.flatten() for parameter in trainer._parameters if parameter.grad is not None])
     assert clipped.norm().item() == pytest.approx(1e-3, rel=1e-3)
