@@ -22,7 +22,7 @@ def test_what_is_played_is_what_would_be_computed() -> None:
         return (x * weight).relu(), more["shift"].expand(2, 3).sum(0) + x
 
     plain_weight = weight.clone()
-    replay = Replay(compute, Tape())
+    replay = Replay(compute, lambda x, more: [x, more["shift"]], Tape())
     found = []
     for step in range(5):
         x, shift = torch.tensor([1.0, -step, step]), torch.full((1, 3), float(step))
@@ -42,7 +42,7 @@ def test_another_form_is_computed_as_it_is() -> None:
         calls.append(factor)
         return x * factor
 
-    replay, x = Replay(compute, Tape()), torch.arange(3.0)
+    replay, x = Replay(compute, lambda *given: given, Tape()), torch.arange(3.0)
     for factor, size in ((2, 3), (2, 3), (3, 3), (2, 2), (2, 3)):
         assert torch.equal(replay(x[:size], factor), x[:size] * factor)
     assert calls == [2, 2, 3, 2], "the last is played"
@@ -58,14 +58,20 @@ def test_samples_that_share_places_share_them_in_a_recording() -> None:
         assert described(copied(each)) == described(each)
         assert torch.equal(copied(each), each)
         assert copied(each).numel() == 0 or copied(each).data_ptr() != each.data_ptr()
-    replay = Replay(lambda given: given.values + given.coords.mean() + given.cells.float(), Tape())
+
+    def summed(given: Tokens) -> Tensor:
+        assert given.coords is not None
+        assert given.cells is not None
+        return given.values + given.coords.mean() + given.cells.float()
+
+    replay = Replay(summed, lambda given: [given.values, *given.places()], Tape())
     for change in range(4):
         given = tokens.with_values(tokens.values * change)
-        assert torch.equal(replay(given), given.values + shared.mean() + given.cells.float())  # type: ignore[union-attr]
+        assert torch.equal(replay(given), summed(given))
 
 
 def test_what_asks_for_numbers_cannot_be_recorded() -> None:
-    replay = Replay(lambda x: x if x.sum() > 0 else -x, Tape())
+    replay = Replay(lambda x: x if x.sum() > 0 else -x, lambda x: [x], Tape())
     replay(torch.ones(2))
     with pytest.raises(UserError, match=r"cuda_graph: this computation cannot be recorded"):
         replay(torch.ones(2))
@@ -89,7 +95,7 @@ def test_a_graph_plays_what_would_be_computed() -> None:
         loss.backward()
         return loss.detach()
 
-    replay, total = Replay(compute, Graphs()), torch.zeros(3)
+    replay, total = Replay(compute, lambda x: [x], Graphs()), torch.zeros(3)
     for step in range(5):
         x = torch.tensor([1.0, -step, step])
         assert float(replay(x.cuda())) == float((x * 2).square().sum())

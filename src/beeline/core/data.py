@@ -81,6 +81,10 @@ class Batch:
         partners = None if self.partners is None else self.partners.to(device)
         return Batch(self.tokens.to(device), self.conditions.to(device), partners)
 
+    def given(self) -> list[object]:
+        """All of it in a row, to be compared piece by piece: tensors, layouts, names and rates."""
+        return [self.tokens.values, *self.tokens.places(), *self.conditions.given(), self.partners]
+
     def rows(self, index: Tensor) -> Batch:
         """Some of the samples, each a row of its own.
 

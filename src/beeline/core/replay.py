@@ -10,10 +10,11 @@ Source: torch, "CUDA semantics", section "CUDA Graphs".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from beeline.core.errors import UserError
 from beeline.core.nested import alone, copied, described, mapped, tensors
@@ -53,14 +54,18 @@ class Replay(Generic[T]):
     Args:
         compute: gives tensors, in nested records, of what it is given; it may also write into tensors that stay in
             their places, such as gradients.
+        parts: all that it depends on of what it is given, in a row: tensors, and what can be compared.
         recorder: makes the recording; one of CUDA graphs when None.
     """
 
-    def __init__(self, compute: Callable[..., T], recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, compute: Callable[..., T], parts: Callable[..., Sequence[object]], recorder: Recorder | None = None
+    ) -> None:
         self._compute = compute
+        self._parts = parts
         self._recorder = recorder or Graphs()
-        self._form: object = None
-        self._held: Any = None
+        self._form: list[object] | None = None
+        self._held: list[Tensor] = []
         self._found: Any = None
         self._play: Callable[[], object] | None = None
 
@@ -70,20 +75,26 @@ class Replay(Generic[T]):
         Raises:
             UserError: it cannot be recorded.
         """
-        form = mapped(given, described)
+        parts = self._parts(*given)
+        form = [described(each) if isinstance(each, Tensor) else each for each in parts]
         if self._form is None:
             self._form = form
             return self._recorder.aside(lambda: self._compute(*given))
         if form != self._form:
             return self._compute(*given)
         if self._play is None:
-            self._held = mapped(given, copied)
-            self._play, self._found = self._recorder.recorded(lambda: self._compute(*self._held))
-        for there, here in zip(tensors(self._held), tensors(given), strict=True):
-            alone(there).copy_(alone(here))
+            held = mapped(given, copied)
+            self._held = _lying(self._parts(*held))
+            self._play, self._found = self._recorder.recorded(lambda: self._compute(*held))
+        for there, here in zip(self._held, _lying(parts), strict=True):
+            there.copy_(here)
         self._play()
-        found: T = mapped(self._found, torch.Tensor.clone)
+        found: T = mapped(self._found, Tensor.clone)
         return found
+
+
+def _lying(parts: Sequence[object]) -> list[Tensor]:
+    return [alone(each) for each in parts if isinstance(each, Tensor)]
 
 
 class Graphs:

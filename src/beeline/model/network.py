@@ -152,7 +152,7 @@ class Network(nn.Module):
             return self.backbone.over(values, time, vector, frame)
 
         recorder = self._recorder if self._once.keeps else None
-        return _Asked(tuple(features), over if recorder is None else Replay(over, recorder()))
+        return _Asked(tuple(features), over if recorder is None else Replay(over, _in_a_row, recorder()))
 
     @contextmanager
     def unchanged(self, recorder: Callable[[], Recorder] | None = None) -> Iterator[None]:
@@ -192,6 +192,10 @@ class Network(nn.Module):
         if not isinstance(self.backbone, DiT):
             raise UserError("this asks for a transformer, and the network is of model.backbone unet; use backbone dit")
         return self.backbone
+
+
+def _in_a_row(*given: Tensor) -> tuple[Tensor, ...]:
+    return given
 
 
 def _computed_in(values: Tensor) -> torch.dtype | None:

@@ -19,7 +19,7 @@ from beeline.core.conditions import Conditions, Value
 from beeline.core.context import Context
 from beeline.core.data import Batch
 from beeline.core.device import sent_together
-from beeline.core.tokens import Tokens
+from beeline.core.tokens import Layout, Tokens
 from beeline.model.codec import Codec, Encoded
 from beeline.train.strips import SEGMENT, Numbers, Pile
 
@@ -45,7 +45,8 @@ class Shelf:
         self._device = torch.device(device)
         self._rates = codec.batch(examples[:1], packing).conditions.rates
         tokens = [example.tokens for example in examples]
-        self._layouts = [each.layout for each in tokens]
+        same: dict[tuple[Layout, ...], tuple[Layout, ...]] = {}  # equal ones are one, and quickly compared
+        self._layouts = [same.setdefault(each.layout, each.layout) for each in tokens]
         self._pile = Pile([each.values.shape[1] for each in tokens], self._device)
         for name in ("values", *_PLACES, "observed"):
             parts = [getattr(each, name) for each in tokens]

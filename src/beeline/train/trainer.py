@@ -69,7 +69,7 @@ class Trainer:
             check_compilable(self.network)
         if config.cuda_graph:
             check_replayable(config.device)
-        self._accumulate = Replay(self._add_gradient) if config.cuda_graph else self._add_gradient
+        self._accumulate = Replay(self._add_gradient, _given) if config.cuda_graph else self._add_gradient
         self.network.backbone.recompute = config.activation_checkpointing is True  # auto: as long as memory suffices
         self._trained = trained_parameters(self.network)
         self._parameters = list(self._trained.values())
@@ -282,6 +282,11 @@ class Trainer:
             saved = {key: tensors["optimiser"][f"{name}/{key}"] for key in _MOMENTS}
             self._optimiser.state[parameter] = {key: value.to(self.config.device) for key, value in saved.items()}
         self.step = step
+
+
+def _given(batch: Batch, key: Key) -> list[object]:
+    """All that a gradient depends on but for the weights."""
+    return [*batch.given(), key.numbers, key.seed, key.purpose]
 
 
 def _check_same(where: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
