@@ -5,37 +5,49 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from beeline.backbone.config import ModelConfig
+from beeline.backbone.dit import DiT, TokenSpace
+from beeline.core.batching import collate, pack, unbatch
 from beeline.core.tokens import Layout, Tokens
-from beeline.nn.attention import Runs, attention, packed_mask
 from benchmarks.gpu.findings import Finding, Tensors, apart
 
+_LENGTHS = (40, 200, 40, 200, 8)
+_DEVIATION = 0.1  # of what starts at zero
 _HALF = 2e-2  # bf16 keeps 8 bits of each number
 
 
 def packing(device: str) -> list[Finding]:
-    """Samples of several lengths in one row are what they are by themselves, as they are attended to in bf16.
+    """Samples that share rows come out, and teach, as they do in rows of their own; in bf16.
 
     Args:
         device: cpu or cuda.
     """
-    lengths = [5, 32, 1, 17, 64, 9]
-    segment = torch.full((2, 80), -1)
-    for row, members in enumerate(((0, 1, 2, 3), (4, 5))):
-        owners = torch.cat([torch.full((lengths[member],), member) for member in members])
-        segment[row, : len(owners)] = owners
-    tokens = Tokens(torch.empty(2, 80, 1), segment=segment, layout=(Layout((1,), (1,)),) * len(lengths)).to(device)
-    starts = tokens.starts()
-    assert tokens.segment is not None
-    assert starts is not None
-    generator = torch.Generator().manual_seed(0)
-    shape = (2, 2, 80, 64)
-    inputs = [torch.randn(shape, generator=generator).to(device, torch.bfloat16).requires_grad_() for _ in range(3)]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = DiT(ModelConfig(hidden_size=128, depth=2, num_heads=2), TokenSpace(4))
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=_DEVIATION)
+        samples = [Tokens(torch.randn(1, each, 4), layout=(Layout((each,), (each,)),)) for each in _LENGTHS]
+    model = model.to(device)
 
-    def told(sight: Runs | Tensor) -> Tensors:
-        q, k, v = inputs
-        found = attention(q, k, v, sight).transpose(1, 2)[segment.to(device) >= 0]
-        gradients = torch.autograd.grad(found.float().square().sum(), inputs)
-        return {"attended": found.detach(), **dict(zip("qkv", gradients, strict=True))}
+    def told(tokens: Tokens) -> Tensors:
+        here, times = tokens.to(device), torch.linspace(100, 900, len(samples), device=device)
+        with torch.autocast(device, torch.bfloat16):
+            found: Tensor = model.over(here.values, times, None, model.frame_of(here))
+        alone = [each.values.float() for each in unbatch(here.with_values(found))]
+        loss = torch.cat(alone, dim=1).square().sum()
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        learned = {str(place): each for place, each in enumerate(gradients)}
+        return {**learned, "outputs": torch.cat(alone, dim=1).detach()}
 
-    found, expected = told(Runs(tokens.segment, starts)), told(packed_mask(tokens.segment))
-    return [Finding("attention in packed rows, by lengths and under a mask, bf16", apart(expected, found), _HALF)]
+    padded, packed = told(collate(samples)), told(pack(samples, 256))
+    named = {"outputs": ["outputs"], "gradients": [name for name in padded if name != "outputs"]}
+    return [
+        Finding(
+            f"{what} of samples in rows of their own and packed, bf16",
+            apart({name: padded[name] for name in names}, {name: packed[name] for name in names}),
+            _HALF,
+        )
+        for what, names in named.items()
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ from beeline.core.errors import UserError
 from beeline.core.tokens import Tokens
 from beeline.model.cost import count_flops
 from beeline.model.network import Network
+from beeline.nn import attention
 from beeline.nn.norms import layer_norm
 from beeline.process.linear import Linear
 from beeline.tokenizers.grid import GridTokenizer
@@ -391,10 +393,14 @@ def test_tokens_can_be_permuted_together_with_what_places_them(name: str) -> Non
     assert not torch.allclose(said(model, time_N=time, **moved), out[:, order]), "positions or identities must matter"
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["together", "masked"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("name", variants())
-def test_padding_and_packing_never_change_a_real_token(name: str, dtype: torch.dtype, tolerance: float) -> None:
+def test_padding_and_packing_never_change_a_real_token(
+    name: str, dtype: torch.dtype, tolerance: float, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With times and conditions of each packed sample; every tensor that starts at zero is randomised first."""
+    monkeypatch.setattr(attention, "_SCORES_SAVED", -math.inf if together else math.inf)
     config, space, _ = variants()[name]
     torch.manual_seed(0)
     model = DiT(config, space).to(dtype)

@@ -88,3 +88,15 @@ def test_threads_and_copies_keep_results_of_their_own() -> None:
     assert seen == [False]
     with torch.no_grad():
         assert copy.deepcopy(Once[int](always=True)).keeps
+
+
+def test_a_note_is_of_its_thread_and_of_its_while() -> None:
+    once, seen = Once[int](), list[object]()
+    with once.keeping("outer"):
+        with once.keeping():
+            assert once.note is None
+        other = threading.Thread(target=lambda: seen.append(once.note))
+        other.start()
+        other.join()
+        assert (once.note, seen) == ("outer", [None])
+    assert once.note is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -22,15 +24,17 @@ def test_what_is_played_is_what_would_be_computed() -> None:
         return (x * weight).relu(), more["shift"].expand(2, 3).sum(0) + x
 
     plain_weight = weight.clone()
-    replay = Replay(compute, lambda x, more: [x, more["shift"]], Tape())
+    replay = Replay[tuple[Tensor, Tensor]](Tape())
     found = []
     for step in range(5):
         x, shift = torch.tensor([1.0, -step, step]), torch.full((1, 3), float(step))
         plain_weight += 1
-        found.append((replay(x, {"shift": shift}), ((x * plain_weight).relu(), 2 * shift[0] + x)))
+        found.append(
+            (replay.of([x, shift], (x, {"shift": shift}), compute), ((x * plain_weight).relu(), 2 * shift[0] + x))
+        )
         assert torch.equal(weight, plain_weight), "each call writes once, the one that is recorded too"
-    for results, expected in found:  # all at the end: what a later call gives must not lie in an earlier one's place
-        for one, other in zip(results, expected, strict=True):
+    for results, computed in found:  # all at the end: what a later call gives must not lie in an earlier one's place
+        for one, other in zip(results, computed, strict=True):
             assert torch.equal(one, other)
     assert len(calls) == 2
 
@@ -42,11 +46,13 @@ def test_another_form_is_computed_as_it_is() -> None:
         calls.append(factor)
         return x * factor
 
-    replay, x = Replay(compute, lambda *given: given, Tape()), torch.arange(3.0)
+    replay, x = Replay[Tensor](Tape()), torch.arange(3.0)
     for factor, size in ((2, 3), (2, 3), (3, 3), (2, 2), (2, 3)):
-        assert torch.equal(replay(x[:size], factor), x[:size] * factor)
+        given = (x[:size], factor)
+        assert torch.equal(replay.of(given, given, compute), x[:size] * factor)
     assert calls == [2, 2, 3, 2], "the last is played"
-    assert replay(x.double(), 2).dtype == torch.float64
+    other = (x.double(), 2)
+    assert replay.of(other, other, compute).dtype == torch.float64
 
 
 def test_samples_that_share_places_share_them_in_a_recording() -> None:
@@ -64,17 +70,28 @@ def test_samples_that_share_places_share_them_in_a_recording() -> None:
         assert given.cells is not None
         return given.values + given.coords.mean() + given.cells.float()
 
-    replay = Replay(summed, lambda given: [given.values, *given.places()], Tape())
+    replay = Replay[Tensor](Tape())
     for change in range(4):
         given = tokens.with_values(tokens.values * change)
-        assert torch.equal(replay(given), summed(given))
+        assert torch.equal(replay.of([given.values, *given.places()], (given,), summed), summed(given))
 
 
-def test_what_asks_for_numbers_cannot_be_recorded() -> None:
-    replay = Replay(lambda x: x if x.sum() > 0 else -x, lambda x: [x], Tape())
-    replay(torch.ones(2))
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: x if x.sum() > 0 else -x,
+        lambda x: x * x.max().item(),
+        lambda x: x * x.tolist()[0],
+        lambda x: x[x > 0],
+        lambda x: x + torch.tensor([1.0, 2.0]),
+    ],
+    ids=["a branch", "a number", "numbers", "a choice", "numbers that are sent"],
+)
+def test_what_a_gpu_is_waited_for_cannot_be_recorded(compute: Callable[[Tensor], Tensor]) -> None:
+    replay, x = Replay[Tensor](Tape()), torch.ones(2)
+    replay.of([x], (x,), compute)
     with pytest.raises(UserError, match=r"cuda_graph: this computation cannot be recorded"):
-        replay(torch.ones(2))
+        replay.of([x], (x,), compute)
 
 
 def test_only_gpus_record() -> None:
@@ -95,9 +112,10 @@ def test_a_graph_plays_what_would_be_computed() -> None:
         loss.backward()
         return loss.detach()
 
-    replay, total = Replay(compute, lambda x: [x], Graphs()), torch.zeros(3)
+    replay, total = Replay[Tensor](Graphs()), torch.zeros(3)
     for step in range(5):
         x = torch.tensor([1.0, -step, step])
-        assert float(replay(x.cuda())) == float((x * 2).square().sum())
+        here = x.cuda()
+        assert float(replay.of([here], (here,), compute)) == float((x * 2).square().sum())
         total += 4 * x * x
         assert torch.equal(weight.grad.cpu(), total)

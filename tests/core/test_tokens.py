@@ -166,3 +166,18 @@ def test_coordinates_that_all_samples_share_stay_one_tensor() -> None:
 def test_rows_too_short_for_a_sample_are_refused(join: object) -> None:
     with pytest.raises(ValueError, match="cannot hold a sample of 5"):
         join(ragged([2, 5]), 4)  # type: ignore[operator]
+
+
+def test_periods_stay_in_their_place() -> None:
+    """What a GPU has recorded reads them there."""
+
+    def periods(period: float) -> torch.Tensor:
+        layout = Layout((4,), (4,), (period,))
+        found = Tokens(torch.zeros(2, 4, 1), layout=(layout, layout)).periods()
+        assert found is not None
+        return found
+
+    first = periods(4.0)
+    others = [periods(5.0 + other) for other in range(100)]
+    assert periods(4.0) is first
+    assert [float(each) for each in others] == [5.0 + other for other in range(100)]

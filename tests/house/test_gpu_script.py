@@ -22,11 +22,11 @@ from benchmarks.gpu.speed import PLAIN, Shop
 from benchmarks.gpu.subject import Subject
 from benchmarks.peers.timing import Times
 
+from beeline.backbone import dit
 from beeline.core.errors import UserError
 from beeline.core.random import Key
 from beeline.evaluate.benchmark_page import read_benchmark
 from beeline.model.network import Network
-from beeline.nn.attention import Runs, packed_mask
 from beeline.train.trainer import Trainer
 
 REHEARSAL = ["--device", "cpu", "--small"]
@@ -68,7 +68,7 @@ def test_it_runs_where_nothing_else_is_installed(blocks: str, tmp_path: Path) ->
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout
-    assert told.count("\nok ") == 12
+    assert told.count("\nok ") == 13
     assert "FAILED" not in told
     assert told.index("\nok ") < told.index("| net |")
     assert "left out: tiny sampling, diffusers eager: diffusers: not installed" in told
@@ -118,7 +118,8 @@ def forgotten_averages(patch: pytest.MonkeyPatch) -> None:
 
 
 def all_in_sight(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Runs, "mask", lambda runs: torch.ones_like(packed_mask(runs.segment)))
+    patch.setattr(dit, "grouped", lambda segment: None)
+    patch.setattr(dit, "packed_sight", lambda *given: None)
 
 
 def unseen_explosion(patch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,10 @@ from beeline.nn.attention import (
     fused_attention,
     grouped,
     packed_mask,
+    packed_sight,
     padded_mask,
     plain_attention,
     prefers_plain_product,
-    suits_runs,
 )
 
 
@@ -106,14 +106,28 @@ def test_fp32_takes_the_plain_product_where_products_are_fast_and_it_pays() -> N
 PACKED = torch.tensor([[3, 3, 1, 1, 1, -1, -1], [0, 0, 4, 2, 2, 2, 2]])
 
 
-def test_samples_of_one_length_are_put_together_without_what_fills_rows() -> None:
-    order, groups = grouped(PACKED)
+def together(segment: Tensor) -> tuple[Tensor, Groups]:
+    found = grouped(segment)
+    assert found is not None
+    return found
+
+
+def test_many_short_groups_do_not_pay() -> None:
+    alike = torch.arange(8).repeat_interleave(32)[None]
+    assert together(alike)[1] == Groups(((8, 32),))
+    assert grouped(torch.arange(8).repeat_interleave(torch.arange(28, 36))[None]) is not None
+    assert grouped(PACKED) is None
+
+
+def test_samples_of_one_length_are_put_together_without_what_fills_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_SCORES_SAVED", -1000)
+    order, groups = together(PACKED)
     assert groups == Groups(((2, 2), (1, 3), (1, 1), (1, 4)))
     assert PACKED.flatten()[order].tolist() == [3, 3, 0, 0, 1, 1, 1, 4, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_packed_samples_attend_as_under_the_mask_of_all_tokens(seed: int) -> None:
+def test_packed_samples_attend_as_under_the_mask_of_all_tokens(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample by sample or under the mask: the same numbers, and the same gradients of everything."""
     generator = torch.Generator().manual_seed(seed)
     owners, lengths = (
@@ -123,7 +137,8 @@ def test_packed_samples_attend_as_under_the_mask_of_all_tokens(seed: int) -> Non
     rows = [owner.repeat_interleave(length) for owner, length in zip(owners, lengths, strict=True)]
     segment = torch.stack([pad(row, (0, 24 - len(row)), value=-1) for row in rows])
     q, k, v = (torch.randn(2, 3, 24, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3))
-    order, groups = grouped(segment)
+    monkeypatch.setattr(kernels, "_SCORES_SAVED", -1000)
+    order, groups = together(segment)
 
     def seen(tensor: Tensor) -> Tensor:
         return tensor.transpose(1, 2).flatten(0, 1)[order].transpose(0, 1)[None]
@@ -131,12 +146,9 @@ def test_packed_samples_attend_as_under_the_mask_of_all_tokens(seed: int) -> Non
     def told(found: Tensor) -> list[Tensor]:
         return [found, *torch.autograd.grad(found.square().sum(), (q, k, v))]
 
-    masked, runs = packed_mask(segment), Runs(segment, torch.empty(0))
-    expected = told(seen(attention(q, k, v, masked)))
-    alone, fallen_back = attention(seen(q), seen(k), seen(v), groups), seen(attention(q, k, v, runs))
-    for sight in (told(alone), told(fallen_back)):
-        for one, other in zip(sight, expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+    expected = told(seen(attention(q, k, v, packed_mask(segment))))
+    for one, other in zip(told(attention(seen(q), seen(k), seen(v), groups)), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 class Operations(TorchDispatchMode):
@@ -155,14 +167,19 @@ class Operations(TorchDispatchMode):
 
 def test_a_gpu_takes_samples_of_any_lengths_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes and kinds of numbers, which torch works out without a GPU; the script for GPUs checks the numbers."""
-    monkeypatch.setattr(kernels, "_has_flash", lambda: True)
+    half = torch.bfloat16
     with FakeTensorMode(), torch.no_grad():
-        q, k, v = (torch.empty(2, 3, 7, 32, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+        q, k, v = (torch.empty(2, 3, 7, 32, device="cuda") for _ in range(3))
         starts = torch.empty(8, device="cuda", dtype=torch.int32)
         with Operations() as called:
-            found = attention(q, k, v, Runs(torch.empty(2, 7, device="cuda"), starts))
+            found = attention(q, k, v.to(half), Runs(starts, half))
         assert "torch_attn::_varlen_attn" in called.names
-        assert (found.shape, found.dtype, found.device.type) == (q.shape, q.dtype, "cuda")
-        for size, dtype in ((36, torch.bfloat16), (32, torch.float32), (264, torch.float16)):
-            assert not suits_runs(torch.empty(2, 3, 7, size, device="cuda", dtype=dtype))
-    assert not suits_runs(queries(torch.bfloat16)[0])
+        assert (found.shape, found.dtype, found.device.type) == (q.shape, half, "cuda")
+        segment = torch.empty(2, 7, device="cuda")
+        monkeypatch.setattr(kernels, "packed_mask", lambda segment: "mask")
+        for flash in (True, False):
+            monkeypatch.setattr(kernels, "_has_flash", lambda flash=flash: flash)
+            assert packed_sight(segment, starts, half, 32) == (Runs(starts, half) if flash else "mask")
+        for size, dtype in ((36, half), (32, torch.float32), (264, half)):
+            assert packed_sight(segment, starts, dtype, size) == "mask"
+    assert packed_sight(PACKED, torch.empty(1), half, 32) == "mask"

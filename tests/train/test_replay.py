@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -45,12 +47,27 @@ def test_recorded_steps_are_steps(family: str, taped: type[Tape]) -> None:
         assert torch.equal(one, other), name
 
 
-def test_a_step_that_asks_for_numbers_is_refused_when_it_is_recorded(taped: type[Tape]) -> None:
-    """The bound of VDM looks at how wide the noise is that its path has learned."""
-    trainer = make_trainer(objective__family="vdm", train__cuda_graph=True)
-    trainer.train_step()
-    with pytest.raises(UserError, match=r"cuda_graph: this computation cannot be recorded \(a number is asked for"):
-        trainer.train_step()
+def test_what_cannot_be_recorded_is_refused_before_training(taped: type[Tape]) -> None:
+    """The bound of VDM looks at how wide the noise is that its path has learned; waves are of many lengths."""
+    with pytest.raises(UserError, match=r"train\.cuda_graph: the bound of path vdm asks the GPU for a number"):
+        make_trainer(objective__family="vdm", train__cuda_graph=True)
+    with pytest.raises(UserError, match=r"train\.cuda_graph: the data have \d+ forms, so that hardly two batches"):
+        make_trainer("waves", train__cuda_graph=True)
+
+
+def test_a_trainer_is_let_go_of_at_once(taped: type[Tape]) -> None:
+    """Many are tried where a model is chosen, and each of them holds a network's memory several times."""
+    for recorded in (False, True):
+        trainer = make_trainer(train__cuda_graph=recorded)
+        for _ in range(3):
+            trainer.train_step()
+        last = weakref.ref(trainer)
+        gc.disable()
+        try:
+            del trainer
+            assert last() is None
+        finally:
+            gc.enable()
 
 
 def test_a_cpu_has_nothing_to_record(tmp_path: Any) -> None:
@@ -58,8 +75,3 @@ def test_a_cpu_has_nothing_to_record(tmp_path: Any) -> None:
     assert done.returncode == 2
     assert "cuda_graph: records what a GPU does, and this runs on the cpu; leave it out" in done.stderr
     assert not (tmp_path / "run").exists()
-
-
-def test_packed_batches_are_not_recorded() -> None:
-    with pytest.raises(UserError, match="cuda_graph and packing: packed batches differ in shape each time"):
-        make_trainer("waves", train__cuda_graph=True, train__packing=True)

@@ -24,7 +24,7 @@ from beeline.backbone.frame import Frame, Looked, Surroundings, arranged
 from beeline.core.context import Context
 from beeline.core.errors import UserError
 from beeline.core.tokens import Tokens, expand
-from beeline.nn.attention import Runs, Sight, grouped, packed_mask, padded_mask
+from beeline.nn.attention import Sight, computed_in, grouped, packed_sight, padded_mask
 from beeline.nn.embeddings import PerBlock, TimeEmbedding
 from beeline.nn.norms import build_norm
 from beeline.nn.positions import LearnedPositions, rotary_angles, sincos_positions
@@ -255,9 +255,9 @@ class DiT(nn.Module):
         if segment_BL is None:
             return None, None if keep_BL is None else padded_mask(keep_BL)
         # Compiled blocks are made for shapes, which would be others in every batch.
-        if segment_BL.device.type == "cpu" and self.run_block is run_block:
-            return grouped(segment_BL)
-        return None, packed_mask(segment_BL) if starts_M is None else Runs(segment_BL, starts_M)
+        if segment_BL.device.type == "cpu" and self.run_block is run_block and (found := grouped(segment_BL)):
+            return found
+        return None, packed_sight(segment_BL, starts_M, computed_in(self.embed.weight), self.head_size)
 
     def _rotary(self, coords_BLP: Tensor, period_BLP: Tensor | None) -> tuple[Tensor, Tensor] | None:
         if "rotary" not in self.positions:

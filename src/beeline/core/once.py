@@ -32,14 +32,25 @@ class Once(Generic[T]):
         """Whether results are kept now: never those that gradients may flow through."""
         return (self._always or self._depth > 0) and not torch.is_grad_enabled()
 
+    @property
+    def note(self) -> Any:
+        """What ``keeping`` was given, None outside of it."""
+        return getattr(self._own, "note", None)
+
     @contextmanager
-    def keeping(self) -> Iterator[None]:
-        """Keep results for a while, and forget them then."""
-        self._own.depth = self._depth + 1
+    def keeping(self, note: Any = None) -> Iterator[None]:
+        """Keep results for a while, and forget them then.
+
+        Args:
+            note: on how they are computed meanwhile, to be read by this thread.
+        """
+        before = self.note
+        self._own.depth, self._own.note = self._depth + 1, note
         try:
             yield
         finally:
             self._own.depth -= 1
+            self._own.note = before
             if not self._own.depth:
                 self._own.last = None
 

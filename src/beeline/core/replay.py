@@ -10,7 +10,10 @@ Source: torch, "CUDA semantics", section "CUDA Graphs".
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -52,65 +55,57 @@ class Replay(Generic[T]):
     form (other shapes, other numbers that Python knows) is computed as it is.
 
     Args:
-        compute: gives tensors, in nested records, of what it is given; it may also write into tensors that stay in
-            their places, such as gradients.
-        parts: all that it depends on of what it is given, in a row: tensors, and what can be compared.
         recorder: makes the recording; one of CUDA graphs when None.
     """
 
-    def __init__(
-        self, compute: Callable[..., T], parts: Callable[..., Sequence[object]], recorder: Recorder | None = None
-    ) -> None:
-        self._compute = compute
-        self._parts = parts
+    def __init__(self, recorder: Recorder | None = None) -> None:
         self._recorder = recorder or Graphs()
         self._form: list[object] | None = None
         self._held: list[Tensor] = []
         self._found: Any = None
         self._play: Callable[[], object] | None = None
 
-    def __call__(self, *given: Any) -> T:
+    def of(self, parts: Sequence[object], given: tuple[Any, ...], compute: Callable[..., T]) -> T:
         """What the computation gives.
+
+        Args:
+            parts: all of ``given`` that it depends on, in a row: tensors, and what can be compared.
+            given: its arguments.
+            compute: gives tensors, in nested records, of them; it may also write into tensors that stay in their
+                places, such as gradients. It is the same every time.
 
         Raises:
             UserError: it cannot be recorded.
         """
-        parts = self._parts(*given)
         form = [described(each) if isinstance(each, Tensor) else each for each in parts]
         if self._form is None:
             self._form = form
-            return self._recorder.aside(lambda: self._compute(*given))
+            return self._recorder.aside(lambda: compute(*given))
         if form != self._form:
-            return self._compute(*given)
+            return compute(*given)
+        tensors_given = [each for each in parts if isinstance(each, Tensor)]
         if self._play is None:
-            held = mapped(given, copied)
-            self._held = _lying(self._parts(*held))
-            self._play, self._found = self._recorder.recorded(lambda: self._compute(*held))
-        for there, here in zip(self._held, _lying(parts), strict=True):
-            there.copy_(here)
+            copies = {id(each): copied(each) for each in tensors_given}
+            held = mapped(given, lambda each: copies[id(each)])
+            self._held = [alone(copies[id(each)]) for each in tensors_given]
+            self._play, self._found = self._recorder.recorded(lambda: compute(*held))
+        for there, here in zip(self._held, tensors_given, strict=True):
+            there.copy_(alone(here))
         self._play()
         found: T = mapped(self._found, Tensor.clone)
         return found
 
 
-def _lying(parts: Sequence[object]) -> list[Tensor]:
-    return [alone(each) for each in parts if isinstance(each, Tensor)]
-
-
 class Graphs:
-    """Records CUDA graphs, on a stream of its own."""
-
-    def __init__(self) -> None:
-        self._stream: torch.cuda.Stream | None = None
+    """Records CUDA graphs, on a stream of their own."""
 
     def aside(self, compute: Callable[[], T]) -> T:
         """Compute on the stream that is recorded; what follows waits for it, as ``Recorder`` says."""
-        self._stream = self._stream or torch.cuda.Stream()
-        here = torch.cuda.current_stream()
-        self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
+        stream, here = _stream(torch.cuda.current_device()), torch.cuda.current_stream()
+        stream.wait_stream(here)
+        with torch.cuda.stream(stream):
             found = compute()
-        here.wait_stream(self._stream)
+        here.wait_stream(stream)
         for tensor in tensors(found):
             tensor.record_stream(here)
         return found
@@ -119,15 +114,38 @@ class Graphs:
         """A CUDA graph, as ``Recorder`` says."""
         graph = torch.cuda.CUDAGraph()
         try:
-            # Threads that read data may use the GPU meanwhile.
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                found = compute()
+            with _RECORDING:
+                torch.cuda.synchronize()
+                torch.cuda.empty_cache()  # a recording has memory of its own, beside what was computed aside
+                with torch.cuda.stream(_stream(torch.cuda.current_device())):
+                    found = _captured(graph, compute)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             why = str(error).strip().splitlines()[0]
             raise UserError(f"cuda_graph: this computation cannot be recorded ({why}); leave cuda_graph out") from error
         return graph.replay, found
+
+
+_RECORDING = threading.Lock()  # a process can record one thing at a time
+
+
+def _captured(graph: torch.cuda.CUDAGraph, compute: Callable[[], T]) -> T:
+    graph.capture_begin(capture_error_mode="thread_local")  # threads that read data may use the GPU meanwhile
+    try:
+        found = compute()
+    except BaseException:
+        with suppress(RuntimeError):  # which only says that there was an error
+            graph.capture_end()
+        raise
+    graph.capture_end()
+    return found
+
+
+@functools.cache
+def _stream(device: int) -> torch.cuda.Stream:
+    """One for all recordings: libraries keep memory for every stream that they have seen."""
+    return torch.cuda.Stream(device)
 
 
 def check_replayable(device: str) -> None:

@@ -186,7 +186,7 @@ class Tokens:
             return None
         rows = [[math.inf if each is None else each for each in layout.period] for layout in self.layout]
         same = self.segment is None and all(row == rows[0] for row in rows)
-        return _table(tuple(map(tuple, rows[:1] if same else rows)), self.values.device)
+        return _table((tuple(rows[0]),), self.values.device) if same else torch.tensor(rows, device=self.values.device)
 
     def starts(self) -> Tensor | None:
         """(N + B + 1,) int32 where samples and what fills rows begin, all rows behind one another, and B L at the end.
@@ -213,9 +213,9 @@ class Tokens:
         return place - torch.where(begins, place, 0).cummax(dim=1).values
 
 
-@functools.lru_cache(maxsize=8)
+@functools.cache
 def _table(rows: tuple[tuple[float, ...], ...], device: torch.device) -> Tensor:
-    """Numbers that Python knows; sending them to a GPU anew in each step would wait for it."""
+    """Numbers that Python knows, sent to a device once: it would be waited for, and recordings read them in place."""
     return torch.tensor(rows, device=device)
 
 

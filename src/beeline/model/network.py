@@ -5,8 +5,8 @@ Shapes: B rows, L tokens a row, C numbers a token, D hidden numbers, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -100,7 +100,6 @@ class Network(nn.Module):
         self.embedders = nn.ModuleDict(embedders)
         self.companion = companion
         self._once = Once[_Asked]()
-        self._recorder: Callable[[], Recorder] | None = None
 
     def forward(self, x_t: Tokens, t: Tensor, conditions: Conditions) -> Prediction:
         """What is expected at noisy samples.
@@ -151,22 +150,19 @@ class Network(nn.Module):
         def over(values: Tensor, time: Tensor) -> Tensor:
             return self.backbone.over(values, time, vector, frame)
 
-        recorder = self._recorder if self._once.keeps else None
-        return _Asked(tuple(features), over if recorder is None else Replay(over, _in_a_row, recorder()))
+        recorder: Callable[[], Recorder] | None = self._once.note if self._once.keeps else None
+        if recorder is None:
+            return _Asked(tuple(features), over)
+        replay = Replay[Tensor](recorder())
+        return _Asked(tuple(features), lambda *given: replay.of(given, given, over))
 
-    @contextmanager
-    def unchanged(self, recorder: Callable[[], Recorder] | None = None) -> Iterator[None]:
+    def unchanged(self, recorder: Callable[[], Recorder] | None = None) -> AbstractContextManager[None]:
         """For a while in which no weight changes, compute what does not depend on numbers and times once a batch.
 
         Args:
-            recorder: makes what records the passes of a batch, from the second of them on; they are computed when None.
+            recorder: makes what records the passes of a batch, to be played from the second on; None computes them all.
         """
-        before, self._recorder = self._recorder, recorder
-        try:
-            with self._once.keeping():
-                yield
-        finally:
-            self._recorder = before
+        return self._once.keeping(recorder)
 
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Refuse samples that the backbone cannot place.
@@ -192,10 +188,6 @@ class Network(nn.Module):
         if not isinstance(self.backbone, DiT):
             raise UserError("this asks for a transformer, and the network is of model.backbone unet; use backbone dit")
         return self.backbone
-
-
-def _in_a_row(*given: Tensor) -> tuple[Tensor, ...]:
-    return given
 
 
 def _computed_in(values: Tensor) -> torch.dtype | None:

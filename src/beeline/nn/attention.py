@@ -25,6 +25,8 @@ from beeline.core.matmul import multiplies_fast
 # has to write into them, sooner.
 _PLAIN_LENGTH, _PLAIN_LENGTH_MASKED = 1024, 512
 _PLAIN_LENGTH_FP32, _PLAIN_HEAD_FP32 = 256, 64
+# A group of packed samples has to save so many scores to pay for its operations (``benchmarks/packing.py``).
+_SCORES_SAVED = 4096
 # What the flash kernel takes: numbers a head in multiples of 8, at most 256, on GPUs of this capability or a later one.
 _FLASH_MULTIPLE, _FLASH_HEAD, _FLASH_CAPABILITY = 8, 256, (8, 0)
 
@@ -42,19 +44,15 @@ class Groups:
 
 @dataclass(frozen=True)
 class Runs:
-    """Rows of samples behind one another.
+    """Rows of samples behind one another, of which no lengths are known.
 
     Args:
-        segment: (B, L) sample of each token, -1 for padding.
         starts: (M + 1,) int32 where samples and what fills rows begin, all rows behind one another, and the end.
+        dtype: bfloat16 or float16, in which they are attended to.
     """
 
-    segment: Tensor
     starts: Tensor
-
-    def mask(self) -> Tensor:
-        """(B, 1, L, L) True where a token may look."""
-        return packed_mask(self.segment)
+    dtype: torch.dtype
 
 
 Sight = Tensor | Runs | Groups | None
@@ -78,9 +76,7 @@ def attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, sight: Sight = Non
     if isinstance(sight, Groups):
         return grouped_attention(q_BHLD, k_BHLD, v_BHLD, sight)
     if isinstance(sight, Runs):
-        if suits_runs(q_BHLD):
-            return run_attention(q_BHLD, k_BHLD, v_BHLD, sight)
-        sight = sight.mask()
+        return run_attention(q_BHLD, k_BHLD, v_BHLD, sight)
     kernel = plain_attention if prefers_plain_product(q_BHLD, sight) else fused_attention
     return kernel(q_BHLD, k_BHLD, v_BHLD, sight)
 
@@ -89,7 +85,7 @@ def prefers_plain_product(q: Tensor, mask: Tensor | None) -> bool:
     """Whether the plain product is the faster kernel for such queries under such a mask."""
     if q.device.type != "cpu":
         return False
-    dtype = _computed_in(q)
+    dtype = computed_in(q)
     if dtype == torch.bfloat16:
         return q.shape[-2] <= (_PLAIN_LENGTH if mask is None else _PLAIN_LENGTH_MASKED)
     pays = torch.is_grad_enabled() or q.shape[-1] >= _PLAIN_HEAD_FP32
@@ -137,19 +133,28 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor
     return torch.cat(found, dim=1)[None]
 
 
-def suits_runs(q: Tensor) -> bool:
-    """Whether a kernel takes samples of any lengths for such queries."""
-    halves = q.is_cuda and _computed_in(q) in (torch.bfloat16, torch.float16)
-    return halves and q.shape[-1] % _FLASH_MULTIPLE == 0 and q.shape[-1] <= _FLASH_HEAD and _has_flash()
-
-
 def run_attention(q: Tensor, k: Tensor, v: Tensor, runs: Runs) -> Tensor:
-    """torch's kernel for samples of any lengths behind one another; no lengths are asked of the GPU."""
-    rows, length = runs.segment.shape
-    q, k, v = (each.transpose(1, 2).flatten(0, 1).to(_computed_in(each)) for each in (q, k, v))
+    """torch's kernel for samples of any lengths behind one another; it is asked for no length."""
+    rows, _, length, _ = q.shape
+    q, k, v = (each.transpose(1, 2).flatten(0, 1).to(runs.dtype) for each in (q, k, v))
     found = varlen_attn(q, k, v, runs.starts, runs.starts, length, length)
     assert isinstance(found, Tensor)
     return found.unflatten(0, (rows, length)).transpose(1, 2)
+
+
+def packed_sight(segment: Tensor, starts: Tensor | None, dtype: torch.dtype, head_size: int) -> Sight:
+    """Who may look at whom in packed rows, as the kernel that there is takes it: runs, or a mask.
+
+    Args:
+        segment: (B, L) sample of each token, -1 for padding.
+        starts: as ``Runs`` has them, None where they are not known.
+        dtype: in which it is attended.
+        head_size: numbers a head.
+    """
+    takes = dtype in (torch.bfloat16, torch.float16) and head_size % _FLASH_MULTIPLE == 0 and head_size <= _FLASH_HEAD
+    if starts is not None and takes and segment.is_cuda and _has_flash():
+        return Runs(starts, dtype)
+    return packed_mask(segment)
 
 
 @functools.cache
@@ -159,21 +164,23 @@ def _has_flash() -> bool:
     )
 
 
-def _computed_in(tensor: Tensor) -> torch.dtype:
+def computed_in(tensor: Tensor) -> torch.dtype:
+    """The dtype of products of a tensor, which autocast may change."""
     device = tensor.device.type
     if device != "meta" and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return tensor.dtype
 
 
-def grouped(segment: Tensor) -> tuple[Tensor, Groups]:
+def grouped(segment: Tensor) -> tuple[Tensor, Groups] | None:
     """Where the tokens of packed rows lie when samples of one length are put together, without what fills rows.
 
     Args:
         segment: (B, L) sample of each token, -1 for padding; on the CPU.
 
     Returns:
-        (T,) places of the T tokens of samples in all rows behind one another, and the groups that they form.
+        (T,) places of the T tokens of samples in all rows behind one another, and the groups that they form; None where
+        so many short groups would take longer than a mask of all tokens.
     """
     owners, lengths = segment.flatten().unique_consecutive(return_counts=True)
     begins = lengths.cumsum(0) - lengths
@@ -181,5 +188,9 @@ def grouped(segment: Tensor) -> tuple[Tensor, Groups]:
     for owner, begin, length in zip(owners.tolist(), begins.tolist(), lengths.tolist(), strict=True):
         if owner >= 0:
             members.setdefault(length, []).append(begin)
+    sizes = tuple((len(at), length) for length, at in members.items())
+    saved = segment.numel() * segment.shape[1] - sum(number * length**2 for number, length in sizes)
+    if saved < _SCORES_SAVED * len(sizes):
+        return None
     places = [(torch.tensor(at)[:, None] + torch.arange(length)).flatten() for length, at in members.items()]
-    return torch.cat(places), Groups(tuple((len(at), length) for length, at in members.items()))
+    return torch.cat(places), Groups(sizes)

@@ -66,7 +66,7 @@ class TrainConfig:
             GPU, which does); or auto: fast on a CPU where it is measured to be quicker and as exact.
         compile: train blocks that torch.compile has made for the shapes at hand, which the first steps wait for.
         cuda_graph: record what a step does on a GPU and play it again, for networks so small that Python is what is
-            waited for; batches of other shapes than the first are computed as they are.
+            waited for; for data of one form.
         device: cpu, cuda, or auto.
         in_memory: keep the training examples in memory, on the device, instead of reading them again and again; where
             they fit well when absent.
@@ -176,8 +176,6 @@ class TrainConfig:
             raise UserError(f"lora_alpha {self.lora_alpha}: must be above 0")
         if self.lora_rank and not self.lora_layers:
             raise UserError("lora_layers: name at least one layer, or leave lora_rank out")
-        if self.cuda_graph and self.packing:
-            raise UserError("cuda_graph and packing: packed batches differ in shape each time; leave one of them out")
         if self.batch_size is not None and self.batch_size % self.accumulation:
             raise UserError(f"batch_size {self.batch_size} does not divide into {self.accumulation} micro-batches")
 

@@ -12,6 +12,7 @@ import torch
 from beeline.core.choices import Choice
 from beeline.core.device import computes_in_bf16, find_device
 from beeline.core.matmul import multiplying, settled
+from beeline.core.replay import check_replayable
 from beeline.train.config import TrainConfig
 from beeline.train.threads import choose_threads
 
@@ -20,9 +21,11 @@ def settle(config: TrainConfig) -> tuple[TrainConfig, list[Choice]]:
     """Replace every ``auto`` by what this machine does best, and say why.
 
     Raises:
-        UserError: a device was asked for that is not here.
+        UserError: a device was asked for that is not here, or recordings that it does not make.
     """
     device = find_device(config.device)
+    if config.cuda_graph:
+        check_replayable(device)
     choices: list[Choice] = []
     if config.device == "auto":
         choices.append(Choice("train.device", device, f"torch finds {'a' if device == 'cuda' else 'no'} GPU"))

@@ -18,7 +18,7 @@ from beeline.core.data import Batch
 from beeline.core.errors import RunError, UserError
 from beeline.core.protocols import Objective
 from beeline.core.random import Key
-from beeline.core.replay import Replay, check_replayable
+from beeline.core.replay import Replay
 from beeline.model.compiling import check_compilable, compiled
 from beeline.model.network import Network
 from beeline.nn.low_rank import is_low_rank, merged, plain_name
@@ -67,9 +67,7 @@ class Trainer:
         self.step = 0
         if config.compile:
             check_compilable(self.network)
-        if config.cuda_graph:
-            check_replayable(config.device)
-        self._accumulate = Replay(self._add_gradient, _given) if config.cuda_graph else self._add_gradient
+        self._replay = Replay[tuple[Tensor, Tensor]]() if config.cuda_graph else None
         self.network.backbone.recompute = config.activation_checkpointing is True  # auto: as long as memory suffices
         self._trained = trained_parameters(self.network)
         self._parameters = list(self._trained.values())
@@ -152,6 +150,13 @@ class Trainer:
 
     def _clear_gradients(self) -> None:
         self._optimiser.zero_grad(set_to_none=not self.config.cuda_graph)  # a recording adds to them in their places
+
+    def _accumulate(self, batch: Batch, key: Key) -> tuple[Tensor, Tensor]:
+        """Add the gradient of some samples, recorded or computed; their losses and times."""
+        if self._replay is None:
+            return self._add_gradient(batch, key)
+        parts = [*batch.given(), key.numbers, key.seed, key.purpose]
+        return self._replay.of(parts, (batch, key), self._add_gradient)
 
     def _add_gradient(self, batch: Batch, key: Key) -> tuple[Tensor, Tensor]:
         """Add the gradient of some samples; their losses and times."""
@@ -282,11 +287,6 @@ class Trainer:
             saved = {key: tensors["optimiser"][f"{name}/{key}"] for key in _MOMENTS}
             self._optimiser.state[parameter] = {key: value.to(self.config.device) for key, value in saved.items()}
         self.step = step
-
-
-def _given(batch: Batch, key: Key) -> list[object]:
-    """All that a gradient depends on but for the weights."""
-    return [*batch.given(), key.numbers, key.seed, key.purpose]
 
 
 def _check_same(where: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
