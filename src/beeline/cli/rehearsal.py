@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from beeline.train.setup import Prepared
 
 _OPTIONS = ("model.preset", *(f"train.{name}" for name in (
-    "device", "precision", "matmul", "compile", "threads", "batch_size", "learning_rate", "warmup_steps", "duration",
-    "checkpoint_every",
+    "device", "precision", "matmul", "compile", "cuda_graph", "threads", "batch_size", "learning_rate", "warmup_steps",
+    "duration", "checkpoint_every",
 )))  # fmt: skip
 _DURATIONS = {"train.duration", "train.steps", "train.budget"}
 

@@ -171,9 +171,13 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--matmul", help="how fp32 matrices are multiplied: exact, fast or auto")
     parser.add_argument(
         "--compile",
-        action="store_true",
-        default=None,
+        action=argparse.BooleanOptionalAction,
         help="compile the network first: pays off where samples are many",
+    )
+    parser.add_argument(
+        "--cuda-graph",
+        action=argparse.BooleanOptionalAction,
+        help="record a pass on a GPU and play it again: for small networks",
     )
     parser.add_argument("--eta", type=float, help="noise in the steps of sampler ddim, 0 (none) to 1")
     parser.add_argument("--variance", help="of the steps of sampler ddpm where none is learned: large or small")
