@@ -65,7 +65,7 @@ class Exact(nn.Module):
     def check_extents(self, extents: tuple[int, ...]) -> None:
         """Any."""
 
-    def unchanged(self) -> AbstractContextManager[None]:
+    def unchanged(self, recorder: object = None) -> AbstractContextManager[None]:
         """Nothing is the same from pass to pass."""
         return nullcontext()
 

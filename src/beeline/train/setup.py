@@ -22,7 +22,6 @@ from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded
 from beeline.model.codec_checks import check_example
 from beeline.model.starting import MEMBERS, Starting, describe
-from beeline.objectives.vdm import VDM
 from beeline.process.build import build_process, build_source
 from beeline.train.adaptation import adapt, base_tensors
 from beeline.train.beginning import Beginning
@@ -173,12 +172,16 @@ def _check_coupled(config: RunConfig, codec: Codec, training: Examples) -> None:
     check_coupling(codec, training, config.train.packing)
 
 
-def _check_alike(codec: Codec) -> None:
-    """Refuse to record steps of which hardly two are alike.
+def _check_recorded(config: RunConfig, codec: Codec) -> None:
+    """Refuse to record steps that cannot be recorded, or of which hardly two are alike.
 
     Raises:
         UserError: saying why.
     """
+    if not config.train.cuda_graph:
+        return
+    if config.process.path == "vdm" and config.objective.loss == "vlb":
+        raise UserError("train.cuda_graph: the bound of path vdm asks the GPU for a number in every step; leave it out")
     if len(codec.forms) > 1:
         raise UserError(
             f"train.cuda_graph: the data have {len(codec.forms)} forms, so that hardly two batches are alike and could "
@@ -198,9 +201,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         UserError: options do not fit together or do not fit the data.
     """
     check_open(config)
-    objective = build_objective(config.objective, build_process(config.process), build_source(config.process))
-    if config.train.cuda_graph and isinstance(objective, VDM):
-        raise UserError("train.cuda_graph: the bound of path vdm asks the GPU for a number in every step; leave it out")
+    build_objective(config.objective, build_process(config.process), build_source(config.process))
     config, modality, reasons = settle_data(config, source)
     beginning = beginning or Beginning()
     beginning.check(config, ask(source, modality, "tokenizer"))
@@ -215,8 +216,7 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
         )
         unseen = encode_unseen(codec, held_out)
         seen = modality.tokens_seen() if isinstance(modality, Thinned) else None
-    if config.train.cuda_graph:
-        _check_alike(codec)
+    _check_recorded(config, codec)
     coupled = config.objective.coupling == "optimal_transport"
     if seen is not None:
         feed, unseen = thinned_data(feed, unseen, seen, config.train, coupled)
