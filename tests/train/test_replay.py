@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,8 +71,15 @@ def test_a_trainer_is_let_go_of_at_once(taped: type[Tape]) -> None:
             gc.enable()
 
 
-def test_a_cpu_has_nothing_to_record(tmp_path: Any) -> None:
-    done = finish(train_command(tmp_path / "run", "--train.cuda_graph=true"))
+@pytest.mark.parametrize("section", ["train", "sample"])
+def test_a_cpu_has_nothing_to_record(section: str, tmp_path: Path) -> None:
+    """Pictures and scores of a run would meet what it says of sampling."""
+    done = finish(train_command(tmp_path / "run", f"--{section}.cuda_graph=true"))
     assert done.returncode == 2
     assert "cuda_graph: records what a GPU does, and this runs on the cpu; leave it out" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_compiled_sampling_of_what_cannot_be_compiled_is_refused_before_training() -> None:
+    with pytest.raises(UserError, match=r"asks for a transformer, and the network is of model\.backbone unet"):
+        make_trainer(model__backbone="unet", model__preset=None, data__patch=1, sample__compile=True)

@@ -158,4 +158,7 @@ def check_replayable(device: str) -> None:
         UserError: it is no GPU.
     """
     if device != "cuda":
-        raise UserError(f"cuda_graph: records what a GPU does, and this runs on the {device}; leave it out")
+        raise UserError(
+            f"cuda_graph: records what a GPU does, and this runs on the {device}; leave it out, or say --no-cuda-graph "
+            "where a run was made with it"
+        )

@@ -15,12 +15,15 @@ from beeline.core.data import Deferred, Examples, evenly, group_of, located
 from beeline.core.errors import UserError
 from beeline.core.offers import Augmented, Carded, Identified
 from beeline.core.protocols import Modality
+from beeline.core.replay import check_replayable
 from beeline.core.sharing import Thinned
 from beeline.data.splits import torn_groups
 from beeline.modalities.loading import ModalitySource, ask, users_code
 from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec, Encoded
 from beeline.model.codec_checks import check_example
+from beeline.model.compiling import check_compilable
+from beeline.model.network import Network
 from beeline.model.starting import MEMBERS, Starting, describe
 from beeline.process.build import build_process, build_source
 from beeline.train.adaptation import adapt, base_tensors
@@ -189,6 +192,18 @@ def _check_recorded(config: RunConfig, codec: Codec) -> None:
         )
 
 
+def _check_sampling(config: RunConfig, network: Network) -> None:
+    """Refuse ways of sampling that this machine does not have, which pictures and scores of the run would meet.
+
+    Raises:
+        UserError: saying which.
+    """
+    if config.sample.cuda_graph:
+        check_replayable(config.train.device)
+    if config.sample.compile:
+        check_compilable(network)
+
+
 def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | None = None) -> Prepared:
     """Build everything that a run needs.
 
@@ -246,16 +261,12 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
     choice = choose(config, feed.size, min(tokens, seen or tokens), fresh)
     config = choice.config
     start = replace(start, model=config.model)
-    modality_record = {
-        "name": source.name,
-        "sha256": source.sha256,
-        "text": source.text,
-        "options": plain(config.data),
-    }
+    record = {"name": source.name, "sha256": source.sha256, "text": source.text, "options": plain(config.data)}
     trained_on = {"examples": feed.size, "sha256": fingerprint(training), **({"torn_groups": torn} if torn else {})}
     card = _card(source, modality)
-    description = describe(start, modality_record, plain(config), trained_on) | card
+    description = describe(start, record, plain(config), trained_on) | card
     description |= {"began": began} if began else {}
     reasons = (*reasons, *card.get("card", {}).get("notes", ()), *_forced(torn), kept)
     trainer = fresh(config, choice.steps)
+    _check_sampling(config, trainer.network)
     return Prepared(config, source, codec, training, held_out, unseen, trainer, description, choice, reasons)
