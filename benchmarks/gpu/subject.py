@@ -10,6 +10,7 @@ import torch
 
 from beeline.core.protocols import Objective
 from beeline.generate.engine import Engine
+from beeline.model.build import build_network
 from beeline.model.codec import Codec
 from beeline.model.cost import network_cost
 from beeline.model.starting import Starting
@@ -43,7 +44,7 @@ class Subject:
         self._process, self._source, self._objective = self._start.parts()
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
-            network = self._start.blank_network(self._process, self._objective, self._source)
+            network = build_network(net.config(), self._process, self._objective, self._codec, self._source)
             # A fresh net is the identity behind closed gates: checks of it would be vacuous, and zeros draw less power.
             for parameter in network.parameters():
                 if not parameter.any():

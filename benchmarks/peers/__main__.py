@@ -1,14 +1,15 @@
 """Ours against diffusers' ``DiTTransformer2DModel``, in fp32, eager, as shipped, in turns in one process.
 
     python -m benchmarks.peers [--nets S2 S4 tiny] [--variants fp32 defaults] [--divide 4 | --batch N] [--rounds 3]
-        [--threads 1] [--device cpu] [--measures start memory step forward sampling operations] [--images 1]
+        [--threads 1] [--device cpu] [--measures start memory step parts forward sampling operations] [--images 1]
         [--json FILE]
 
 Nets are S2 (DiT-S/2 on 4 x 32 x 32, batch 8), S4 (DiT-S/4 on 3 x 32 x 32, batch 32), tiny (width 128, 6 blocks, patch 2
 on 1 x 32 x 32, batch 64), or any preset such as DiT-B/2. What is timed: a training step (forward, backward, clipping,
-optimiser, average: ours by the trainer itself, the peer's by the standard recipe), a forward pass, guided images from
-noise to the end (ours by the engine, the peer's from the first steps of 250), starting up, and peak memory. One CPU
-thread is timed by the processor's clock, everything else by the one on the wall.
+optimiser, average: ours by the trainer itself, the peer's by the standard recipe), its parts, a forward pass, guided
+images from noise to the end (ours by the engine, the peer's from the first steps of 250), starting up, and peak memory.
+One CPU thread is timed by the processor's clock, everything else by the one on the wall. Where one of ours computes in
+bf16, the peer is measured in bf16 (by autocast) beside itself in fp32, which all ratios are taken of.
 
 Both sides live in one process, with one allocator setting (``--allocator``): ``kept``, as the command ``beeline`` sets
 it, also speeds up the peer, which as shipped has ``plain``. Memory is measured in processes of their own, each as its
@@ -40,7 +41,7 @@ from benchmarks.peers.peaks import peaks
 from benchmarks.peers.processes import start_up
 from benchmarks.peers.rows import Row, table, write
 
-MEASURES = ("start", "memory", "step", "forward", "sampling", "operations")
+MEASURES = ("start", "memory", "step", "parts", "forward", "sampling", "operations")
 
 
 def parsed(words: list[str]) -> argparse.Namespace:
@@ -117,7 +118,13 @@ def measured(net: Net, asked: Asked, measures: list[str]) -> list[Row]:
     if "memory" in measures:
         told(memory(net, asked))
     # Counting operations takes steps, so it comes last: the first step that is timed is the first of all.
-    names = {"step": "training", "forward": "forward", "sampling": "sampling", "operations": "operations"}
+    names = {
+        "step": "training",
+        "parts": "parts",
+        "forward": "forward",
+        "sampling": "sampling",
+        "operations": "operations",
+    }
     if inside := [method for measure, method in names.items() if measure in measures]:
         bench = Bench(net, asked)
         for name in inside:

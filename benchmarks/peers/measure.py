@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from beeline.model.cost import expected_flops
+from beeline.train.profiling import PARTS, profile_calls
 from benchmarks.peers.nets import VARIANTS, Net
 from benchmarks.peers.ours import Ours
 from benchmarks.peers.peaks import peak
-from benchmarks.peers.processes import PEER, peak_memory
+from benchmarks.peers.processes import PEER, peak_memory, peers_of
 from benchmarks.peers.rows import Row, Work, timed_rows
 from benchmarks.peers.side import Draw, Side
 from benchmarks.peers.theirs import Theirs, counted
 from benchmarks.peers.timing import Clock, Task, Times, interleaved
+
+_RECORDED = 3  # steps in a profile
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,12 @@ class Bench:
     def __init__(self, net: Net, asked: Asked) -> None:
         self.net, self.asked = net, asked
         self.peer = Theirs(net, asked.device)
+        others = {name: how for name, how in peers_of(asked.variants).items() if name != PEER}
         self.ours = {name: Ours(net, VARIANTS[name], asked.device, asked.threads) for name in asked.variants}
-        self.sides: dict[str, Side] = {PEER: self.peer, **self.ours}
-        self._flops = {PEER: self.peer.forward_flops()} | {n: each.forward_flops() for n, each in self.ours.items()}
+        self.peers: dict[str, Side] = {PEER: self.peer}
+        self.peers |= {name: Theirs(net, asked.device, how) for name, how in others.items()}
+        self.sides: dict[str, Side] = {**self.peers, **self.ours}
+        self._flops = {name: each.forward_flops() for name, each in self.sides.items()}
 
     def training(self) -> list[Row]:
         """The step; its operations are three times those of the forward pass."""
@@ -72,9 +78,26 @@ class Bench:
         work = {n: Work(3 * self._flops[n], self._peak(each.precision)) for n, each in self.sides.items()}
         return timed_rows(self._name, f"training step, batch {self.net.batch}", self._unit, times, PEER, work)
 
+    def parts(self) -> list[Row]:
+        """Where the time of a step goes, part by part, in the peer's and in each of ours."""
+        times = interleaved({name: Task(each.step) for name, each in self.sides.items()}, *self._how)
+        found = {
+            name: profile_calls(each.step, _RECORDED, times[name].median, self.asked.device).parts
+            for name, each in self.sides.items()
+        }
+        what = f"parts of a training step, batch {self.net.batch}"
+        rows = []
+        for part in PARTS:
+            base = found[PEER][part]
+            for name, parts in found.items():
+                ratio = base / parts[part] if base and parts[part] else None
+                note = f"{parts[part] / times[name].median:.1%} of its step"
+                rows.append(_plain(self._name, what, f"{part}: {name}", self._unit, parts[part], note, ratio))
+        return rows
+
     def forward(self) -> list[Row]:
         """The pass of sampling, without gradients."""
-        sides: dict[str, Side] = {PEER: self.peer, **self._sampling_apart()}
+        sides: dict[str, Side] = {**self.peers, **self._sampling_apart()}
         times = interleaved({name: Task(each.forward) for name, each in sides.items()}, *self._how)
         work = {n: Work(self._flops[n], self._peak(each.sampling_precision)) for n, each in sides.items()}
         return timed_rows(self._name, f"forward pass, batch {self.net.batch}", self._unit, times, PEER, work)

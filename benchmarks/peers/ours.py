@@ -10,7 +10,6 @@ from torch import Tensor
 
 from beeline.core.matmul import settled
 from beeline.core.tokens import Tokens
-from beeline.evaluate.curves import steps_for_passes
 from beeline.generate.engine import Engine
 from beeline.generate.running import running
 from beeline.modalities.loading import ModalitySource
@@ -99,6 +98,8 @@ class Ours:
             sampler: name of the solver.
             scale: of guidance.
         """
+        from beeline.evaluate.curves import steps_for_passes  # what scores samples takes 110 MiB, training none of it
+
         engine = self.engine()
         name: Any = sampler
         settings = engine.settings(sampler=name, cfg_scale=scale)

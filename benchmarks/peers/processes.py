@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from benchmarks.peers.nets import Net
+from benchmarks.peers.nets import VARIANTS, Net
 from benchmarks.peers.timing import Times
 
 OURS, PEER, TORCH = "ours", "diffusers", "torch alone"
+PEER_IN_BF16 = f"{PEER} in bf16"
 STEPS = 3
 
 
@@ -48,12 +49,19 @@ def peak_memory(net: Net, variants: Sequence[str], device: str, threads: int) ->
 
     Args:
         net: that is trained.
-        variants: of ours.
+        variants: of ours; where one computes in bf16, the peer is measured in bf16 too.
         device: cpu or cuda, where ``device`` is the most that torch has held on it.
         threads: CPU threads.
     """
-    asked = {PEER: (PEER, "")} | {variant: (OURS, variant) for variant in variants}
+    asked = {name: (PEER, precision) for name, precision in peers_of(variants).items()}
+    asked |= {variant: (OURS, variant) for variant in variants}
     return {name: _peak(net, *each, device, threads) for name, each in asked.items()}
+
+
+def peers_of(variants: Sequence[str]) -> dict[str, str]:
+    """The peer as shipped and, where one of ours computes in bf16, by autocast: precision by name."""
+    in_bf16 = any(VARIANTS[name].train.get("precision") == "bf16" for name in variants)
+    return {PEER: "fp32"} | ({PEER_IN_BF16: "bf16"} if in_bf16 else {})
 
 
 def _peak(net: Net, who: str, variant: str, device: str, threads: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The peer's side: diffusers in fp32, eager, as it is shipped, trained by its standard recipe.
+"""The peer's side: diffusers in fp32, eager, as it is shipped, trained by its standard recipe; in bf16 by autocast.
 
 Nothing of the library is imported here, so that what this side takes is its own.
 """
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import record_function
 from torch.utils.flop_counter import FlopCounterMode
 
 if TYPE_CHECKING:
@@ -26,16 +27,16 @@ class Theirs:
     Args:
         net: its sizes.
         device: cpu or cuda.
+        precision: fp32 as shipped, or bf16, as its training scripts compute in it: under autocast, weights in fp32.
     """
 
-    precision = sampling_precision = "fp32"
-
-    def __init__(self, net: Net, device: str) -> None:
+    def __init__(self, net: Net, device: str, precision: str = "fp32") -> None:
         from diffusers import DDPMScheduler, DiTTransformer2DModel
         from diffusers.training_utils import EMAModel
 
         torch.manual_seed(0)
         self.net, self.device = net, device
+        self.precision = self.sampling_precision = precision
         self.network = DiTTransformer2DModel(**net.peer_options()).to(device)
         self.parameters = sum(each.numel() for each in self.network.parameters() if each.requires_grad)
         self.scheduler = DDPMScheduler(_LEVELS, beta_schedule="linear", clip_sample=False)
@@ -53,11 +54,15 @@ class Theirs:
         noise = torch.randn_like(self._images)
         levels = torch.randint(0, _LEVELS, (self.net.batch,), device=self.device)
         noisy = self.scheduler.add_noise(self._images, noise, levels)
-        predicted = self.network(noisy, levels, self._labels).sample
-        functional.mse_loss(predicted, noise).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        self._optimiser.step()
-        self._average.step(self.network.parameters())
+        with self._autocast():
+            predicted = self.network(noisy, levels, self._labels).sample
+        functional.mse_loss(predicted.float(), noise).backward()
+        # Ranges as our trainer marks them, for the profile of a step.
+        with record_function("beeline: optimiser"):
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+            self._optimiser.step()
+        with record_function("beeline: averages"):
+            self._average.step(self.network.parameters())
         self._optimiser.zero_grad()
 
     @torch.no_grad()
@@ -65,11 +70,15 @@ class Theirs:
         """A pass over the batch."""
         if self.network.training:
             self.network.eval()
-        self.network(self._images, self._levels, self._labels)
+        with self._autocast():
+            self.network(self._images, self._levels, self._labels)
 
     def forward_flops(self) -> int:
         """Of such a pass, by torch's counter."""
         return counted(self.forward)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
     def sampling(self, images: int, steps: int, scale: float) -> Callable[[int], None]:
         """What walks the first steps of guided ancestral sampling in one batch, as ``DiTPipeline`` does.

@@ -1,6 +1,8 @@
 """One side in a process of its own: a few training steps, and the most memory that they took, as JSON.
 
-python -m benchmarks.peers.worker ours|diffusers NET VARIANT DEVICE THREADS STEPS        (NET: fields of a net as JSON)
+python -m benchmarks.peers.worker ours|diffusers NET VARIANT DEVICE THREADS STEPS
+
+NET is the fields of a net as JSON, VARIANT one of ours, or the peer's precision.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def made(who: str, net: Net, variant: str, device: str, threads: int) -> Side:
         return Ours(net, VARIANTS[variant], device, threads)
     from benchmarks.peers.theirs import Theirs
 
-    return Theirs(net, device)
+    return Theirs(net, device, variant)
 
 
 def main() -> None:

@@ -332,6 +332,18 @@ def test_importing_the_package_loads_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_sampling_and_the_begin_of_training_load_neither_the_compiler_nor_what_scores_samples(small_run: Path) -> None:
+    """They take seconds and 70 and 110 MiB; torch's optimisers load the compiler themselves, later."""
+    heavy = ("torch._dynamo", "torch._inductor", "sympy", "sklearn", "pandas", "matplotlib")
+    for code in (
+        "import beeline.cli.train, beeline.train.setup, beeline.train.loop, beeline.evaluate.ahead",
+        f"from beeline.cli.main import run; assert not run(['sample', {str(small_run)!r}, '-n', '1', '--steps', '1'])",
+    ):
+        asked = f"{code}; import sys; print([name for name in {heavy} if name in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]", code
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [

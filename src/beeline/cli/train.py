@@ -55,7 +55,7 @@ def train(
         UserError: something given does not exist, does not fit or is out of range.
         RunError: the gradient became infinite or NaN, or memory ran out.
     """
-    from beeline.evaluate.finish import check_ahead
+    from beeline.evaluate.ahead import check_ahead
     from beeline.train.machine import computing, settle
     from beeline.train.setup import prepare
 

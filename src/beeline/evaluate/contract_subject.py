@@ -16,6 +16,7 @@ from beeline.core.offers import Settling
 from beeline.core.protocols import Modality, Objective, Process, Source
 from beeline.core.random import Key
 from beeline.modalities.loading import ModalitySource, ask
+from beeline.model.build import build_network
 from beeline.model.codec import Codec, Encoded
 from beeline.model.codec_checks import starts
 from beeline.model.network import Network
@@ -141,7 +142,7 @@ class Subject:
         process, source, objective = start.parts()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            network = start.blank_network(process, objective, source)
+            network = build_network(start.model, process, objective, self.codec, source)
         return Small(network, process, source, objective, start)
 
     def opened(self) -> Small:

@@ -13,24 +13,10 @@ from beeline.evaluate.figures import draw_figures
 from beeline.evaluate.records import Evaluation
 from beeline.evaluate.run_report import run_report
 from beeline.generate.engine import Engine
-from beeline.generate.guidance import open_weak
 from beeline.generate.load import open_engine
-from beeline.generate.plan import Plan
 from beeline.metrics.catalogue import FRECHET
 from beeline.train.folder import RunFolder
 from beeline.train.setup import Prepared
-
-
-def check_ahead(prepared: Prepared) -> None:
-    """Refuse, before training, settings with which a trained model could not be sampled.
-
-    Raises:
-        UserError: a sampling option does not fit the model.
-    """
-    config, network = prepared.config, prepared.trainer.network
-    Plan.make(config.sample, prepared.codec, network, network.source)
-    if config.sample.guide_by is not None:
-        open_weak(config.sample.guide_by, prepared.codec, network)
 
 
 def finish(folder: RunFolder, prepared: Prepared, reporter: Reporter) -> None:

@@ -15,6 +15,7 @@ from beeline.model.build import build_network, build_objective
 from beeline.model.codec import Codec
 from beeline.model.format import FORMAT, conventions, library_version
 from beeline.model.network import Network
+from beeline.nn.unfilled import Unfilled
 from beeline.objectives.config import ObjectiveConfig
 from beeline.process.build import build_process, build_source
 from beeline.process.config import ProcessConfig
@@ -56,7 +57,7 @@ class Starting:
         return process, source, build_objective(self.objective, process, source, self.codec)
 
     def blank_network(self, process: Process, objective: Objective, source: Source | None = None) -> Network:
-        """The network without its weights.
+        """The network with weights of no meaning, for those at hand to be loaded into.
 
         Args:
             process: its path.
@@ -66,7 +67,8 @@ class Starting:
         Raises:
             UserError: the options do not fit together.
         """
-        return build_network(self.model, process, objective, self.codec, source)
+        with Unfilled():
+            return build_network(self.model, process, objective, self.codec, source)
 
 
 def describe(

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.attention.varlen import varlen_attn
 
 from beeline.core.matmul import multiplies_fast
 
@@ -135,6 +134,8 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor
 
 def run_attention(q: Tensor, k: Tensor, v: Tensor, runs: Runs) -> Tensor:
     """torch's kernel for samples of any lengths behind one another; it is asked for no length."""
+    from torch.nn.attention.varlen import varlen_attn  # brings torch's compiler: seconds and 70 MiB
+
     rows, _, length, _ = q.shape
     q, k, v = (each.transpose(1, 2).flatten(0, 1).to(runs.dtype) for each in (q, k, v))
     found = varlen_attn(q, k, v, runs.starts, runs.starts, length, length)

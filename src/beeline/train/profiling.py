@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,26 @@ def profile_steps(trainer: Trainer, steps: int, trace: Path | None = None) -> St
         steps: that are recorded, at least 1.
         trace: where the record itself goes, for chrome://tracing or Perfetto; nowhere when None.
     """
-    seconds, device = step_seconds(trainer), trainer.config.device
+    return profile_calls(trainer.train_step, steps, step_seconds(trainer), trainer.config.device, trace)
+
+
+def profile_calls(
+    step: Callable[[], object], steps: int, seconds: float, device: str, trace: Path | None = None
+) -> StepProfile:
+    """Say where the time of any training step goes.
+
+    Args:
+        step: what is called; it marks its optimiser, averages, data and log as the trainer does (``RANGE``).
+        steps: calls that are recorded, at least 1.
+        seconds: of a call that is not recorded.
+        device: cpu or cuda.
+        trace: where the record itself goes; nowhere when None.
+    """
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     with torch.profiler.profile(activities=activities) as found:
         begin = time.perf_counter()
         for _ in range(steps):
-            trainer.train_step()
+            step()
         synchronise(device)
         lasted = time.perf_counter() - begin
     if trace is not None:
