@@ -23,7 +23,7 @@ from beeline.core.tokens import Tokens
 from beeline.model.cost import count_flops
 from beeline.model.network import Network
 from beeline.nn import attention
-from beeline.nn.norms import layer_norm
+from beeline.nn.norms import LayerNorm
 from beeline.process.linear import Linear
 from beeline.tokenizers.grid import GridTokenizer
 from tests.conftest import randomise_zeros
@@ -164,7 +164,7 @@ def test_e04_a_fresh_block_is_the_identity_and_can_learn() -> None:
 def test_e04_zero_modulation_passes_the_normalised_input_on() -> None:
     """E4: the form gamma LN + beta with zeros would kill the sub-layer's input."""
     x = torch.randn(2, 3, 8).double()
-    out = modulate(layer_norm(x), torch.zeros(2, 1, 8), torch.zeros(2, 1, 8))
+    out = modulate(LayerNorm(8), x, torch.zeros(2, 1, 8), torch.zeros(2, 1, 8))
     torch.testing.assert_close(out, nn.functional.layer_norm(x, (8,), eps=1e-6))
 
 
@@ -219,10 +219,10 @@ def test_e07_the_residual_carries_raw_tokens_under_a_gate() -> None:
     block, x, c = block_and_input()
     randomise_zeros(block, 0.3)
     shift, scale, gate = block.modulation(c, None)[:3]
-    added = gate * block.attention(modulate(layer_norm(x), shift, scale), Surroundings())
+    added = gate * block.attention(modulate(LayerNorm(32), x, shift, scale), Surroundings())
     middle = x + added
     shift, scale, gate = block.modulation(c, None)[3:]
-    expected = middle + gate * block.feedforward(modulate(layer_norm(middle), shift, scale))
+    expected = middle + gate * block.feedforward(modulate(LayerNorm(32), middle, shift, scale))
     torch.testing.assert_close(block(x, c, Surroundings()), expected)
     block.modulation.linear.bias.data.zero_()
     block.modulation.linear.weight.data.zero_()

@@ -24,6 +24,7 @@ from beeline.nn.attention import (
     plain_attention,
     prefers_plain_product,
 )
+from tests.nn.kept import kept
 
 
 def by_hand(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -71,6 +72,37 @@ def test_short_bf16_sequences_on_a_cpu_take_the_plain_product_and_no_others() ->
     assert prefers_plain_product(long[:, :, :512], mask[..., :512])
     with torch.autocast("cpu", torch.bfloat16):
         assert prefers_plain_product(queries(torch.float32)[0], None)
+
+
+RAGGED = {
+    "none": None,
+    "padded": padded_mask(torch.arange(40) < torch.tensor([[40], [7], [13], [1], [39]])),
+    "one for all": (torch.arange(40) < 20)[None, None, None],
+    "packed": packed_mask(torch.arange(40)[None] // torch.tensor([[3], [5], [40], [7], [1]])),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("mask", RAGGED.values(), ids=RAGGED.keys())
+@pytest.mark.parametrize("samples", [1, 2, 5])
+def test_probabilities_computed_again_piece_by_piece_give_the_same_bits(
+    mask: Tensor | None, dtype: torch.dtype, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none of them is kept: what is kept is queries, keys and values."""
+    qkv = torch.randn(3, 5, 2, 40, 8, dtype=dtype, requires_grad=True)
+    upstream = torch.randn(5, 2, 40, 8, dtype=dtype)
+    found = []
+    for again in (True, False):
+        monkeypatch.setattr(kernels, "_PIECE_BYTES", samples * 2 * 40 * 40 * qkv.element_size())
+        monkeypatch.setattr(kernels, "_KEPT_LENGTH", 3 if again else 5)
+        q, k, v = qkv.unbind()
+        out = plain_attention(q, k, v, mask)
+        found.append((out, *torch.autograd.grad(out, qkv, upstream)))
+        bytes_kept = kept(lambda: plain_attention(qkv[0], qkv[1], qkv[2], mask), {qkv.untyped_storage().data_ptr()})
+        probabilities = 5 * 2 * 40 * 40 * qkv.element_size()
+        assert bytes_kept < probabilities / 2 if again else bytes_kept >= probabilities
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_bf16_kernels_agree_with_fp64_to_their_precision() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from beeline.generate.load import load
 from beeline.nn.unfilled import Unfilled
@@ -13,7 +14,12 @@ from beeline.nn.unfilled import Unfilled
 
 def test_no_draw_is_made_in_it_and_every_draw_after_it() -> None:
     """Whatever fills a tensor at random goes by one of these, among them the layers' own ways."""
-    ways = [nn.init.normal_, nn.init.uniform_, nn.init.xavier_uniform_, nn.init.kaiming_uniform_]
+    ways: list[Callable[[Tensor], Tensor]] = [
+        nn.init.normal_,
+        nn.init.uniform_,
+        nn.init.xavier_uniform_,
+        nn.init.kaiming_uniform_,
+    ]
     state = torch.get_rng_state()
     with Unfilled():
         nn.Linear(3, 4), nn.Embedding(3, 4), nn.Conv2d(3, 4, 2)

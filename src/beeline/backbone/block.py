@@ -22,7 +22,7 @@ from beeline.backbone.frame import Looked, Surroundings
 from beeline.core.tokens import expand
 from beeline.nn.attention import attention
 from beeline.nn.feedforward import FeedForward
-from beeline.nn.norms import LayerNorm, RMSNorm, build_norm
+from beeline.nn.norms import LayerNorm, RMSNorm, build_norm, modulated_layer_norm
 from beeline.nn.positions import rotate
 from beeline.nn.precision import full_precision
 
@@ -51,9 +51,14 @@ class Modulation(nn.Module):
         return expand(modulation, segment).chunk(self.vectors, dim=-1)
 
 
-def modulate(normed: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
+def modulate(norm: nn.Module, x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
     """LN(x) (1 + scale) + shift: at zero modulation the sub-layer still sees its input (E4)."""
-    return normed * (1.0 + scale) if shift is None else torch.addcmul(shift, normed, 1.0 + scale)
+    if shift is None:
+        normed: Tensor = norm(x)
+        return normed * (1.0 + scale)
+    if isinstance(norm, LayerNorm):
+        return modulated_layer_norm(x, shift, scale, norm.epsilon)
+    return torch.addcmul(shift, norm(x), 1.0 + scale)
 
 
 class SelfAttention(nn.Module):
@@ -161,12 +166,12 @@ class Block(nn.Module):
     def forward(self, x_BLD: Tensor, c_ND: Tensor, around: Surroundings) -> Tensor:
         """Tokens (B, L, D) under the conditioning vectors of their samples (N, D)."""
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = self._vectors(c_ND, around.segment)
-        x_BLD = torch.addcmul(x_BLD, gate, self.attention(modulate(self.norm(x_BLD), shift, scale), around))
+        x_BLD = torch.addcmul(x_BLD, gate, self.attention(modulate(self.norm, x_BLD, shift, scale), around))
         if around.context is not None:
             *shift_cross, scale, gate = self.cross_modulation(c_ND, around.segment)
-            normed = modulate(self.cross_norm(x_BLD), shift_cross[0] if shift_cross else None, scale)
+            normed = modulate(self.cross_norm, x_BLD, shift_cross[0] if shift_cross else None, scale)
             x_BLD = torch.addcmul(x_BLD, gate, self.cross(normed, around))
-        y_BLD = self.feedforward(modulate(self.second_norm(x_BLD), shift_mlp, scale_mlp))
+        y_BLD = self.feedforward(modulate(self.second_norm, x_BLD, shift_mlp, scale_mlp))
         return torch.addcmul(x_BLD, gate_mlp, y_BLD)
 
     def _vectors(self, c_ND: Tensor, segment: Tensor | None) -> _Vectors:

@@ -166,7 +166,7 @@ class DiT(nn.Module):
             else:
                 x_BLD = self.run_block(block, x_BLD, vector, around)
         shift, scale = self.modulation(of_block[0], frame.around[0].segment)
-        return frame.put_back(self.head(modulate(self.norm(x_BLD), shift, scale)), values_BLC.shape)
+        return frame.put_back(self.head(modulate(self.norm, x_BLD, shift, scale)), values_BLC.shape)
 
     def frame(
         self,

@@ -12,18 +12,25 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from beeline.core.matmul import multiplies_fast
+from beeline.nn.precision import full_precision
 
 # Above this many tokens the plain product's L x L scores take more time or memory than it saves; with a mask, which it
 # has to write into them, sooner.
 _PLAIN_LENGTH, _PLAIN_LENGTH_MASKED = 1024, 512
 _PLAIN_LENGTH_FP32, _PLAIN_HEAD_FP32 = 256, 64
+# Scores against this many keys for each number of a head take as much memory as queries, keys and values.
+_KEPT_LENGTH = 3
+_PIECE_BYTES = 1 << 21  # of scores that are computed again at once
 # A group of packed samples has to save so many scores to pay for its operations (``benchmarks/packing.py``).
 _SCORES_SAVED = 4096
 # What the flash kernel takes: numbers a head in multiples of 8, at most 256, on GPUs of this capability or a later one.
@@ -97,11 +104,67 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Matrix product, softmax, matrix product: keeps all L x L scores."""
+    """Matrix product, softmax, matrix product.
+
+    On the way back the L x L probabilities are computed again, a few samples at a time, where they would take more
+    memory than queries, keys and values do; otherwise they are kept.
+    """
+    trained = torch.is_grad_enabled() and any(each.requires_grad for each in (q, k, v))
+    if trained and k.shape[-2] > _KEPT_LENGTH * q.shape[-1] and not torch.compiler.is_compiling():
+        dtype = computed_in(q)
+        found: Tensor = _Recomputed.apply(q.to(dtype), k.to(dtype), v.to(dtype), mask)
+        return found
+    return _probabilities(q, k, mask) @ v
+
+
+def _probabilities(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
     scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    return torch.softmax(scores, dim=-1) @ v
+    return torch.softmax(scores, dim=-1)
+
+
+class _Recomputed(torch.autograd.Function):
+    """Plain attention that keeps its queries, keys and values alone: the same operations, piece by piece."""
+
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        with full_precision(q):
+            out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+            for at, seen in _pieces(q, k, mask):
+                torch.matmul(_probabilities(q[at], k[at], seen), v[at], out=out[at])
+        return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """dv = P' do,  dP = do v',  dS = P (dP - sum dP P),  dq = dS k / sqrt(d),  dk = dS' q / sqrt(d)."""
+        q, k, v, mask = ctx.saved_tensors
+        grad_q, grad_k, grad_v = (torch.empty(each.shape, dtype=q.dtype, device=q.device) for each in (q, k, v))
+        root = math.sqrt(q.shape[-1])
+        with full_precision(q):
+            for at, seen in _pieces(q, k, mask):
+                found = _probabilities(q[at], k[at], seen)
+                torch.matmul(found.transpose(-2, -1), grad[at], out=grad_v[at])
+                of_scores = torch.ops.aten._softmax_backward_data(
+                    grad[at] @ v[at].transpose(-2, -1), found, -1, found.dtype
+                )
+                torch.matmul(of_scores, k[at], out=grad_q[at])
+                torch.matmul(of_scores.transpose(-2, -1), q[at] / root, out=grad_k[at])
+            return grad_q.div_(root), grad_k, grad_v, None
+
+
+def _pieces(q: Tensor, k: Tensor, mask: Tensor | None) -> Iterator[tuple[slice, Tensor | None]]:
+    """Few enough samples for their scores to stay in the cache, and what they may look at."""
+    scores = q.shape[1] * q.shape[2] * k.shape[2] * q.element_size()
+    samples = max(1, _PIECE_BYTES // scores)
+    for begin in range(0, q.shape[0], samples):
+        at = slice(begin, begin + samples)
+        yield at, mask[at] if mask is not None and len(mask) > 1 else mask
 
 
 def padded_mask(keep: Tensor) -> Tensor:

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 def layer_norm(x: Tensor, epsilon: float = 1e-6) -> Tensor:
     """LayerNorm without affine parameters, at least in fp32: adaLN brings its own scale and shift."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     return nn.functional.layer_norm(x, x.shape[-1:], eps=epsilon)
+
+
+def modulated_layer_norm(x: Tensor, shift: Tensor, scale: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """LN(x) (1 + scale) + shift, at least in fp32; for the way back LN(x) is computed again rather than kept.
+
+    Args:
+        x: (B, L, D).
+        shift: broadcastable to ``x``.
+        scale: broadcastable to ``x``.
+        epsilon: keeps constant vectors finite.
+    """
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return torch.addcmul(shift, layer_norm(x, epsilon), 1.0 + scale)
+    found: Tensor = _Modulated.apply(x.to(torch.promote_types(x.dtype, torch.float32)), shift, scale, epsilon)
+    return found
+
+
+class _Modulated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shift: Tensor, scale: Tensor, epsilon: float) -> Tensor:
+        normed, mean, inverse = torch.native_layer_norm(x, x.shape[-1:], None, None, epsilon)
+        ctx.save_for_backward(x, mean, inverse, shift, scale)
+        return torch.addcmul(shift, normed, 1.0 + scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, mean, inverse, shift, scale = ctx.saved_tensors
+        normed = (x - mean).mul_(inverse)
+        of_normed = grad * (1.0 + scale)
+        of_x = torch.ops.aten.native_layer_norm_backward(
+            of_normed, x, x.shape[-1:], mean, inverse, None, None, [True, False, False]
+        )[0]
+        return of_x, grad.sum_to_size(shift.shape), normed.mul_(grad).sum_to_size(scale.shape), None
 
 
 class LayerNorm(nn.Module):
