@@ -33,7 +33,7 @@ from beeline.train.trainer import Trainer
 _MOST_TRIED = 4  # samples of the larger of the two measurements; the smaller has half as many
 # What kernels, gradients of activations and gaps between freed tensors take besides, in activations of one block: in
 # fp32, under autocast, and where blocks are computed again; without blocks, as a share of all activations.
-_BLOCKS, _BLOCKS_CAST, _BLOCKS_AGAIN, _SHARE = 0.6, 2.0, 3.0, 0.13
+_BLOCKS, _BLOCKS_CAST, _BLOCKS_AGAIN, _SHARE = 1.1, 3.0, 3.6, 0.13
 _OUT_OF_PLACE, _WORKING_BYTES = 0.66, 5_000_000
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from beeline.core.allocator import return_freed_memory
 from beeline.core.config import plain
 from beeline.core.data import Deferred, Examples, evenly, group_of, located
 from beeline.core.errors import UserError
@@ -268,5 +269,6 @@ def prepare(config: RunConfig, source: ModalitySource, beginning: Beginning | No
     description |= {"began": began} if began else {}
     reasons = (*reasons, *card.get("card", {}).get("notes", ()), *_forced(torn), kept)
     trainer = fresh(config, choice.steps)
+    return_freed_memory()  # of what was tried, which training's tensors would not fit into
     _check_sampling(config, trainer.network)
     return Prepared(config, source, codec, training, held_out, unseen, trainer, description, choice, reasons)
