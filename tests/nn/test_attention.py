@@ -78,31 +78,53 @@ RAGGED = {
     "none": None,
     "padded": padded_mask(torch.arange(40) < torch.tensor([[40], [7], [13], [1], [39]])),
     "one for all": (torch.arange(40) < 20)[None, None, None],
+    "causal": torch.ones(40, 40, dtype=torch.bool).tril(),
+    "of each head": torch.ones(2, 40, 40, dtype=torch.bool).tril(3),
     "packed": packed_mask(torch.arange(40)[None] // torch.tensor([[3], [5], [40], [7], [1]])),
 }
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("mask", RAGGED.values(), ids=RAGGED.keys())
-@pytest.mark.parametrize("samples", [1, 2, 5])
+@pytest.mark.parametrize("heads", [1, 2, 4, 10])
 def test_probabilities_computed_again_piece_by_piece_give_the_same_bits(
-    mask: Tensor | None, dtype: torch.dtype, samples: int, monkeypatch: pytest.MonkeyPatch
+    mask: Tensor | None, dtype: torch.dtype, heads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And none of them is kept: what is kept is queries, keys and values."""
     qkv = torch.randn(3, 5, 2, 40, 8, dtype=dtype, requires_grad=True)
     upstream = torch.randn(5, 2, 40, 8, dtype=dtype)
+    monkeypatch.setattr(kernels, "_PIECE_BYTES", heads * 40 * 40 * qkv.element_size())
     found = []
-    for again in (True, False):
-        monkeypatch.setattr(kernels, "_PIECE_BYTES", samples * 2 * 40 * 40 * qkv.element_size())
-        monkeypatch.setattr(kernels, "_KEPT_LENGTH", 3 if again else 5)
-        q, k, v = qkv.unbind()
-        out = plain_attention(q, k, v, mask)
+    for share in (1, 2):
+        monkeypatch.setattr(kernels, "_KEPT_SHARE", share)
+        out = plain_attention(qkv[0], qkv[1], qkv[2], mask)
         found.append((out, *torch.autograd.grad(out, qkv, upstream)))
         bytes_kept = kept(lambda: plain_attention(qkv[0], qkv[1], qkv[2], mask), {qkv.untyped_storage().data_ptr()})
         probabilities = 5 * 2 * 40 * 40 * qkv.element_size()
-        assert bytes_kept < probabilities / 2 if again else bytes_kept >= probabilities
+        assert bytes_kept < probabilities / 2 if share == 1 else bytes_kept >= probabilities
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
+
+
+def test_few_queries_of_many_keys_are_computed_again_under_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit what torch's own operations give there; the way back is outside autocast, or inside."""
+    q, k, v = (torch.randn(2, 3, length, 4, requires_grad=True) for length in (20, 70, 70))
+    found = []
+    for share, inside in ((0, False), (0, True), (99, False)):
+        monkeypatch.setattr(kernels, "_KEPT_SHARE", share)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = plain_attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), None)
+            assert out.dtype == torch.bfloat16
+            rounded = plain_attention(q, k, v, None)
+            if inside:
+                found.append((out, *torch.autograd.grad(out.sum(), (q, k, v))))
+        if not inside:
+            found.append((out, *torch.autograd.grad(out.sum(), (q, k, v))))
+        assert rounded.dtype == torch.bfloat16
+        torch.testing.assert_close(rounded, out, rtol=0.02, atol=0.02)
+    for outside, within, other in zip(*found, strict=True):
+        assert torch.equal(outside, other)
+        assert torch.equal(within, other)
 
 
 def test_bf16_kernels_agree_with_fp64_to_their_precision() -> None:

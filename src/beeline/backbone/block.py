@@ -56,7 +56,7 @@ def modulate(norm: nn.Module, x: Tensor, shift: Tensor | None, scale: Tensor) ->
     if shift is None:
         normed: Tensor = norm(x)
         return normed * (1.0 + scale)
-    if isinstance(norm, LayerNorm):
+    if isinstance(norm, LayerNorm) and not norm.affine:
         return modulated_layer_norm(x, shift, scale, norm.epsilon)
     return torch.addcmul(shift, norm(x), 1.0 + scale)
 

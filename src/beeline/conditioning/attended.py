@@ -51,7 +51,7 @@ class ContextEmbedding(nn.Module):
     def __init__(self, width: int, hidden_size: int, has_null: bool) -> None:
         super().__init__()
         self.linear = nn.Linear(width, hidden_size)
-        self.null = nn.Parameter(torch.randn(hidden_size) * 0.02) if has_null else None
+        self.null = nn.init.normal_(nn.Parameter(torch.empty(hidden_size)), std=0.02) if has_null else None
 
     def forward(self, context: Context, null_N: Tensor) -> tuple[Context, Tensor | None]:
         """(N, M, width) numbers and a null mask to (N, M, D) tokens and (N, D), zero where the condition is there."""

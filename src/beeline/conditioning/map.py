@@ -201,7 +201,7 @@ class MapFeatures(nn.Module):
 
     def __init__(self, width: int, has_null: bool) -> None:
         super().__init__()
-        self.null = nn.Parameter(torch.randn(width) * 0.02) if has_null else None
+        self.null = nn.init.normal_(nn.Parameter(torch.empty(width)), std=0.02) if has_null else None
 
     def forward(self, values_BLK: Tensor, null_BL: Tensor) -> Tensor:
         """(B, L, K) and a null mask (B, 1 or L, 1) to (B, L, K)."""

@@ -53,9 +53,9 @@ class SetEmbedding(nn.Module):
         nn.init.zeros_(self.query.weight)
         self.power = nn.Parameter(torch.zeros(1))
         self.member = _Departure(hidden_size)
-        self.empty = nn.Parameter(torch.randn(hidden_size) * 0.02)
+        self.empty = nn.init.normal_(nn.Parameter(torch.empty(hidden_size)), std=0.02)
         self.whole = _Departure(hidden_size)
-        self.null = nn.Parameter(torch.randn(hidden_size) * 0.02) if has_null else None
+        self.null = nn.init.normal_(nn.Parameter(torch.empty(hidden_size)), std=0.02) if has_null else None
 
     def forward(self, slots_NK2: Tensor, null_N: Tensor) -> Tensor:
         """(N, K, 2) and null mask to (N, D); a slot holds the place of a name plus 1, 0 where empty, and its dose."""

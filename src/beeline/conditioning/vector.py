@@ -101,7 +101,7 @@ class VectorEmbedding(nn.Module):
         super().__init__()
         self.first = nn.Linear(size, hidden_size)
         self.second = nn.Linear(hidden_size, hidden_size)
-        self.null = nn.Parameter(torch.randn(hidden_size) * 0.02) if has_null else None
+        self.null = nn.init.normal_(nn.Parameter(torch.empty(hidden_size)), std=0.02) if has_null else None
 
     def forward(self, values_NK: Tensor, null_N: Tensor) -> Tensor:
         """(N, size) and null mask to (N, D)."""

@@ -28,9 +28,8 @@ from beeline.nn.precision import full_precision
 # has to write into them, sooner.
 _PLAIN_LENGTH, _PLAIN_LENGTH_MASKED = 1024, 512
 _PLAIN_LENGTH_FP32, _PLAIN_HEAD_FP32 = 256, 64
-# Scores against this many keys for each number of a head take as much memory as queries, keys and values.
-_KEPT_LENGTH = 3
-_PIECE_BYTES = 1 << 21  # of scores that are computed again at once
+_KEPT_SHARE = 1.0  # probabilities are kept up to this share of queries, keys and values
+_PIECE_BYTES = 1 << 21  # of scores that are computed again at once, if not those of a head alone are more
 # A group of packed samples has to save so many scores to pay for its operations (``benchmarks/packing.py``).
 _SCORES_SAVED = 4096
 # What the flash kernel takes: numbers a head in multiples of 8, at most 256, on GPUs of this capability or a later one.
@@ -106,11 +105,12 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Matrix product, softmax, matrix product.
 
-    On the way back the L x L probabilities are computed again, a few samples at a time, where they would take more
-    memory than queries, keys and values do; otherwise they are kept.
+    On the way back the L x L probabilities are computed again, a few at a time, where they would take more memory than
+    queries, keys and values do; otherwise they are kept.
     """
     trained = torch.is_grad_enabled() and any(each.requires_grad for each in (q, k, v))
-    if trained and k.shape[-2] > _KEPT_LENGTH * q.shape[-1] and not torch.compiler.is_compiling():
+    scores, given = q.numel() // q.shape[-1] * k.shape[-2], q.numel() + k.numel() + v.numel()
+    if trained and scores > _KEPT_SHARE * given and not torch.compiler.is_compiling():
         dtype = computed_in(q)
         found: Tensor = _Recomputed.apply(q.to(dtype), k.to(dtype), v.to(dtype), mask)
         return found
@@ -129,14 +129,16 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """o = P v,  P = softmax(q k' / sqrt(d))."""
         with full_precision(q):
-            out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+            out = q.new_empty(*q.shape[:-1], v.shape[-1])
             for at, seen in _pieces(q, k, mask):
                 torch.matmul(_probabilities(q[at], k[at], seen), v[at], out=out[at])
         return out
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+        """Keep what is given."""
         ctx.save_for_backward(*inputs)
 
     @staticmethod
@@ -144,7 +146,7 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """dv = P' do,  dP = do v',  dS = P (dP - sum dP P),  dq = dS k / sqrt(d),  dk = dS' q / sqrt(d)."""
         q, k, v, mask = ctx.saved_tensors
-        grad_q, grad_k, grad_v = (torch.empty(each.shape, dtype=q.dtype, device=q.device) for each in (q, k, v))
+        grad_q, grad_k, grad_v = (each.new_empty(each.shape) for each in (q, k, v))
         root = math.sqrt(q.shape[-1])
         with full_precision(q):
             for at, seen in _pieces(q, k, mask):
@@ -158,13 +160,16 @@ class _Recomputed(torch.autograd.Function):
             return grad_q.div_(root), grad_k, grad_v, None
 
 
-def _pieces(q: Tensor, k: Tensor, mask: Tensor | None) -> Iterator[tuple[slice, Tensor | None]]:
-    """Few enough samples for their scores to stay in the cache, and what they may look at."""
-    scores = q.shape[1] * q.shape[2] * k.shape[2] * q.element_size()
-    samples = max(1, _PIECE_BYTES // scores)
-    for begin in range(0, q.shape[0], samples):
-        at = slice(begin, begin + samples)
-        yield at, mask[at] if mask is not None and len(mask) > 1 else mask
+def _pieces(q: Tensor, k: Tensor, mask: Tensor | None) -> Iterator[tuple[tuple[slice, slice], Tensor | None]]:
+    """Few enough heads of few enough samples for their scores to stay in the cache, and what they may look at."""
+    number, heads, length = q.shape[:3]
+    room = max(1, _PIECE_BYTES // max(1, length * k.shape[2] * q.element_size()))
+    samples, at_once = max(1, room // max(1, heads)), min(max(1, heads), room)
+    seen = None if mask is None else mask.expand(number, heads, length, k.shape[2])
+    for begin in range(0, number, samples):
+        for head in range(0, heads, at_once):
+            at = slice(begin, begin + samples), slice(head, head + at_once)
+            yield at, None if seen is None else seen[at]
 
 
 def padded_mask(keep: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ def modulated_layer_norm(x: Tensor, shift: Tensor, scale: Tensor, epsilon: float
 
     Args:
         x: (B, L, D).
-        shift: broadcastable to ``x``.
-        scale: broadcastable to ``x``.
+        shift: broadcastable to the shape of ``x``, which it does not widen.
+        scale: the same.
         epsilon: keeps constant vectors finite.
     """
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
@@ -31,8 +31,11 @@ def modulated_layer_norm(x: Tensor, shift: Tensor, scale: Tensor, epsilon: float
 
 
 class _Modulated(torch.autograd.Function):
+    """Layer norm and modulation as one operation."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, shift: Tensor, scale: Tensor, epsilon: float) -> Tensor:
+        """n = (x - mean) / deviation,  y = n (1 + scale) + shift."""
         normed, mean, inverse = torch.native_layer_norm(x, x.shape[-1:], None, None, epsilon)
         ctx.save_for_backward(x, mean, inverse, shift, scale)
         return torch.addcmul(shift, normed, 1.0 + scale)
@@ -40,6 +43,7 @@ class _Modulated(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """dshift = sum dy,  dscale = sum n dy,  dn = (1 + scale) dy; dx by torch's layer norm."""
         x, mean, inverse, shift, scale = ctx.saved_tensors
         normed = (x - mean).mul_(inverse)
         of_normed = grad * (1.0 + scale)

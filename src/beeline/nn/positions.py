@@ -67,7 +67,7 @@ class LearnedPositions(nn.Module):
     def __init__(self, extents: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.extents = extents
-        self.table = nn.Parameter(torch.randn(math.prod(extents), width) * 0.02)
+        self.table = nn.init.normal_(nn.Parameter(torch.empty(math.prod(extents), width)), std=0.02)
 
     def forward(self, coords_BLP: Tensor) -> Tensor:
         """Look up (B, L, D); coordinates must lie inside ``extents``."""

@@ -25,9 +25,10 @@ from beeline.train.trainer import RANGE, Trainer
 
 _REST, _PYTHON = "everything else", "Python between operations"
 _BY_NAME: Mapping[str, tuple[str, ...]] = {
-    "attention": ("scaled_dot_product", "flash_attention", "efficient_attention", "softmax", "bmm"),
+    "attention": ("scaled_dot_product", "flash_attention", "efficient_attention", "softmax", "bmm",
+                  "_Recomputed"),
     "matrix products": ("addmm", "aten::mm", "linear", "gemm", "matmul"),
-    "norms": ("layer_norm", "rms_norm", "rsqrt"),
+    "norms": ("layer_norm", "rms_norm", "rsqrt", "_Modulated"),
     "activations": ("gelu", "silu", "sigmoid", "tanh"),
     "casts and copies": ("copy_", "aten::to", "aten::clone", "aten::cat"),
     "modulation, residuals and loss": ("aten::mul", "aten::add", "aten::sub", "aten::div", "aten::sum", "aten::neg",
