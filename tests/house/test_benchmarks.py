@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from benchmarks.peers.__main__ import main
+from benchmarks.peers.measure import Asked, Bench
 from benchmarks.peers.nets import VARIANTS, Net, find_net
 from benchmarks.peers.ours import Ours
+from benchmarks.peers.processes import peers_of
 from benchmarks.peers.rows import Row, table, timed_rows, write
 from benchmarks.peers.theirs import Theirs, counted
 from benchmarks.peers.timing import Clock, Task, Times, interleaved
 
 from beeline.core.errors import UserError
 from beeline.model.cost import expected_flops
+from beeline.train.profiling import PARTS
 from tests.train.helpers import command, finish
 
 NET = Net("small", hidden=32, depth=2, heads=2, patch=4, channels=3, batch=4, size=16, classes=5)
@@ -45,6 +48,31 @@ def test_guided_sampling_takes_the_passes_that_were_asked_for_and_the_peers_walk
     assert draw(2) == 4
     theirs = Theirs(NET, "cpu")
     assert counted(lambda: theirs.sampling(2, 250, 4.0)(3)) == 3 * 4 * theirs.forward_flops() // NET.batch
+
+
+def test_the_peer_in_bf16_computes_in_it_keeps_its_weights_and_stands_beside_ours_in_bf16() -> None:
+    theirs = Theirs(NET, "cpu", "bf16")
+    seen = []
+    layer = next(each for each in theirs.network.modules() if isinstance(each, torch.nn.Linear))
+    layer.register_forward_hook(lambda module, given, found: seen.append(found.dtype))
+    theirs.step()
+    theirs.forward()
+    assert set(seen) == {torch.bfloat16}
+    assert {each.dtype for each in theirs.network.parameters()} == {torch.float32}
+    assert peers_of(["fp32", "defaults"]) == {"diffusers": "fp32"}
+    assert peers_of(["fp32", "bf16"]) == {"diffusers": "fp32", "diffusers in bf16": "bf16"}
+
+
+def test_parts_add_up_to_the_step_of_each_side_and_each_has_its_optimiser() -> None:
+    rows = Bench(NET, Asked(["fp32"], rounds=1)).parts()
+    whole = Bench(NET, Asked(["fp32"], rounds=1)).training()
+    for side in ("diffusers", "fp32"):
+        parts = {row.who.rpartition(": ")[0]: row for row in rows if row.who.endswith(f": {side}")}
+        assert set(parts) == set(PARTS)
+        for part in ("matrix products", "attention", "optimiser and clipping", "averages (EMA)"):
+            assert parts[part].value > 0
+        step = next(row.value for row in whole if row.who == side)
+        assert 0.1 < sum(row.value for row in parts.values()) / step < 10
 
 
 def test_times_are_medians_and_ratios_are_taken_round_by_round() -> None:

@@ -218,3 +218,12 @@ def test_a_gpu_takes_samples_of_any_lengths_at_once(monkeypatch: pytest.MonkeyPa
         for size, dtype in ((36, half), (32, torch.float32), (264, half)):
             assert packed_sight(segment, starts, dtype, size) == "mask"
     assert packed_sight(PACKED, torch.empty(1), half, 32) == "mask"
+
+
+def test_what_is_compiled_is_left_to_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It chooses itself what is kept for the way back."""
+    q, k, v = (each.requires_grad_() for each in queries(length=40))
+    given = {each.untyped_storage().data_ptr() for each in (q, k, v)}
+    alone = kept(lambda: plain_attention(q, k, v, None), given)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert kept(lambda: plain_attention(q, k, v, None), given) >= 2 * 3 * 40 * 40 * 8 > alone

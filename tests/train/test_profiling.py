@@ -49,7 +49,7 @@ def test_linear_layers_are_products_and_heads_are_attention() -> None:
     assert found["aten::addmm"] == found["aten::mm"] == "matrix products"
     assert found["aten::_scaled_dot_product_flash_attention_for_cpu"] == "attention"
     assert found["aten::_scaled_dot_product_flash_attention_for_cpu_backward"] == "attention"
-    assert found["aten::native_layer_norm"] == "norms"
+    assert found["aten::native_layer_norm"] == found["_Modulated"] == found["_ModulatedBackward"] == "norms"
     assert found["aten::_fused_adamw_"] == "optimiser and clipping"
     assert found["aten::_foreach_lerp_"] == "averages (EMA)"
 

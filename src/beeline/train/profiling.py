@@ -25,8 +25,7 @@ from beeline.train.trainer import RANGE, Trainer
 
 _REST, _PYTHON = "everything else", "Python between operations"
 _BY_NAME: Mapping[str, tuple[str, ...]] = {
-    "attention": ("scaled_dot_product", "flash_attention", "efficient_attention", "softmax", "bmm",
-                  "_Recomputed"),
+    "attention": ("scaled_dot_product", "flash_attention", "efficient_attention", "softmax", "bmm"),
     "matrix products": ("addmm", "aten::mm", "linear", "gemm", "matmul"),
     "norms": ("layer_norm", "rms_norm", "rsqrt", "_Modulated"),
     "activations": ("gelu", "silu", "sigmoid", "tanh"),
@@ -34,6 +33,7 @@ _BY_NAME: Mapping[str, tuple[str, ...]] = {
     "modulation, residuals and loss": ("aten::mul", "aten::add", "aten::sub", "aten::div", "aten::sum", "aten::neg",
                                        "aten::mean", "aten::pow", "aten::square"),
 }  # fmt: skip
+_ATTENDING = "_Recomputed"  # with all that it calls
 _RANGES = {"data": "data", "optimiser": "optimiser and clipping", "averages": "averages (EMA)", "log": "log"}
 PARTS = (*_BY_NAME, *_RANGES.values(), _REST, _PYTHON)
 
@@ -132,5 +132,7 @@ def part_of(event: Any) -> str:
     while outer is not None:
         if outer.name.startswith(RANGE):
             return _RANGES[outer.name.removeprefix(RANGE)]
+        if outer.name.startswith(_ATTENDING):
+            return "attention"
         outer = outer.cpu_parent
     return next((part for part, names in _BY_NAME.items() if any(name in event.name for name in names)), _REST)
