@@ -24,8 +24,8 @@ from torch.nn import functional
 from beeline.core.matmul import multiplies_fast
 from beeline.nn.precision import full_precision
 
-# Above this many tokens the plain product's L x L scores take more time or memory than it saves; with a mask, which it
-# has to write into them, sooner.
+# Above this many tokens the plain product's L x L scores take more time than it saves; with a mask, which it has to
+# write into them, sooner. Measured in bf16 on a processor that computes in it, with all scores kept for the way back.
 _PLAIN_LENGTH, _PLAIN_LENGTH_MASKED = 1024, 512
 _PLAIN_LENGTH_FP32, _PLAIN_HEAD_FP32 = 256, 64
 _KEPT_SHARE = 1.0  # probabilities are kept up to this share of queries, keys and values
